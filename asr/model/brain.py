@@ -1,0 +1,168 @@
+"""The training loop's five hooks on SpeechBrain's Brain.
+
+B utterances, S samples, F mel bands, T encoder frames, V tokens, U labels.
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import speechbrain as sb
+import torch
+from speechbrain.decoders import ctc_greedy_decode
+from speechbrain.nnet.losses import ctc_loss
+from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+from speechbrain.utils.metric_stats import ErrorRateStats
+
+from asr.model.batches import Batch, DurationBatches
+from asr.model.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+BEST = "valid_wer"  # the checkpoint of the lowest one is kept
+STATISTICS_TAKEN = 1_000_000  # an epoch number past InputNormalization.update_until_epoch: use, do not update
+
+
+@register_checkpoint_hooks
+class RandomState:
+    """Random generators as part of a checkpoint, so that a resumed training draws what it would have drawn."""
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write the states of torch, numpy and Python."""
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        numpy_state = np.random.get_state()
+        state = {
+            "torch": torch.get_rng_state(),
+            "cuda": cuda,
+            "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
+            "python": random.getstate(),
+        }
+        torch.save(state, path)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Restore what `save` wrote."""
+        del end_of_epoch
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        torch.set_rng_state(state["torch"])
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all(state["cuda"])
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+        version, internal, gauss = state["python"]
+        random.setstate((version, tuple(internal), gauss))
+
+
+@register_checkpoint_hooks
+class Curves:
+    """One row of numbers an epoch, as part of a checkpoint."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write the rows as JSON."""
+        Path(path).write_text(json.dumps(self.rows), encoding="utf-8")
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Read what `save` wrote."""
+        del end_of_epoch
+        self.rows = json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+class ConformerCTC(sb.Brain):
+    """Trains an encoder (its `encoder` module maps waveforms to log-probabilities) with the CTC loss.
+
+    After each epoch it decodes the validation set greedily, writes a line of curves and a checkpoint; the
+    checkpointer keeps the one of the lowest WER and the last.
+    """
+
+    def prepare(
+        self,
+        *,
+        tokens: Tokens,
+        batches: DurationBatches,
+        lr_of_step: Callable[[int], float],
+        train_logger: sb.utils.train_logger.FileTrainLogger,
+    ) -> None:
+        """Hand over what the hooks need.
+
+        Args:
+            tokens: the output units.
+            batches: the train loader's sampler.
+            lr_of_step: learning rate of an update, from 0.
+            train_logger: where each epoch's numbers are written.
+        """
+        self.tokens = tokens
+        self.batches = batches
+        self.lr_of_step = lr_of_step
+        self.train_logger = train_logger
+        self.curves = Curves()
+        self.checkpointer.add_recoverables({"curves": self.curves, "random_state": RandomState()})
+
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> torch.Tensor:
+        """Log-probabilities (B, T, V) of a batch; features are masked in training."""
+        batch = batch.to(self.device)
+        encoder = self.modules.encoder
+        features = encoder["compute_features"](batch.wavs)  # (B, 10 ms steps, F)
+        features = encoder["normalizer"](features, batch.wav_lens, epoch=STATISTICS_TAKEN)
+        if stage == sb.Stage.TRAIN:
+            features = self.modules.time_mask(self.modules.freq_mask(features))
+        hidden = encoder["conformer"](encoder["front_end"](features), batch.wav_lens)[0]  # (B, T, D)
+        return encoder["log_softmax"](encoder["ctc_head"](hidden).float())
+
+    def compute_objectives(self, log_probs: torch.Tensor, batch: Batch, stage: sb.Stage) -> torch.Tensor:
+        """CTC loss a label, averaged over the batch; collects the errors of greedy decoding outside of training."""
+        batch = batch.to(self.device)
+        loss = ctc_loss(log_probs, batch.tokens, batch.wav_lens, batch.token_lens, blank_index=0)
+        if stage != sb.Stage.TRAIN:
+            hypotheses = ctc_greedy_decode(log_probs, batch.wav_lens, blank_id=0)
+            self.errors.append(
+                batch.ids,
+                [self.tokens.decode(numbers).split() for numbers in hypotheses],
+                [text.split() for text in batch.transcripts],
+            )
+        return loss
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Batches of the epoch; a fresh count of errors."""
+        self.stage_started = time.monotonic()
+        if stage == sb.Stage.TRAIN:
+            self.batches.set_epoch(epoch)
+        else:
+            self.errors = ErrorRateStats()
+
+    def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
+        """Learning rate of the coming update."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr_of_step(self.optimizer_step)
+
+    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
+        """After validation: log the epoch and save a checkpoint."""
+        seconds = time.monotonic() - self.stage_started
+        if stage == sb.Stage.TRAIN:
+            self.train_stats = {"train_loss": float(stage_loss), "train_seconds": seconds}
+            return
+        wer = self.errors.summarize("error_rate")
+        row = {
+            "epoch": epoch,
+            "lr": self.lr_of_step(max(0, self.optimizer_step - 1)),
+            **self.train_stats,
+            "valid_loss": float(stage_loss),
+            "valid_wer": wer,
+            "valid_seconds": seconds,
+        }
+        self.curves.rows.append(row)
+        self.train_logger.log_stats(
+            stats_meta={"epoch": epoch, "lr": row["lr"]},
+            train_stats={"loss": row["train_loss"], "seconds": row["train_seconds"]},
+            valid_stats={"loss": row["valid_loss"], "WER": wer},
+        )
+        self.checkpointer.save_and_keep_only(meta=row, min_keys=[BEST])

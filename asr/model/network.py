@@ -1,0 +1,138 @@
+"""The network: params.yaml + conformer_ctc.yaml -> SpeechBrain modules.
+
+HyperPyYAML files can run code when they are loaded: load only this project's or your own.
+"""
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml.error import YAMLError
+
+from asr.errors import InputError
+from asr.params import option
+
+HPARAMS_FILE = Path(__file__).with_name("conformer_ctc.yaml")
+PLACEHOLDER = re.compile(r"^(\w+):[ \t]*!PLACEHOLDER", flags=re.MULTILINE)
+
+# Strides of the two front-end blocks, in time and frequency; 10 ms hop x both = one encoder frame.
+STRIDES = {20: (2, 1), 40: (2, 2)}
+
+
+@dataclass(frozen=True)
+class ModelParams:
+    """Section `model`: the shape of the network."""
+
+    section: ClassVar[str] = "model"
+    frame_ms: int = option("encoder frame in ms; an utterance needs tokens + repeats <= frames", choices=tuple(STRIDES))
+    n_mels: int = option("mel bands of the filter bank", low=8)
+    front_end_channels: list[int] = option("channels of the two convolution blocks", low=1)
+    num_layers: int = option("Conformer layers", low=1)
+    d_model: int = option("width of a layer", low=1)
+    num_heads: int = option("attention heads, a divisor of d_model", low=1)
+    d_ffn: int = option("width of the feed-forward modules", low=1)
+    kernel_size: int = option("frames seen by the convolution module, odd", low=1)
+    dropout: float = option("share of activations dropped in training", low=0, high=0.99)
+    attention_type: str = option("self-attention", choices=("RelPosMHAXL", "RoPEMHA", "regularMHA"))
+
+
+@dataclass(frozen=True)
+class SpecAugmentParams:
+    """Section `specaugment` (Park et al. 2019): masks put on the features of a training batch."""
+
+    section: ClassVar[str] = "specaugment"
+    freq_masks: int = option("frequency masks an utterance, 0 = off", low=0)
+    freq_width: int = option("widest frequency mask in mel bands", low=1)
+    time_masks: int = option("time masks an utterance, 0 = off", low=0)
+    time_width: int = option("widest time mask in 10 ms steps", low=1)
+
+
+def frame_seconds(frame_ms: int) -> float:
+    """Seconds of audio an encoder frame stands for."""
+    return frame_ms / 1000
+
+
+def count_frames(num_samples: int, frame_ms: int) -> int:
+    """Encoder frames of a waveform of 16 kHz: 10 ms hops with centred windows, then both strides, each rounded up."""
+    num_frames = num_samples // 160 + 1
+    for stride in STRIDES[frame_ms]:
+        num_frames = math.ceil(num_frames / stride)
+    return num_frames
+
+
+def hparams_values(model: ModelParams, specaugment: SpecAugmentParams, num_tokens: int) -> dict[str, Any]:
+    """Value of every placeholder: the tunables, and what follows from them.
+
+    Raises:
+        InputError: values that contradict each other.
+    """
+    if len(model.front_end_channels) != len(STRIDES[model.frame_ms]):
+        raise InputError(f"model.front_end_channels: got {model.front_end_channels}, wanted two numbers")
+    if model.d_model % model.num_heads:
+        raise InputError(f"model.num_heads: got {model.num_heads}, wanted a divisor of d_model {model.d_model}")
+    if model.kernel_size % 2 == 0:
+        raise InputError(f"model.kernel_size: got {model.kernel_size}, wanted an odd number")
+    strides = STRIDES[model.frame_ms]
+    bands = model.n_mels
+    for stride in strides:
+        bands = math.ceil(bands / stride)
+    tunables = asdict(model)
+    del tunables["frame_ms"]
+    derived = {
+        "num_tokens": num_tokens,
+        "strides": list(strides),
+        "front_end_size": bands * model.front_end_channels[-1],
+    }
+    return derived | tunables | asdict(specaugment)
+
+
+def fill_placeholders(hparams_file: Path, values: dict[str, Any]) -> str:
+    """The file's text with every `key: !PLACEHOLDER` replaced by its value.
+
+    Raises:
+        InputError: the file cannot be read, has a placeholder without a value, or no placeholder for a value
+            (which would then change nothing).
+    """
+    try:
+        text = Path(hparams_file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--hparams_file {hparams_file}: cannot be read: {error.strerror}") from error
+    found = set(PLACEHOLDER.findall(text))
+    unknown, unused = sorted(found - set(values)), sorted(set(values) - found)
+    if unknown:
+        raise InputError(f"{hparams_file}: placeholder {unknown[0]} is no key of params.yaml's model or specaugment")
+    if unused:
+        raise InputError(f"{hparams_file}: {unused[0]} is no !PLACEHOLDER there, so params.yaml's value has no effect")
+    return PLACEHOLDER.sub(lambda match: f"{match[1]}: {json.dumps(values[match[1]])}", text)
+
+
+def build(text: str, where: str) -> SimpleNamespace:
+    """The objects of a filled HyperPyYAML text, by name; weights are drawn from torch's generator.
+
+    Raises:
+        InputError: the text is no HyperPyYAML or lacks the parts that training needs.
+    """
+    try:
+        hparams = load_hyperpyyaml(text)
+    except (YAMLError, ValueError, TypeError, AttributeError, ImportError) as error:
+        raise InputError(f"{where}: cannot be built: {' '.join(str(error).split())}") from error
+    for name in ("modules", "encoder", "normalizer", "model", "sample_rate"):
+        if name not in hparams:
+            raise InputError(f"{where}: {name} is missing")
+    return SimpleNamespace(**hparams)
+
+
+def pick_device() -> torch.device:
+    """The first CUDA device when there is one, else the CPU."""
+    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
+def count_parameters(module: torch.nn.Module, *, trainable: bool = False) -> int:
+    """Numbers in a module's parameters, all of them or those that are trained."""
+    return sum(weight.numel() for weight in module.parameters() if weight.requires_grad or not trainable)
