@@ -146,6 +146,18 @@ def make_section(section_class: type[Section], values: Any, where: str) -> Secti
     )
 
 
+def check_ranges(section: Any, names: typing.Iterable[str]) -> None:
+    """Refuse a section whose `<name>_low` is above its `<name>_high`; for its `__post_init__`.
+
+    Raises:
+        InputError: names both keys and values.
+    """
+    for name in names:
+        low, high = getattr(section, f"{name}_low"), getattr(section, f"{name}_high")
+        if low > high:
+            raise InputError(f"{section.section}.{name}_low: got {low:g}, wanted at most {name}_high, {high:g}")
+
+
 def load_section(section_class: type[Section], path: Path = PARAMS_FILE) -> Section:
     """One section of a params file.
 

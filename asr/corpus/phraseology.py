@@ -11,11 +11,14 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from asr.corpus.source import SPLITS
 from asr.errors import InputError
+
+Choice = TypeVar("Choice")
 
 AIRLINES_FILE = Path(__file__).with_name("airlines.csv")
 
@@ -188,7 +191,7 @@ class Talk:
         """True in `share` of all draws."""
         return bool(self._rng.random() < share)
 
-    def pick(self, choices: Sequence) -> object:
+    def pick(self, choices: Sequence[Choice]) -> Choice:
         """One of the choices, all equally likely."""
         return choices[int(self._rng.integers(len(choices)))]
 
@@ -215,7 +218,7 @@ class Talk:
 
     def _flight(self) -> Callsign:
         airline = self.pick(read_airlines())
-        number = self.number(2, 9999) if self.chance(0.4) else self.number(2, 999)
+        number = self.number(2, 9999) if self.chance(0.25) else self.number(2, 999)
         words = group_words(number) if self._groups else self.spell(str(number))
         heavy = " heavy" if self.chance(0.06) else ""
         return Callsign(f"{airline.icao}{number}", f"{airline.telephony} {words}{heavy}")
@@ -225,7 +228,7 @@ class Talk:
         first = str(self.number(1, 9))
         rest = "".join(str(self.number(0, 9)) for _ in range(self.number(3, 4) - num_letters))
         mark = first + rest + "".join(self.pick(TAIL_LETTERS) for _ in range(num_letters))
-        spoken = mark[-3:] if self.chance(0.4) else mark
+        spoken = mark[-3:] if self.chance(0.5) else mark
         prefix = self.pick(AIRCRAFT) if self.chance(0.25) else "november"
         return Callsign(f"N{mark}", f"{prefix} {self.spell(spoken)}")
 
@@ -433,7 +436,7 @@ def draw_instructions(talk: Talk, room: int) -> list[tuple[str, str]]:
     """One or two different instructions of one kind of flight, together at most `room` words."""
     table = AIRBORNE if talk.chance(0.7) else SURFACE
     makers: list[Callable] = [maker for maker, weight in table for _ in range(weight)]
-    wanted = talk.pick((1, 1, 1, 2, 2))
+    wanted = talk.pick((1, 1, 1, 1, 2))
     chosen: dict[Callable, tuple[str, str]] = {}
     while len(chosen) < wanted:
         maker = talk.pick(makers)

@@ -4,14 +4,14 @@ Amplitude-modulated aeronautical voice radio passes 300-3,400 Hz (ITU-T G.712 te
 Annex 10, volume III). Every function is pure: samples in, samples out, all chance from the generator it is given.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import scipy.fft
 
-from asr.errors import InputError
-from asr.params import option
+from asr.params import check_ranges, option
 
 FRAME_SECONDS = 0.02
 # frames less than this below the loudest one are speech
@@ -42,20 +42,8 @@ class RadioParams:
         check_ranges(self, ("band", "compression", "clip", "snr", "tilt", "level"))
 
 
-def check_ranges(section: object, names: tuple[str, ...]) -> None:
-    """Refuse a `<name>_low` above its `<name>_high`.
-
-    Raises:
-        InputError: names both keys and values.
-    """
-    for name in names:
-        low, high = getattr(section, f"{name}_low"), getattr(section, f"{name}_high")
-        if low > high:
-            raise InputError(f"{section.section}.{name}_low: got {low:g}, wanted <= {name}_high {high:g}")
-
-
 def transmit(samples: np.ndarray, sample_rate: int, rng: np.random.Generator, params: RadioParams) -> np.ndarray:
-    """Clean speech as the receiver gives it out.
+    """Clean speech as the receiver gives it out: amplifier, clipping, voice band, noise of the same band, level.
 
     Args:
         samples: (S,) float32 speech.
@@ -64,19 +52,25 @@ def transmit(samples: np.ndarray, sample_rate: int, rng: np.random.Generator, pa
 
     Returns:
         (S,) float32 in [-1, 1), on the 16-bit grid k / 32768.
+
+    Raises:
+        ValueError: the samples are silent, so that there is no level to set.
     """
+    if not np.any(samples):
+        raise ValueError("a radio channel needs speech, got silence")
     drive = rng.uniform(params.compression_low, params.compression_high)
     clip_share = rng.uniform(params.clip_low, params.clip_high)
     snr = rng.uniform(params.snr_low, params.snr_high)
     tilt = rng.uniform(params.tilt_low, params.tilt_high)
     level = rng.uniform(params.level_low, params.level_high)
 
-    band = (params.band_low, params.band_high, params.band_slope)
-    speech = band_pass(samples, sample_rate, *band)
-    speech = clip(compress(speech, drive), clip_share, sample_rate)
-    noise = coloured_noise(len(speech), sample_rate, rng, tilt)
-    received = band_pass(add_noise(speech, noise, snr, sample_rate), sample_rate, *band)
-    return quantize(set_level(received, level, sample_rate))
+    def in_band(signal: np.ndarray) -> np.ndarray:
+        return band_pass(signal, sample_rate, params.band_low, params.band_high, params.band_slope)
+
+    speech = clip(compress(in_band(samples), drive), clip_share, sample_rate)
+    # once more: saturation makes overtones outside the band, and the noise must be measured as it is heard
+    speech, noise = in_band(speech), in_band(coloured_noise(len(samples), sample_rate, rng, tilt))
+    return quantize(set_level(add_noise(speech, noise, snr, sample_rate), level, sample_rate))
 
 
 def band_gain(frequencies: np.ndarray, low: float, high: float, slope: float) -> np.ndarray:
@@ -86,7 +80,7 @@ def band_gain(frequencies: np.ndarray, low: float, high: float, slope: float) ->
     return (0.25 * (1 - np.cos(np.pi * rise)) * (1 - np.cos(np.pi * fall))).astype(np.float32)
 
 
-def filter_spectrum(samples: np.ndarray, sample_rate: int, gain_of: object) -> np.ndarray:
+def filter_spectrum(samples: np.ndarray, sample_rate: int, gain_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Samples with each frequency multiplied by `gain_of(frequencies)`; zero-phase, padded against wrapping round."""
     size = scipy.fft.next_fast_len(len(samples) + int(sample_rate * FRAME_SECONDS), real=True)
     spectrum = scipy.fft.rfft(samples, size)
@@ -99,13 +93,18 @@ def band_pass(samples: np.ndarray, sample_rate: int, low: float, high: float, sl
     return filter_spectrum(samples, sample_rate, lambda frequencies: band_gain(frequencies, low, high, slope))
 
 
-def speech_rms(samples: np.ndarray, sample_rate: int) -> float:
-    """Root mean square over the 20 ms frames that hold speech (ACTIVE_DB below the loudest at most)."""
-    frame = int(sample_rate * FRAME_SECONDS)
-    num_frames = max(1, len(samples) // frame)
-    frames = samples[: num_frames * frame].reshape(num_frames, -1)
+def active_frames(samples: np.ndarray, sample_rate: int) -> np.ndarray:
+    """The 20 ms frames that hold speech, (num_frames, frame): at most ACTIVE_DB below the loudest one."""
+    frame = min(int(sample_rate * FRAME_SECONDS), len(samples))
+    num_frames = len(samples) // frame
+    frames = samples[: num_frames * frame].reshape(num_frames, frame)
     power = np.mean(np.square(frames, dtype=np.float64), axis=1)
-    return float(np.sqrt(power[power >= power.max() * 10 ** (-ACTIVE_DB / 10)].mean()))
+    return frames[power >= power.max() * 10 ** (-ACTIVE_DB / 10)]
+
+
+def speech_rms(samples: np.ndarray, sample_rate: int) -> float:
+    """Root mean square over the active frames."""
+    return float(np.sqrt(np.mean(np.square(active_frames(samples, sample_rate), dtype=np.float64))))
 
 
 def compress(samples: np.ndarray, drive: float) -> np.ndarray:
@@ -117,10 +116,10 @@ def compress(samples: np.ndarray, drive: float) -> np.ndarray:
 
 
 def clip(samples: np.ndarray, share: float, sample_rate: int) -> np.ndarray:
-    """The loudest `share` of the samples cut to one value."""
+    """The loudest `share` of the speech samples cut to one value."""
     if share == 0:
         return samples
-    limit = np.quantile(np.abs(samples), 1 - share)
+    limit = np.quantile(np.abs(active_frames(samples, sample_rate)), 1 - share)
     return np.clip(samples, -limit, limit)
 
 

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from asr.corpus.phraseology import Transmission, Wording, make_transmission
-from asr.corpus.radio import RadioParams, check_ranges, transmit
+from asr.corpus.radio import RadioParams, transmit
 from asr.corpus.source import SPLITS, Clip, Shard
 from asr.corpus.voices import Manner, speak, split_voices
-from asr.params import option
+from asr.params import check_ranges, option
 
 SAMPLE_RATE = 16000
 
@@ -30,8 +30,8 @@ class SyntheticParams:
     num_train: int = option("utterances", low=0)
     num_valid: int = option("utterances", low=0)
     num_test: int = option("utterances", low=0)
-    valid_voice_families: int = option("vocal tracts that only valid hears, of 60", low=1)
-    test_voice_families: int = option("vocal tracts that only test hears, of 60; train has the rest", low=1)
+    valid_voice_families: int = option("families of voice variants that only valid hears", low=1)
+    test_voice_families: int = option("families of voice variants that only test hears; train has the rest", low=1)
     shard_size: int = option("utterances a process makes at a time", low=1)
     rate_low: int = option("speaking rate, words a minute, slowest", low=80)
     rate_high: int = option("speaking rate, words a minute, fastest", high=450)
