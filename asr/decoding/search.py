@@ -1,0 +1,185 @@
+"""One interface over all searches, and their run over many utterances on the CPU cores.
+
+`beam_size` 1 is the best path in every search, as the specification says; above it `decode.search` chooses.
+"""
+
+import collections
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+import numpy as np
+
+from asr.decoding.ctc import Candidate, align, greedy, words_of_path
+from asr.decoding.hypotheses import Alternative, Hypothesis
+from asr.errors import InputError
+from asr.model.tokens import Tokens
+from asr.params import option
+
+CHUNK = 8  # utterances handed to a process at a time: few enough to balance, enough to hide the pickling
+CHUNKS_IN_FLIGHT = 4  # per process; bounds the log-probabilities held in memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class DecodeParams:
+    """Section `decode`."""
+
+    section: ClassVar[str] = "decode"
+    search: str = option("search above beam width 1", choices=("greedy", "beam", "lexicon", "lexicon_free"))
+    beam_size: int = option("beam width, 1 = greedy", low=1)
+    lm_weight: float = option("weight of the n-gram's natural log-probability, 0 = off", low=0)
+    word_score: float = option("added per word, natural log")
+    oov_score: float = option("added per word outside the lexicon, natural log (lexicon)", high=0)
+    beam_threshold: float = option("hypotheses this far below the best are dropped, natural log", above=0)
+    nbest: int = option("alternatives listed per utterance, 0 = none", low=0)
+    words: bool = option("list words with times and confidence")
+    boost_score: float = option("added per expected callsign, natural log (with --boost)", low=0)
+    num_processes: int = option("processes of the search, 0 = one per core", low=0)
+
+
+class Search(Protocol):
+    """Log-probabilities (T, V) float32 -> candidates, best first, at least one."""
+
+    def __call__(self, log_probs: np.ndarray) -> list[Candidate]: ...
+
+
+@dataclass(frozen=True)
+class SearchSources:
+    """The files a search may need."""
+
+    lm_dir: Path | None = None
+    lexicon: Path | None = None
+
+
+def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -> Search:
+    """The search that the params name.
+
+    Raises:
+        InputError: the language model or the lexicon that the search needs is missing or cannot be used.
+    """
+    if params.search == "greedy" or params.beam_size == 1:
+        return lambda log_probs: [greedy(log_probs, tokens)]
+    if params.lm_weight and sources.lm_dir is None:
+        raise InputError(f"decode.lm_weight: got {params.lm_weight:g} without --lm_dir, wanted a folder of stages.lm")
+    if params.search == "beam":
+        from asr.decoding.beam import BeamSearch
+
+        return BeamSearch(params, tokens, sources.lm_dir)
+    raise InputError(f"decode.search: {params.search} is not available")
+
+
+def to_hypothesis(
+    utterance_id: str,
+    log_probs: np.ndarray,
+    candidates: list[Candidate],
+    *,
+    tokens: Tokens,
+    frame_seconds: float,
+    nbest: int,
+    words: bool,
+) -> Hypothesis:
+    """The best candidate with its word times, and the alternatives."""
+    best = candidates[0]
+    timed = ()
+    if words:
+        path = best.path if best.path is not None else align(log_probs, np.array(tokens.encode(best.hyp)))
+        timed = words_of_path(path, log_probs, tokens, frame_seconds) if path is not None else ()
+    alternatives = tuple(Alternative(one.hyp, one.score) for one in candidates[:nbest])
+    return Hypothesis(utterance_id, best.hyp, best.score, timed, alternatives)
+
+
+class Decoder:
+    """Searches one utterance after the other; made once per process."""
+
+    def __init__(self, params: DecodeParams, tokens: Tokens, frame_seconds: float, sources: SearchSources) -> None:
+        self.params = params
+        self.tokens = tokens
+        self.frame_seconds = frame_seconds
+        self.search = build_search(params, tokens, sources)
+
+    def __call__(self, job: tuple[str, np.ndarray]) -> Hypothesis:
+        """(id, log-probabilities (T, V)) -> hypothesis."""
+        utterance_id, log_probs = job
+        log_probs = log_probs.astype(np.float32)
+        return to_hypothesis(
+            utterance_id,
+            log_probs,
+            self.search(log_probs),
+            tokens=self.tokens,
+            frame_seconds=self.frame_seconds,
+            nbest=self.params.nbest,
+            words=self.params.words,
+        )
+
+
+_worker: Callable | None = None
+
+
+def _start_worker(make: Callable, arguments: tuple) -> None:
+    global _worker
+    _worker = make(*arguments)
+
+
+def _run_chunk(items: list) -> list:
+    return [_worker(item) for item in items]
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    chunk: list[Item] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def parallel_map(
+    make: Callable[..., Callable[[Item], Result]], arguments: tuple, items: Iterable[Item], num_processes: int
+) -> Iterator[Result]:
+    """`make(*arguments)(item)` for every item, in order, `make` called once in each process.
+
+    Processes, because the searches hold Python's lock. The items are taken as they are needed, so a long input
+    never lies in memory as a whole. `num_processes` 0 is one per core, 1 stays in this process.
+    """
+    worker = make(*arguments)  # here too: what is wrong with the arguments is raised here, once
+    count = num_processes or os.cpu_count() or 1
+    if count == 1:
+        yield from map(worker, items)
+        return
+    with multiprocessing.get_context("spawn").Pool(count, _start_worker, (make, arguments)) as pool:
+        waiting: collections.deque = collections.deque()
+        for chunk in _chunks(items):
+            waiting.append(pool.apply_async(_run_chunk, (chunk,)))
+            if len(waiting) >= count * CHUNKS_IN_FLIGHT:
+                yield from waiting.popleft().get()
+        while waiting:
+            yield from waiting.popleft().get()
+
+
+def is_greedy(params: DecodeParams) -> bool:
+    """Whether the best path is wanted, which needs no other process."""
+    return params.search == "greedy" or params.beam_size == 1
+
+
+def decode_all(
+    params: DecodeParams,
+    tokens: Tokens,
+    frame_seconds: float,
+    sources: SearchSources,
+    jobs: Iterable[tuple[str, np.ndarray]],
+) -> Iterator[Hypothesis]:
+    """Hypotheses of (id, log-probabilities (T, V)), in the order of the jobs.
+
+    Raises:
+        InputError: as `build_search`, before any job is taken.
+    """
+    num_processes = 1 if is_greedy(params) else params.num_processes
+    return parallel_map(Decoder, (params, tokens, frame_seconds, sources), jobs, num_processes)

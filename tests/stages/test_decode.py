@@ -1,0 +1,87 @@
+"""The door of decoding: from a run folder or stored log-probabilities to decode.jsonl in manifest order."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import asr.model.run_folder
+from asr.decoding.hypotheses import read_hypotheses
+from asr.errors import InputError
+from stages import decode, posteriors
+from tests.echo import TOKENS, EchoRecognizer, write_corpus
+
+TEXTS = {"b": "DELTA ONE TWO", "a": "CLIMB", "c": "UNITED HEAVY TURN LEFT"}
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run folder whose network echoes the text in its audio."""
+    monkeypatch.setattr(asr.model.run_folder, "load_recognizer", lambda *_, **__: EchoRecognizer())
+    folder = tmp_path / "run"
+    folder.mkdir()
+    TOKENS.save(folder)
+    return folder
+
+
+def flags(run_dir: Path, manifest: Path, *more: object) -> list[str]:
+    return [str(item) for item in ("--checkpoint_dir", run_dir, "--manifest", manifest, *more)]
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+def test_lines_keep_the_order_of_the_manifest(run_dir: Path, tmp_path: Path, beam_size: int) -> None:
+    manifest = write_corpus(tmp_path / "corpus", TEXTS)
+    decode.main(flags(run_dir, manifest, "--search", "beam", "--beam_size", beam_size, "--num_processes", 1))
+    hypotheses = read_hypotheses(run_dir / "decode.jsonl")
+    assert [(one.id, one.hyp) for one in hypotheses] == list(TEXTS.items())
+    assert [word.word for word in hypotheses[0].words] == ["DELTA", "ONE", "TWO"]
+
+
+def test_stored_log_probabilities_give_the_same_lines(run_dir: Path, tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", TEXTS)
+    stored = tmp_path / "test.npz"
+    posteriors.main(flags(run_dir, manifest, "--out_file", stored))
+    decode.main(flags(run_dir, manifest, "--nbest", 2))
+    by_posteriors = ["--checkpoint_dir", str(run_dir), "--posteriors", str(stored), "--nbest", "2"]
+    decode.main([*by_posteriors, "--out_file", str(tmp_path / "other.jsonl")])
+    assert (tmp_path / "other.jsonl").read_bytes() == (run_dir / "decode.jsonl").read_bytes()
+    assert "nbest" in json.loads((tmp_path / "other.jsonl").read_text().splitlines()[0])
+
+
+def test_words_can_be_left_out(run_dir: Path, tmp_path: Path) -> None:
+    decode.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), "--words", "false"))
+    assert set(json.loads((run_dir / "decode.jsonl").read_text().splitlines()[0])) == {"id", "hyp", "score"}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--beam_size", "0"), "--beam_size: got 0, wanted int >= 1"),
+        (("--beam_size", "4", "--lm_weight", "0.5"), "decode.lm_weight: got 0.5 without --lm_dir"),
+        (("--posteriors", "x.npz"), "--manifest, --posteriors"),
+        (("--search", "guess"), "--search: got 'guess'"),
+    ],
+)
+def test_what_cannot_be_used_leaves_no_file(run_dir: Path, tmp_path: Path, more: tuple, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        decode.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), *more))
+    assert not (run_dir / "decode.jsonl").exists()
+
+
+def test_damaged_manifests_and_runs_leave_no_file(run_dir: Path, tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", TEXTS)
+    manifest.write_text(manifest.read_text() + "a,a.wav,1.0,CLIMB\n")
+    with pytest.raises(InputError, match=r"test\.csv:5"):
+        decode.main(flags(run_dir, manifest))
+    manifest.write_text("id,wav,duration,transcript\nx,x.wav,1.0,CLIMB\n")
+    with pytest.raises(InputError, match=r"x\.wav"):
+        decode.main(flags(run_dir, manifest))
+    assert not (run_dir / "decode.jsonl").exists()
+
+
+def test_log_probabilities_of_another_tokenizer_are_refused(run_dir: Path, tmp_path: Path) -> None:
+    stored = tmp_path / "test.npz"
+    posteriors.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), "--out_file", stored))
+    (run_dir / "tokens.txt").write_text("<blank>\nA\n")
+    with pytest.raises(InputError, match="other tokens"):
+        decode.main(["--checkpoint_dir", str(run_dir), "--posteriors", str(stored)])
