@@ -115,7 +115,7 @@ class ConformerCTC(sb.Brain):
         features = encoder["normalizer"](features, batch.wav_lens, epoch=STATISTICS_TAKEN)
         if stage == sb.Stage.TRAIN:
             features = self.modules.time_mask(self.modules.freq_mask(features))
-        hidden = encoder["conformer"](encoder["front_end"](features), batch.wav_lens)[0]  # (B, T, D)
+        hidden = encoder["conformer"](encoder["front_end"](features), batch.wav_lens)  # (B, T, D)
         return encoder["log_softmax"](encoder["ctc_head"](hidden).float())
 
     def compute_objectives(self, log_probs: torch.Tensor, batch: Batch, stage: sb.Stage) -> torch.Tensor:

@@ -1,0 +1,313 @@
+"""From manifests and tokens to trained weights: one training, resumable, in a work folder.
+
+A training that was killed goes on from its last checkpoint when exactly the same training is asked for again:
+its work folder is named by a hash of everything that decides the weights.
+"""
+
+import hashlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch
+from speechbrain.dataio.dataloader import SaveableDataLoader
+from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.epoch_loop import EpochCounter
+from speechbrain.utils.train_logger import FileTrainLogger
+
+from asr.corpus.manifest import Utterance
+from asr.errors import InputError
+from asr.model import batches, lora, network, run_folder
+from asr.model.brain import BEST, ConformerCTC
+from asr.model.lora import LoraParams
+from asr.model.network import ModelParams, SpecAugmentParams
+from asr.model.schedule import lr_factor
+from asr.model.tokens import Tokens
+from asr.model.transplant import Transplant, transplant
+from asr.params import option
+
+log = logging.getLogger(__name__)
+
+PRECISION_ON = {"cuda": "fp16", "cpu": "fp32"}  # what `auto` means (specification, section 5)
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    """Section `train`."""
+
+    section: ClassVar[str] = "train"
+    epochs: int = option("passes over the train manifest", low=1)
+    lr: float = option("peak learning rate of AdamW", above=0)
+    batch_size: int = option("utterances of mean duration in a batch; batches are cut by duration", low=1)
+    grad_accum: int = option("batches an update", low=1)
+    seed: int = option("of weights, batches, masks and dropout", low=0)
+    train_subset: int = option("use only the first N rows of the train manifest, 0 = all", low=0)
+    schedule: str = option("learning rate after the warm-up", choices=("constant", "linear", "cosine", "noam"))
+    warmup_epochs: float = option("epochs of linear rise to the peak learning rate", low=0)
+    weight_decay: float = option("AdamW's decoupled weight decay", low=0)
+    max_grad_norm: float = option("gradients are scaled down to this norm", above=0)
+    precision: str = option(
+        "arithmetic; auto = fp16 with loss scaling on CUDA, fp32 on CPU", choices=("auto", "fp32", "fp16", "bf16")
+    )
+    num_workers: int = option("processes that read audio, 0 = none", low=0)
+    checkpoint_minutes: float = option("minutes between checkpoints inside an epoch, 0 = only after epochs", low=0)
+    init_from: str | None = option("run folder to start from, null = fresh weights")
+    min_transplanted: float = option("with init_from: least share of parameters taken, in [0, 1]", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that decides the weights of a training."""
+
+    train: TrainParams
+    model: ModelParams
+    specaugment: SpecAugmentParams
+    lora: LoraParams
+    tokens: Tokens
+    train_set: Sequence[Utterance]
+    valid_set: Sequence[Utterance]
+    hparams_file: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished training.
+
+    Attributes:
+        best: curves row of the epoch whose weights were kept.
+        curves: a row of numbers an epoch.
+        facts: what a record of the run should hold besides: sizes, shares, seconds.
+        device: where it ran.
+        precision: its arithmetic.
+    """
+
+    best: dict[str, float]
+    curves: list[dict[str, float]]
+    facts: dict[str, Any]
+    device: torch.device
+    precision: str
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def training_key(setup: Setup) -> str:
+    """A name for exactly this training: its parameters, network, tokens, texts and audio files."""
+    content: dict[str, Any] = {part: asdict(getattr(setup, part)) for part in ("train", "model", "specaugment", "lora")}
+    content["hparams_file"] = file_hash(setup.hparams_file)
+    content["tokens"] = [setup.tokens.symbols, hashlib.sha256(setup.tokens.spm_model or b"").hexdigest()]
+    for part in ("train_set", "valid_set"):
+        content[part] = [
+            (row.id, row.transcript, row.duration, row.wav.stat().st_size, row.wav.stat().st_mtime_ns)
+            for row in getattr(setup, part)
+        ]
+    if setup.train.init_from:
+        content["init_from"] = file_hash(Path(setup.train.init_from) / run_folder.MODEL)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def select_train(utterances: Sequence[Utterance], params: TrainParams) -> list[Utterance]:
+    """The train rows to use: all, or the first `train_subset`."""
+    return list(utterances[: params.train_subset] if params.train_subset else utterances)
+
+
+def batch_seconds(utterances: Sequence[Utterance], batch_size: int) -> float:
+    """Audio of a batch: `batch_size` utterances of mean duration.
+
+    Raises:
+        InputError: the longest utterance does not fit.
+    """
+    seconds = batch_size * sum(row.duration for row in utterances) / len(utterances)
+    longest = max(utterances, key=lambda row: row.duration)
+    if longest.duration > seconds:
+        raise InputError(
+            f"{longest.wav} (id {longest.id}): lasts {longest.duration:.2f} s, a batch of batch_size {batch_size} "
+            f"holds {seconds:.2f} s; wanted a larger batch_size or a shorter utterance"
+        )
+    return seconds
+
+
+def split_alignable(
+    utterances: Sequence[Utterance], tokens: Tokens, frame_ms: int, sample_rate: int
+) -> tuple[list[Utterance], list[Utterance]]:
+    """Utterances whose tokens fit their frames, and those that CTC cannot align."""
+    fits, too_dense = [], []
+    for row in utterances:
+        num_frames = network.count_frames(round(row.duration * sample_rate), frame_ms)
+        fitting = batches.needed_frames(tokens.encode(row.transcript)) <= num_frames
+        (fits if fitting else too_dense).append(row)
+    return fits, too_dense
+
+
+def make_loader(
+    utterances: Sequence[Utterance], sampler: batches.DurationBatches, setup: Setup, sample_rate: int, encode
+) -> SaveableDataLoader:
+    """A loader whose position in an epoch is part of a checkpoint."""
+    return SaveableDataLoader(
+        batches.ManifestDataset(utterances, sample_rate=sample_rate, encode=encode),
+        batch_sampler=sampler,
+        collate_fn=batches.collate,
+        num_workers=setup.train.num_workers,
+        generator=torch.Generator(),  # its own, so that opening the loader draws nothing from the training's
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+@torch.no_grad()
+def take_statistics(hparams: SimpleNamespace, loader: SaveableDataLoader, device: torch.device) -> None:
+    """Global mean and deviation of the features over one pass, into the normaliser."""
+    hparams.normalizer.to(device).train()
+    features_of = hparams.compute_features.to(device)
+    for batch in loader:
+        batch = batch.to(device)
+        hparams.normalizer(features_of(batch.wavs), batch.wav_lens, epoch=0)
+
+
+def start_from(setup: Setup, hparams: SimpleNamespace) -> Transplant:
+    """Fill the network from `train.init_from`.
+
+    Raises:
+        InputError: the source is another architecture, or too little of it fits.
+    """
+    where = f"train.init_from {setup.train.init_from}"
+    source, source_tokens = run_folder.load_network(Path(setup.train.init_from))
+    for name in network.hparams_values(setup.model, setup.specaugment, len(setup.tokens)):
+        there, here = getattr(source, name, None), getattr(hparams, name)
+        if name in asdict(setup.model) and name != "dropout" and there != here:
+            raise InputError(f"model.{name}: got {here}, wanted {there} as in {where}")
+    if source.strides != hparams.strides:
+        raise InputError(f"model.frame_ms: got {setup.model.frame_ms}, but {where} has other strides {source.strides}")
+    report = transplant(
+        source.model.state_dict(),
+        hparams.model,
+        head="2.",  # conformer_ctc.yaml: model = [front_end, conformer, ctc_head]
+        source_tokens=source_tokens,
+        target_tokens=setup.tokens,
+    )
+    hparams.normalizer._load_statistics_dict(source.normalizer._statistics_dict())
+    log.info("%s: took %.1f %% of the parameters, %d of %d units", where, 100 * report.share, report.rows_taken,
+             len(setup.tokens))  # fmt: skip
+    if report.share < setup.train.min_transplanted:
+        raise InputError(f"{where}: {report.share:.3f} of the parameters fit, wanted {setup.train.min_transplanted}")
+    return report
+
+
+def transplant_facts(report: Transplant) -> dict[str, Any]:
+    """A transplant in numbers, for a record."""
+    return {
+        "tensors_taken": len(report.taken),
+        "tensors_new": len(report.new),
+        "tensors_ignored": len(report.ignored),
+        "units_taken": report.rows_taken,
+        "parameters_taken": report.parameters_taken,
+        "parameters_new": report.parameters_new,
+    }
+
+
+def train(setup: Setup, work_dir: Path) -> Outcome:
+    """Train to the end in `work_dir` and leave a run folder's own files there.
+
+    Args:
+        setup: what to train.
+        work_dir: an existing folder; a former, unfinished call's checkpoints in it are taken up.
+
+    Raises:
+        InputError: something in the setup cannot be used.
+    """
+    params = setup.train
+    device = network.pick_device()
+    precision = PRECISION_ON[device.type] if params.precision == "auto" else params.precision
+    torch.manual_seed(params.seed)
+    values = network.hparams_values(setup.model, setup.specaugment, len(setup.tokens))
+    hparams_text = network.fill_placeholders(setup.hparams_file, values)
+    hparams = network.build(hparams_text, str(setup.hparams_file))
+
+    train_set, too_dense = split_alignable(setup.train_set, setup.tokens, setup.model.frame_ms, hparams.sample_rate)
+    if not train_set:
+        raise InputError("train manifest: no transcript fits its frames, wanted a smaller model.frame_ms")
+    if too_dense:
+        log.warning("%d of %d train utterances have more tokens than frames and are left out, first: %s",
+                    len(too_dense), len(setup.train_set), too_dense[0].id)  # fmt: skip
+    seconds = batch_seconds(train_set, params.batch_size)
+    longest_valid = max(row.duration for row in setup.valid_set)
+    train_batches = batches.DurationBatches([row.duration for row in train_set], max_seconds=seconds, seed=params.seed)
+    valid_batches = batches.DurationBatches(
+        [row.duration for row in setup.valid_set], max_seconds=max(seconds, longest_valid), seed=None
+    )
+    train_loader = make_loader(train_set, train_batches, setup, hparams.sample_rate, setup.tokens.encode)
+    valid_loader = make_loader(
+        setup.valid_set, valid_batches, setup, hparams.sample_rate,
+        lambda text: batches.known_tokens(setup.tokens, text),
+    )  # fmt: skip
+
+    facts: dict[str, Any] = {
+        "train_utterances": len(train_set),
+        "train_too_dense": len(too_dense),
+        "train_hours": sum(row.duration for row in train_set) / 3600,
+        "padding_share": batches.padding_share([row.duration for row in train_set], train_batches.batches(1)),
+        "batch_seconds": seconds,
+    }
+    if params.init_from:
+        facts["transplant"] = transplant_facts(start_from(setup, hparams))
+    else:
+        take_statistics(hparams, train_loader, device)
+    if setup.lora.peft == "lora":
+        facts["adapters"] = lora.add_adapters(hparams.conformer, setup.lora)
+    facts["parameters"] = network.count_parameters(hparams.model)
+    facts["trainable_parameters"] = network.count_parameters(hparams.model, trainable=True)
+
+    steps_of_epochs = [
+        -(-len(train_batches.batches(epoch)) // params.grad_accum) for epoch in range(1, params.epochs + 1)
+    ]
+    total_steps = sum(steps_of_epochs)
+    warmup_steps = round(params.warmup_epochs * total_steps / params.epochs)
+    checkpointer = Checkpointer(work_dir / run_folder.CHECKPOINTS)
+    epochs = EpochCounter(params.epochs)
+    brain = ConformerCTC(
+        modules=hparams.modules,
+        opt_class=lambda weights: torch.optim.AdamW(
+            [weight for weight in weights if weight.requires_grad],
+            lr=params.lr, betas=(0.9, 0.98), weight_decay=params.weight_decay,
+        ),
+        run_opts={
+            "device": str(device),
+            "precision": precision,
+            "eval_precision": precision,
+            "max_grad_norm": params.max_grad_norm,
+            "grad_accumulation_factor": params.grad_accum,
+            "ckpt_interval_minutes": params.checkpoint_minutes,
+            "noprogressbar": not sys.stderr.isatty(),
+        },
+        checkpointer=checkpointer,
+    )  # fmt: skip
+    hparams.normalizer.to(device)
+    checkpointer.add_recoverables({
+        "model": hparams.model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader,
+    })  # fmt: skip
+    brain.prepare(
+        tokens=setup.tokens,
+        batches=train_batches,
+        lr_of_step=lambda step: (
+            params.lr * lr_factor(step, kind=params.schedule, warmup_steps=warmup_steps, total_steps=total_steps)
+        ),
+        train_logger=FileTrainLogger(str(work_dir / "train_log.txt")),
+    )
+    started = time.monotonic()
+    brain.fit(epochs, train_loader, valid_loader)
+    facts["train_seconds"] = sum(row["train_seconds"] + row["valid_seconds"] for row in brain.curves.rows)
+    facts["train_seconds_this_process"] = time.monotonic() - started
+    facts["updates"] = brain.optimizer_step
+
+    checkpointer.recover_if_possible(min_key=BEST)
+    best = min(brain.curves.rows, key=lambda row: row[BEST])
+    lora.merge_adapters(hparams.conformer)
+    run_folder.save_weights(work_dir, hparams_text=hparams_text, hparams=hparams, tokens=setup.tokens)
+    return Outcome(best, brain.curves.rows, facts, device, precision)
