@@ -1,0 +1,302 @@
+"""Sources -> folders of 16 kHz mono WAVs and manifests: shards first, then the gate over all of them, then the folder.
+
+<out_dir>/<config>/wavs/<id>.wav
+                   train.csv  valid.csv  test.csv    id,wav,duration,transcript and the corpus's further columns
+                   rejected.csv                      id,split,reason,value,limit
+                   stats.json                        counts, hours, histograms, leakage
+                   histograms/<quantity>.csv         for `dvc plots`
+"""
+
+import csv
+import errno
+import json
+import logging
+import math
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from asr import atomic
+from asr.corpus import leakage, manifest, shards, stats, text, workers
+from asr.corpus.checks import CheckParams, Duplicates
+from asr.corpus.clips import Row
+from asr.corpus.manifest import Utterance
+from asr.corpus.source import SPLITS, Source
+from asr.corpus.split import assign_groups
+from asr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+REJECTED_FILE = "rejected.csv"
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which of a source's clips are wanted: the first fraction of train, the first rows of valid (0 = all)."""
+
+    train_fraction: float
+    validation_samples: int
+
+    def wanted(self, source: Source) -> dict[str, int]:
+        """Split -> number of clips, counted from the first."""
+        sizes = Counter({split: 0 for split in SPLITS})
+        for shard in source.shards():
+            sizes[shard.split] += shard.size
+        if sizes["train"]:
+            sizes["train"] = max(1, math.floor(sizes["train"] * self.train_fraction))
+        if self.validation_samples:
+            sizes["valid"] = min(sizes["valid"], self.validation_samples)
+        return dict(sizes)
+
+
+@dataclass(frozen=True)
+class Regroup:
+    """How a corpus without valid or test gets them: whole groups of a column, taken out of train."""
+
+    column: str
+    shares: Mapping[str, float]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What may go, and what may not be shared."""
+
+    checks: CheckParams
+    max_rejected: float
+
+
+def export(
+    sources: Mapping[str, Source], *, out_dir: Path, cut: Cut, gate: Gate, regroup: Regroup | None, processes: int
+) -> None:
+    """Export configurations side by side, each to `<out_dir>/<config>`; all of them, or none.
+
+    Finished shards wait in a hidden folder beside `out_dir` until the end, so that a killed export goes on there.
+
+    Raises:
+        InputError: the data break a rule, or the disk is full.
+    """
+    out_dir = out_dir.resolve()
+    for config in sources:
+        refuse_foreign_folder(out_dir, config)
+    work = atomic.partial_path(out_dir)
+    with shards.locked(work):
+        try:
+            folders = export_shards(sources, work=work, cut=cut, checks=gate.checks, processes=processes)
+            publish(folders, work=work, out_dir=out_dir, gate=gate, regroup=regroup)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise InputError(
+                f"{out_dir}: no space left on the disk; finished shards are in {work}: "
+                "make room and run the same command again, or delete that folder"
+            ) from error
+        shards.clear(work)
+
+
+def refuse_foreign_folder(out_dir: Path, config: str) -> None:
+    """Raise when `<out_dir>/<config>` is no place for an export: not a plain name, or somebody else's folder.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not _CONFIG_NAME.fullmatch(config):
+        raise InputError(f"export.configs: got {config!r}, wanted a name of letters, digits, '.', '_' and '-'")
+    folder = out_dir / config
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / manifest.STATS_FILE).is_file():
+        raise InputError(f"{folder}: holds files and no {manifest.STATS_FILE}, so no export; it is left as it is")
+
+
+def export_shards(
+    sources: Mapping[str, Source], *, work: Path, cut: Cut, checks: CheckParams, processes: int
+) -> dict[str, list[Path]]:
+    """Write every shard that is not there yet, with N processes.
+
+    Returns:
+        The folders of each configuration's shards, in the corpus's order.
+    """
+    plans = {}
+    for config, source in sources.items():
+        wanted = cut.wanted(source)
+        if not any(wanted.values()):
+            raise InputError(f"{config}: the corpus has no rows")
+        folder = work / config
+        shards.prepare(folder, shards.run_key(source, config=config, checks=checks, wanted=wanted))
+        plans[config] = shards.plan(source, config=config, checks=checks, work=folder, wanted=wanted)
+    tasks = [task for plan in plans.values() for task in plan]
+    missing = shards.unfinished_tasks(tasks)
+    if len(missing) < len(tasks):
+        log.info("going on: %d of %d shards are there", len(tasks) - len(missing), len(tasks))
+    total = sum(task.take for task in tasks)
+    done = total - sum(task.take for task in missing)
+    # disable=None: quiet when nobody watches
+    with tqdm(total=total, initial=done, unit="clip", desc="export", disable=None) as bar:
+        for count in workers.map_unordered(shards.export_shard, missing, processes):
+            bar.update(count)
+    return {config: [task.folder for task in plan] for config, plan in plans.items()}
+
+
+def publish(
+    folders: Mapping[str, Sequence[Path]], *, work: Path, out_dir: Path, gate: Gate, regroup: Regroup | None
+) -> None:
+    """Pass finished shards through the gate and give them their place."""
+    found = {config: [pair for shard in folders[config] for pair in shards.read_shard(shard)] for config in folders}
+    rows = {
+        config: refuse_duplicates([row for row, _ in found[config]], gate.checks.allow_duplicates) for config in found
+    }
+    if regroup:
+        rows = {config: regrouped(rows[config], regroup) for config in rows}
+    for config in rows:
+        refuse_too_many(config, rows[config], gate.max_rejected, work)
+    together = by_split([row for config in rows for row in kept(rows[config])])
+    if not gate.checks.allow_leakage:
+        leakage.refuse_shared_audio(leakage.shared_audio(together))
+    for config in rows:
+        leaks = leakage.report(by_split(kept(rows[config])) | {"train": together.get("train", [])})
+        wavs = {row.id: wav for row, wav in found[config] if not row.rejection}
+        fill(work / config / "whole", rows[config], wavs, leaks, gate.checks.frame_seconds)
+    for config in rows:
+        replace_folder(work / config / "whole", out_dir / config)
+        log.info("%s: %s", out_dir / config, summary(rows[config]))
+
+
+def refuse_duplicates(rows: Sequence[Row], allow_same_audio: bool) -> list[Row]:
+    """Rows with those rejected whose id or audio was in their split before."""
+    ids = Duplicates("duplicate_id")
+    digests = {split: Duplicates("duplicate_audio") for split in SPLITS}
+    checked = []
+    for row in rows:
+        if not row.rejection:
+            rejection = ids.check(row.id, row.id)
+            if not rejection and not allow_same_audio:
+                rejection = digests[row.split].check(row.digest, row.id)
+            row = replace(row, rejection=rejection)
+        checked.append(row)
+    return checked
+
+
+def regrouped(rows: Sequence[Row], regroup: Regroup) -> list[Row]:
+    """Rows with the splits that the corpus lacks taken out of its train split, group by group.
+
+    Raises:
+        InputError: the column is not there, or there are too few groups.
+    """
+    there = {row.split for row in rows}
+    shares = {split: share for split, share in regroup.shares.items() if split not in there and share > 0}
+    train = [row for row in kept(rows) if row.split == "train"]
+    if not shares or not train:
+        return list(rows)
+    unknown = next((row for row in train if not row.columns.get(regroup.column)), None)
+    if unknown:
+        columns = ", ".join(sorted(unknown.columns)) or "none"
+        raise InputError(f"export.split_by: {unknown.id} has no {regroup.column} (its columns: {columns})")
+    splits = assign_groups([row.columns[regroup.column] for row in train], shares, regroup.seed)
+    return [
+        row if row.split != "train" or row.rejection else replace(row, split=splits[row.columns[regroup.column]])
+        for row in rows
+    ]
+
+
+def refuse_too_many(config: str, rows: Sequence[Row], max_rejected: float, work: Path) -> None:
+    """Raise when more than the allowed share of a split was rejected, or nothing is left of it.
+
+    Raises:
+        InputError: that is so; rejected.csv is left in the work folder for the user to read.
+    """
+    for split in SPLITS:
+        here = [row for row in rows if row.split == split]
+        dropped = Counter(row.rejection.reason for row in here if row.rejection)
+        count = sum(dropped.values())
+        if here and (count == len(here) or count > max_rejected * len(here)):
+            place = work / config / REJECTED_FILE
+            write_rejected(place, rows)
+            reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.most_common())
+            raise InputError(
+                f"{config}: {count} of {len(here)} {split} rows rejected ({reasons}), "
+                f"wanted at most {max_rejected:.0%} (export.max_rejected) and some left; see {place}"
+            )
+
+
+def kept(rows: Sequence[Row]) -> list[Row]:
+    """The rows that pass."""
+    return [row for row in rows if not row.rejection]
+
+
+def by_split(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of each split that has any, train first."""
+    splits = {split: [row for row in rows if row.split == split] for split in SPLITS}
+    return {split: here for split, here in splits.items() if here}
+
+
+def fill(folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], leaks: dict, frame_seconds: float) -> None:
+    """Make the whole of one configuration's folder. The shards stay as they are, so it can be done again."""
+    shutil.rmtree(folder, ignore_errors=True)
+    wav_folder = folder / "wavs"
+    wav_folder.mkdir(parents=True)
+    splits = by_split(kept(rows))
+    for row in kept(rows):
+        link_or_copy(wavs[row.id], wav_folder / f"{row.id}.wav")
+    for split, here in splits.items():
+        utterances = [
+            Utterance(row.id, wav_folder / f"{row.id}.wav", row.duration, row.transcript, row.columns) for row in here
+        ]
+        manifest.write_manifest(folder / f"{split}.csv", utterances)
+    write_rejected(folder / REJECTED_FILE, rows)
+    stats.write_histograms(folder / "histograms", splits, frame_seconds)
+    every = {split: [row for row in rows if row.split == split] for split in splits}
+    content = {
+        "text_version": text.VERSION,
+        "splits": {split: stats.describe_split(here, frame_seconds) for split, here in every.items()},
+        "leakage": leaks,
+    }
+    atomic.write_text(folder / manifest.STATS_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def link_or_copy(source: Path, place: Path) -> None:
+    """A second name for a file, or a copy where the file system has no hard links."""
+    try:
+        os.link(source, place)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+            raise
+        shutil.copyfile(source, place)
+
+
+def write_rejected(path: Path, rows: Sequence[Row]) -> None:
+    """Write the rejected rows, sorted, each with its reason."""
+    lines = sorted(
+        (row.id, row.split, row.rejection.reason, row.rejection.value, row.rejection.limit)
+        for row in rows
+        if row.rejection
+    )
+    with atomic.new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "split", "reason", "value", "limit"])
+        writer.writerows(lines)
+
+
+def replace_folder(whole: Path, place: Path) -> None:
+    """Put a finished folder in its place, an older export aside first; a kill in between is mended by the next run."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    old = whole.with_name("old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        os.rename(place, old)
+    os.rename(whole, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """One line for the log."""
+    parts = [
+        f"{split} {len(here)} rows {sum(row.duration for row in here) / 3600:.2f} h"
+        for split, here in by_split(kept(rows)).items()
+    ]
+    return ", ".join([*parts, f"{len(rows) - len(kept(rows))} rejected"])

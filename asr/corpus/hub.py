@@ -1,0 +1,284 @@
+"""A Hub data set, or a local folder that `datasets` can load: parquet, audio folders, anything in the Hub's schema.
+
+`datasets` finds the files and downloads them; the rows are read straight from the parquet or Arrow files, a few at a
+time, so that workers need neither `datasets`, nor a token, nor a network.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asr.corpus.source import SPLITS, Clip, Shard
+from asr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACE_TOKEN")
+SHARD_ROWS = 256  # a shard is whole row groups up to this many rows, about a second of work
+LARGEST_SHARD = 4096  # rows of one row group at most; a part of a row group must read what is before it
+BATCH_ROWS = 16  # rows in memory at a time
+ID_FROM_PATH = "path"
+ID_FROM_CONTENT = "content"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a data set mean what.
+
+    Attributes:
+        audio: a struct of bytes and path.
+        text: the transcript.
+        id: a column, "path" (the audio file's name) or "content" (a hash).
+        extra: kept as further columns of the manifest.
+    """
+
+    audio: str
+    text: str
+    id: str
+    extra: tuple[str, ...]
+
+    @property
+    def wanted(self) -> list[str]:
+        """Columns to read."""
+        own_id = [] if self.id in (ID_FROM_PATH, ID_FROM_CONTENT) else [self.id]
+        return list(dict.fromkeys([self.audio, self.text, *own_id, *self.extra]))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows `start` to `stop` of some row groups of a parquet file, or of some record batches of an Arrow file."""
+
+    path: str
+    groups: tuple[int, ...]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """Clips of the rows of parquet or Arrow files on this machine.
+
+    Attributes:
+        name: the data set's, for messages.
+        files: split -> files of its rows, in order.
+        facts: what tells these data from others.
+    """
+
+    name: str
+    files: Mapping[str, tuple[str, ...]]
+    columns: Columns
+    facts: Mapping[str, Any]
+
+    def identity(self) -> dict[str, Any]:
+        """The data set's name and revision, and each file's size and time of change."""
+        files = {split: [_file_facts(path) for path in paths] for split, paths in self.files.items()}
+        return {**self.facts, "columns": list(self.columns.wanted), "id": self.columns.id, "files": files}
+
+    def shards(self) -> list[Shard]:
+        """Whole row groups where they are small, parts of them where they are big."""
+        shards = []
+        for split in SPLITS:
+            pieces = [piece for path in self.files.get(split, ()) for piece in pieces_of(path, self.columns)]
+            shards += [Shard(split, index, piece, piece.stop - piece.start) for index, piece in enumerate(pieces)]
+        return shards
+
+    def read(self, shard: Shard) -> Iterator[Clip]:
+        """The clips of a shard.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        try:
+            for row in rows_of(shard.items, self.columns):
+                yield to_clip(row, self.columns)
+        except pa.ArrowException as error:
+            raise InputError(f"{self.name}: {shard.items.path}: cannot be read: {_one_line(error)}") from error
+
+
+def to_clip(row: Mapping[str, Any], columns: Columns) -> Clip:
+    """A clip from one row of the Hub's schema."""
+    sound = row[columns.audio]
+    path = sound.get("path") if isinstance(sound, dict) else None
+    data = sound.get("bytes") if isinstance(sound, dict) else sound
+    if data is None and path and Path(path).is_file():
+        data = Path(path).read_bytes()
+    if not isinstance(data, bytes):
+        data = None
+    if columns.id == ID_FROM_PATH:
+        own_id = Path(path).stem if path else None
+    else:
+        own_id = None if columns.id == ID_FROM_CONTENT else _text(row[columns.id])
+    return Clip(
+        id=own_id or None,
+        audio=data,
+        sample_rate=None,
+        text=_text(row[columns.text]) or None,
+        columns={name: _text(row[name]) for name in columns.extra},
+    )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def pieces_of(path: str, columns: Columns) -> list[Piece]:
+    """A file cut into pieces of about `SHARD_ROWS` rows.
+
+    Raises:
+        InputError: it is no parquet or Arrow file, or lacks a column.
+    """
+    try:
+        if path.endswith(".arrow"):
+            with pa.memory_map(path) as file:
+                reader = pa.ipc.open_stream(file)
+                names, sizes = reader.schema.names, [batch.num_rows for batch in reader]
+        else:
+            with pq.ParquetFile(path) as file:
+                names = file.schema_arrow.names
+                sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: cannot be read: {_one_line(error)}") from error
+    for column in columns.wanted:
+        if column not in names:
+            raise InputError(f"{path}: has no column {column}, got {', '.join(names)}")
+    return [piece for groups, size in _runs(sizes) for piece in _cut(path, groups, size)]
+
+
+def _runs(sizes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Neighbouring groups together, up to `SHARD_ROWS` rows: (groups, rows)."""
+    run: list[int] = []
+    rows = 0
+    for group, size in enumerate(sizes):
+        if run and rows + size > SHARD_ROWS:
+            yield tuple(run), rows
+            run, rows = [], 0
+        run.append(group)
+        rows += size
+    if rows:
+        yield tuple(run), rows
+
+
+def _cut(path: str, groups: tuple[int, ...], rows: int) -> list[Piece]:
+    return [Piece(path, groups, start, min(start + LARGEST_SHARD, rows)) for start in range(0, rows, LARGEST_SHARD)]
+
+
+def rows_of(piece: Piece, columns: Columns) -> Iterator[dict[str, Any]]:
+    """The rows of a piece as dicts, a few in memory at a time."""
+    position = 0
+    for batch in _batches(piece, columns.wanted):
+        first, last = max(piece.start - position, 0), min(piece.stop - position, batch.num_rows)
+        position += batch.num_rows
+        for start in range(first, last, BATCH_ROWS):
+            yield from batch.slice(start, min(BATCH_ROWS, last - start)).to_pylist()
+        if position >= piece.stop:
+            return
+
+
+def _batches(piece: Piece, names: list[str]) -> Iterator[pa.RecordBatch]:
+    if piece.path.endswith(".arrow"):
+        with pa.memory_map(piece.path) as file:
+            for group, batch in enumerate(pa.ipc.open_stream(file)):
+                if group in piece.groups:
+                    yield batch.select(names)
+        return
+    # a small buffer and no read-ahead keep a row group of any size out of memory
+    with pq.ParquetFile(piece.path, pre_buffer=False, buffer_size=1 << 20) as file:
+        yield from file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups), columns=names, use_threads=False)
+
+
+def _file_facts(path: str) -> list[Any]:
+    found = os.stat(path)
+    return [Path(path).name, found.st_size, found.st_mtime_ns]
+
+
+def read_token() -> str | None:
+    """The Hub token from the environment, or from `.env` in the working folder; it goes to the Hub and nowhere else."""
+    from dotenv import dotenv_values
+
+    values = {**dotenv_values(".env"), **os.environ}
+    return next((values[name] for name in TOKEN_VARIABLES if values.get(name)), None)
+
+
+def open_hub(
+    corpus: str, config: str, *, revision: str | None, splits: Mapping[str, str | None], columns: Columns
+) -> HubSource:
+    """Find, and where need be download, one configuration of a Hub data set or local folder.
+
+    Args:
+        splits: "train", "valid", "test" -> the corpus's name for it, None = not wanted.
+
+    Raises:
+        InputError: it cannot be had, or it has none of these splits; the token is never in the message.
+    """
+    local = Path(corpus).exists()
+    if not local and not _HUB_NAME.fullmatch(corpus):
+        raise InputError(f"export.corpus: {corpus} is no folder here and no Hub name (owner/name), wanted one of them")
+    token = None if local else read_token()
+    try:
+        files, facts = _find(corpus, config, revision, token)
+    except InputError:
+        raise
+    except Exception as error:  # datasets lets through what httpx, fsspec, pyarrow and the Hub raise
+        raise InputError(_explain(error, corpus, config, token, local)) from None
+    wanted = {split: name for split, name in splits.items() if name in files}
+    if not wanted:
+        asked = ", ".join(name for name in splits.values() if name)
+        raise InputError(f"{corpus} ({config}): has splits {', '.join(files)}, wanted one of {asked}")
+    for split, name in splits.items():
+        if name and split not in wanted:
+            log.info("%s (%s): has no split %s", corpus, config, name)
+    return HubSource(
+        name=f"{corpus} ({config})",
+        files={split: tuple(files[name]) for split, name in wanted.items()},
+        columns=columns,
+        facts={"corpus": corpus, "config": config, **facts},
+    )
+
+
+def _find(
+    corpus: str, config: str, revision: str | None, token: str | None
+) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """Split -> files on this machine, by the corpus's own names, and the facts of the revision."""
+    import datasets  # two seconds that no other corpus has to wait for
+
+    if (Path(corpus) / "dataset_dict.json").is_file():
+        loaded = datasets.load_from_disk(corpus)
+        return {split: _arrow_files(rows) for split, rows in loaded.items()}, {"layout": "saved"}
+    builder = datasets.load_dataset_builder(corpus, config, revision=revision, token=token)
+    if builder.name.split("_")[0] != "parquet" and not _all_parquet(builder):
+        builder.download_and_prepare()
+        loaded = builder.as_dataset()
+        return {split: _arrow_files(rows) for split, rows in loaded.items()}, {"hash": builder.hash}
+    manager = datasets.DownloadManager(download_config=datasets.DownloadConfig(token=token))
+    files = {str(split): manager.download(list(paths)) for split, paths in builder.config.data_files.items()}
+    return files, {"hash": builder.hash, "revision": revision}
+
+
+def _all_parquet(builder: Any) -> bool:
+    data_files = builder.config.data_files or {}
+    return bool(data_files) and all(str(path).endswith(".parquet") for paths in data_files.values() for path in paths)
+
+
+def _arrow_files(rows: Any) -> list[str]:
+    return [entry["filename"] for entry in rows.cache_files]
+
+
+def _explain(error: Exception, corpus: str, config: str, token: str | None, local: bool) -> str:
+    text = f"{corpus} ({config}): cannot be loaded: {type(error).__name__}: {_one_line(error)}"
+    if token:
+        text = text.replace(token, "***")
+    if not local and not token:
+        text += f"; no token: a gated data set wants {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
+    return text
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
