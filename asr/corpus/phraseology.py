@@ -218,7 +218,7 @@ class Talk:
 
     def _flight(self) -> Callsign:
         airline = self.pick(read_airlines())
-        number = self.number(2, 9999) if self.chance(0.25) else self.number(2, 999)
+        number = self.number(2, 9999) if self.chance(0.35) else self.number(2, 999)
         words = group_words(number) if self._groups else self.spell(str(number))
         heavy = " heavy" if self.chance(0.06) else ""
         return Callsign(f"{airline.icao}{number}", f"{airline.telephony} {words}{heavy}")
@@ -354,6 +354,10 @@ class Talk:
         setting = self.altimeter()
         return f"{self.pick(CITIES)} altimeter {setting}", f"altimeter {setting}"
 
+    def give_information(self) -> tuple[str, str]:
+        letter = self.pick(ALPHABET)
+        return f"information {letter} is current", self.pick((f"information {letter}", f"we have {letter}"))
+
     def land(self) -> tuple[str, str]:
         runway = self.runway()
         wind = f"{self.wind()} " if self.chance(0.6) else ""
@@ -388,7 +392,8 @@ class Talk:
         level, other = self.altitude(), self.altitude()
         return self.pick(
             (f"level {level}", f"with you at {level}", f"with you level {level}", f"{level} climbing {other}",
-             f"leaving {level} for {other}", f"descending to {level} with information {self.pick(ALPHABET)}")
+             f"leaving {level} for {other}", f"{level} with information {self.pick(ALPHABET)}",
+             f"descending to {level} with information {self.pick(ALPHABET)}")
         )  # fmt: skip
 
     def request(self) -> str:
@@ -420,6 +425,7 @@ AIRBORNE = (
     (Talk.approach, 3),
     (Talk.traffic, 3),
     (Talk.give_altimeter, 2),
+    (Talk.give_information, 2),
 )
 SURFACE = (
     (Talk.land, 3),
@@ -429,6 +435,7 @@ SURFACE = (
     (Talk.hold_short, 2),
     (Talk.cross_runway, 1),
     (Talk.contact, 2),
+    (Talk.give_information, 2),
 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from asr.corpus.phraseology import Transmission, Wording, make_transmission
 from asr.corpus.radio import RadioParams, transmit
 from asr.corpus.source import SPLITS, Clip, Shard
-from asr.corpus.voices import Manner, speak, split_voices
+from asr.corpus.voices import Manner, speak, split_families, split_voices
 from asr.params import check_ranges, option
 
 SAMPLE_RATE = 16000
@@ -51,6 +51,7 @@ class SyntheticParams:
 
     def __post_init__(self) -> None:
         check_ranges(self, ("rate", "pitch", "pitch_range", "margin"))
+        split_families(self.valid_voice_families, self.test_voice_families)
 
     def size(self, split: str) -> int:
         """Utterances of a split."""
@@ -100,7 +101,7 @@ class SyntheticSource:
         """The clips of a shard.
 
         Raises:
-            InputError: espeak-ng cannot be loaded, or the params leave no voice for train.
+            InputError: espeak-ng cannot be loaded.
         """
         voices = split_voices(self.params.valid_voice_families, self.params.test_voice_families)[shard.split]
         for number in shard.items:

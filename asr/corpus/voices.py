@@ -8,6 +8,7 @@ import _ctypes
 import ctypes
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soxr
@@ -161,10 +162,17 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        self._library, self.sample_rate = load_library()
+        library_path, self._data_path = find_library()
+        self._library = load_library(library_path)
         self._chunks: list[np.ndarray] = []
         # ctypes keeps no reference to a callback: without this one it would be collected
         self._callback = CALLBACK(self._receive)
+        self.sample_rate = self._library.espeak_Initialize(
+            AUDIO_OUTPUT_SYNCHRONOUS, BUFFER_MS, self._data_path.encode(), INITIALIZE_DONT_EXIT
+        )
+        if self.sample_rate <= 0:
+            unload_library(self._library)
+            raise InputError(f"synthetic corpus: espeak-ng does not start with the voice data in {self._data_path}")
         self._library.espeak_SetSynthCallback(self._callback)
 
     def __enter__(self) -> "Engine":
@@ -172,12 +180,19 @@ class Engine:
 
     def __exit__(self, *_error: object) -> None:
         self._library.espeak_Terminate()
-        _ctypes.dlclose(self._library._handle)
+        unload_library(self._library)
 
     def _receive(self, samples: ctypes.POINTER(ctypes.c_short), num_samples: int, _events: int) -> int:
         if samples and num_samples > 0:
             self._chunks.append(np.ctypeslib.as_array(samples, shape=(num_samples,)).copy())
         return 0
+
+    def _set_voice(self, voice: str) -> None:
+        # of an unknown variant the library says nothing and takes the plain voice
+        _, _, variant = voice.partition("+")
+        known = not variant or Path(self._data_path, "voices", "!v", variant).is_file()
+        if not known or self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise InputError(f"voice {voice}: espeak-ng has no such voice")
 
     def speak(self, text: str, manner: Manner) -> np.ndarray:
         """Speech at `self.sample_rate`, (S,) float32 in [-1, 1).
@@ -188,8 +203,7 @@ class Engine:
         library = self._library
         # espeak_Initialize seeds its noise from the clock
         library.espeak_ng_SetRandSeed(NOISE_SEED)
-        if library.espeak_SetVoiceByName(manner.voice.encode()) != 0:
-            raise InputError(f"voice {manner.voice}: espeak-ng has no such voice")
+        self._set_voice(manner.voice)
         library.espeak_SetParameter(RATE, manner.words_per_minute, 0)
         library.espeak_SetParameter(PITCH, manner.pitch, 0)
         library.espeak_SetParameter(PITCH_RANGE, manner.pitch_range, 0)
@@ -200,30 +214,41 @@ class Engine:
         return np.concatenate(self._chunks).astype(np.float32) / 32768.0
 
 
-def load_library() -> tuple[ctypes.CDLL, int]:
-    """The initialised library and its sample rate in Hz.
+def find_library() -> tuple[str, str]:
+    """Paths of the library and of its voice data.
 
     Raises:
-        InputError: the wheel is missing or the library does not load.
+        InputError: the wheel is not installed, or incomplete.
     """
     try:
         import espeakng_loader
     except ImportError as error:
         raise InputError("synthetic corpus: package espeakng-loader is not installed (see requirements.txt)") from error
     try:
-        library = ctypes.CDLL(espeakng_loader.get_library_path())
-        data_path = espeakng_loader.get_data_path()
-    except (OSError, RuntimeError) as error:
+        return espeakng_loader.get_library_path(), str(espeakng_loader.get_data_path())
+    except RuntimeError as error:
+        raise InputError(f"synthetic corpus: package espeakng-loader has no voice data: {error}") from error
+
+
+def load_library(path: str) -> ctypes.CDLL:
+    """The library, not yet initialised.
+
+    Raises:
+        InputError: it cannot be loaded on this machine.
+    """
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
         raise InputError(f"synthetic corpus: espeak-ng cannot be loaded: {error}") from error
     text, size, unsigned, pointer = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_void_p
     library.espeak_Synth.argtypes = [text, size, unsigned, ctypes.c_int, unsigned, unsigned, pointer, pointer]
     library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
-    sample_rate = library.espeak_Initialize(
-        AUDIO_OUTPUT_SYNCHRONOUS, BUFFER_MS, str(data_path).encode(), INITIALIZE_DONT_EXIT
-    )
-    if sample_rate <= 0:
-        raise InputError(f"synthetic corpus: espeak-ng does not start with the voice data in {data_path}")
-    return library, sample_rate
+    return library
+
+
+def unload_library(library: ctypes.CDLL) -> None:
+    """Forget the library and all its state; a handle left open would keep the state for the next load."""
+    _ctypes.dlclose(library._handle)
 
 
 def trim(samples: np.ndarray, sample_rate: int) -> np.ndarray:

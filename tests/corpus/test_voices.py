@@ -1,0 +1,142 @@
+"""Voices: splits share no vocal tract, and speech depends on what is asked for and on nothing else."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from asr.corpus.voices import ACCENTS, FAMILIES, Manner, resample, speak, split_families, split_voices, trim
+from asr.errors import InputError
+
+TEXT = "boston approach united six eighty six turn left heading two seven zero"
+CALM = Manner("en-us+f3", 160, 50, 50)
+
+
+def test_splits_share_no_variant() -> None:
+    variants = {
+        split: {voice.split("+")[1] for voice in chosen}
+        for split, chosen in split_voices(num_valid=8, num_test=14).items()
+    }
+    assert not variants["train"] & variants["valid"]
+    assert not variants["train"] & variants["test"]
+    assert not variants["valid"] & variants["test"]
+    assert sum(map(len, variants.values())) == sum(map(len, FAMILIES))
+
+
+def test_a_family_stays_together() -> None:
+    home = {variant: split for split, families in split_families(8, 14).items() for one in families for variant in one}
+    for family in FAMILIES:
+        assert len({home[variant] for variant in family}) == 1
+
+
+def test_test_voices_do_not_move_with_valid() -> None:
+    assert split_voices(1, 14)["test"] == split_voices(20, 14)["test"]
+    assert len(split_voices(8, 14)["test"]) >= 100
+
+
+def test_no_voice_left_for_train_is_refused() -> None:
+    with pytest.raises(InputError, match="leave none of"):
+        split_families(len(FAMILIES) - 1, 1)
+
+
+@pytest.mark.parametrize("accent", ACCENTS)
+def test_every_accent_speaks(accent: str) -> None:
+    samples = speak(TEXT, Manner(f"{accent}+m3", 160, 50, 50), 16000)
+    assert samples.dtype == np.float32 and samples.ndim == 1
+    assert 2 < len(samples) / 16000 < 8
+
+
+def test_every_variant_speaks_and_sounds_different() -> None:
+    spoken = {
+        variant: speak("turn left", Manner(f"en-us+{variant}", 160, 50, 50), 16000).tobytes()
+        for family in FAMILIES
+        for variant in family
+    }
+    assert len(set(spoken.values())) == len(spoken)
+
+
+def test_speech_does_not_depend_on_what_was_said_before() -> None:
+    # breath noise (Alicia), flutter (m3, f3) and a Klatt voice all carry state in the library
+    manners = [Manner(f"en-us+{variant}", 160, 50, 50) for variant in ("Alicia", "m3", "f3", "klatt3", "rob")]
+    forwards = [speak(TEXT, manner, 16000).tobytes() for manner in manners]
+    backwards = [speak(TEXT, manner, 16000).tobytes() for manner in reversed(manners)]
+    assert forwards == backwards[::-1]
+
+
+def test_duration_follows_rate() -> None:
+    durations = [len(speak(TEXT, Manner("en-us+m3", rate, 50, 50), 16000)) / 16000 for rate in (120, 160, 200, 240)]
+    assert durations == sorted(durations, reverse=True)
+    # twice the rate, about half the time
+    assert durations[0] / durations[3] == pytest.approx(2.0, abs=0.3)
+
+
+def pitch_of(samples: np.ndarray) -> float:
+    """Median pitch in Hz of 16 kHz speech, by autocorrelation of its loud 50 ms frames."""
+    lags = []
+    for start in range(0, len(samples) - 800, 400):
+        frame = samples[start : start + 800]
+        if frame.std() > samples.std():
+            correlation = np.correlate(frame, frame, "full")[799:]
+            lags.append(40 + int(correlation[40:320].argmax()))
+    return 16000 / float(np.median(lags))
+
+
+def test_pitch_follows_param() -> None:
+    low, high = (pitch_of(speak(TEXT, Manner("en-us+m3", 160, pitch, 20), 16000)) for pitch in (20, 80))
+    assert 60 < low < 1.2 * low < high < 300
+
+
+def test_no_silence_at_the_ends() -> None:
+    samples = speak(TEXT, CALM, 16000)
+    loudest = np.abs(samples).max()
+    assert np.abs(samples[:800]).max() > 0.01 * loudest
+    assert np.abs(samples[-800:]).max() > 0.01 * loudest
+
+
+def test_trim_keeps_the_loud_middle() -> None:
+    tone = np.sin(np.arange(1600, dtype=np.float32))
+    padded = np.concatenate([np.zeros(3200, np.float32), tone, np.zeros(4800, np.float32)])
+    assert np.array_equal(trim(padded, 16000), tone)
+
+
+def test_resampling_keeps_a_tone() -> None:
+    rate, seconds = 22050, 0.5
+    tone = np.sin(2 * np.pi * 1000 * np.arange(int(rate * seconds)) / rate).astype(np.float32)
+    resampled = resample(tone, rate, 16000)
+    expected = np.sin(2 * np.pi * 1000 * np.arange(len(resampled)) / 16000)
+    assert len(resampled) == 8000
+    assert np.abs(resampled - expected)[200:-200].max() < 1e-3
+
+
+def test_unknown_voice_is_named() -> None:
+    with pytest.raises(InputError, match=re.escape("en-us+nobody")):
+        speak(TEXT, Manner("en-us+nobody", 160, 50, 50), 16000)
+
+
+def test_nothing_to_say_is_refused() -> None:
+    with pytest.raises(InputError, match="said nothing"):
+        speak("", CALM, 16000)
+
+
+def test_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import espeakng_loader
+
+    monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: "/nowhere/libespeak-ng.so")
+    with pytest.raises(InputError, match="espeak-ng cannot be loaded") as caught:
+        speak(TEXT, CALM, 16000)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_wheel_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    with pytest.raises(InputError, match="package espeakng-loader is not installed"):
+        speak(TEXT, CALM, 16000)
+
+
+def test_voice_data_in_the_wrong_place_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    import espeakng_loader
+
+    monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(tmp_path))
+    with pytest.raises(InputError, match="voice data"):
+        speak(TEXT, CALM, 16000)
