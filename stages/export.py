@@ -100,7 +100,13 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams, radio: RadioP
             config: open_hub(params.corpus, config, revision=params.revision, splits=splits, columns=columns)
             for config in params.configs
         }
-    raise InputError(f"export.layout: {params.layout} is not there yet")
+    if params.layout == "manifests":
+        from asr.corpus.listed import open_listed
+
+        return {config: open_listed(params.corpus, config, splits=splits) for config in params.configs}
+    from asr.corpus.ldc import open_ldc
+
+    return {config: open_ldc(params.corpus, config) for config in params.configs}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

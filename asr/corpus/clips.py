@@ -74,6 +74,8 @@ def _listen(
     clip: Clip, transcript: str, params: CheckParams, found: dict
 ) -> tuple[Rejection | None, np.ndarray | None]:
     """Run the checks from cheap to dear; what was measured on the way is left in `found`."""
+    if clip.problem:
+        return Rejection("unreadable_row", clip.problem, "a whole row"), None
     if clip.audio is None or len(clip.audio) == 0:
         return Rejection("no_audio", "none", "an audio file"), None
     header = audio.read_header(clip.audio, clip.sample_rate)

@@ -9,7 +9,6 @@
 
 import csv
 import errno
-import json
 import logging
 import math
 import os
@@ -256,7 +255,7 @@ def fill(folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], leaks: dic
         "splits": {split: stats.describe_split(here, frame_seconds) for split, here in every.items()},
         "leakage": leaks,
     }
-    atomic.write_text(folder / manifest.STATS_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    atomic.write_text(folder / manifest.STATS_FILE, stats.to_json(content))
 
 
 def link_or_copy(source: Path, place: Path) -> None:

@@ -20,6 +20,7 @@ class Clip:
         sample_rate: of an array, in Hz; None for bytes, which carry their own.
         text: the transcript as found; None when there is none.
         columns: what else is known of it (speaker, tape, callsign, role …).
+        problem: why the source could not read it; the clip is then rejected and listed with it.
     """
 
     id: str | None
@@ -27,6 +28,7 @@ class Clip:
     sample_rate: int | None
     text: str | None
     columns: Mapping[str, str] = field(default_factory=dict)
+    problem: str | None = None
 
 
 @dataclass(frozen=True)

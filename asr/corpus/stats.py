@@ -1,6 +1,8 @@
 """What an exported corpus is: counts, hours and histograms, for stats.json and for `dvc plots`."""
 
 import csv
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from asr import atomic
 from asr.corpus import checks
 from asr.corpus.clips import Row
 
+_NUMBERS = re.compile(r"\[[\s\d.,eE+-]+\]")
 NARROW_BAND = 4000.0  # Hz, the bandwidth of 8 kHz audio
 
 
@@ -81,6 +84,12 @@ def apostrophe_collisions(rows: Sequence[Row]) -> dict[str, Any]:
     words = Counter(word for row in rows for word in row.transcript.split())
     collisions = {word: count for word, count in sorted(lost.items()) if words[word] > count}
     return {"words": sum(lost.values()), "collisions": sum(collisions.values()), "collided": collisions}
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Indented JSON with every list of numbers on one line."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    return _NUMBERS.sub(lambda match: " ".join(match.group().split()), text) + "\n"
 
 
 def _counts(values: Any) -> dict[str, int]:

@@ -1,0 +1,95 @@
+import io
+import wave
+
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.corpus import audio
+
+
+def encoded(samples, rate, **settings):
+    file = io.BytesIO()
+    sf.write(file, samples, rate, **{"format": "WAV", "subtype": "PCM_16", **settings})
+    return file.getvalue()
+
+
+def tone(hertz, rate, seconds=0.5):
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", [{"format": "WAV"}, {"format": "FLAC"}, {"format": "OGG", "subtype": "VORBIS"}])
+def test_header_of_encoded_bytes(form):
+    header = audio.read_header(encoded(np.zeros((800, 2)), 8000, **form), None)
+    assert (header.sample_rate, header.channels, header.num_samples, header.missing) == (8000, 2, 800, 0)
+    assert header.duration == 0.1
+
+
+def test_header_of_arrays():
+    assert audio.read_header(np.zeros(800, np.int16), 8000) == audio.Header(8000, 1, 800, 0)
+    assert audio.read_header(np.zeros((800, 2)), 8000) == audio.Header(8000, 2, 800, 0)
+    with pytest.raises(audio.AudioError, match="sample rate"):
+        audio.read_header(np.zeros(800), None)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"RIFF", b"no audio at all", b"RIFF\x00\x00\x00\x00WAVEfmt ", b"fLaC" + b"\0" * 40]
+)
+def test_what_is_no_audio(data):
+    with pytest.raises(audio.AudioError):
+        audio.read_header(data, None)
+
+
+def test_truncated_wav_is_seen():
+    data = encoded(np.zeros(800), 8000)
+    assert audio.missing_wav_bytes(data) == 0
+    assert audio.missing_wav_bytes(data[:-100]) == 100
+    assert audio.read_header(data[:-100], None).missing == 100
+
+
+def test_wav_written_to_a_pipe_has_no_size():
+    data = bytearray(encoded(np.zeros(800), 8000))
+    data[40:44] = b"\xff\xff\xff\xff"
+    assert audio.missing_wav_bytes(bytes(data)) == 0
+
+
+def test_decode_keeps_values():
+    samples = np.array([0, 1, -1, 32767, -32768], np.int16)
+    assert audio.decode(encoded(samples, 8000))[:, 0].tolist() == (samples / 32768).tolist()
+    assert audio.decode(samples)[:, 0].tolist() == (samples / 32768).tolist()
+
+
+def test_channels_are_averaged():
+    assert audio.mix_down(np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)).tolist() == [0.5, 0.5]
+
+
+@given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=200))
+def test_16_khz_pcm16_comes_through_bit_for_bit(values):
+    samples = np.array(values, np.int16)
+    assert audio.to_pcm16(audio.decode(samples)[:, 0], 16000).tolist() == values
+
+
+def test_resampling_keeps_the_tone_and_its_length():
+    pcm = audio.to_pcm16(tone(1000, 8000), 8000)
+    assert len(pcm) == 8000
+    wanted = np.rint(tone(1000, 16000) * 32768)
+    assert np.abs(pcm[1000:-1000] - wanted[1000:-1000]).max() < 40  # 0.1 % of full scale
+
+
+def test_resampling_is_the_same_every_time():
+    noise = np.random.default_rng(1).standard_normal(8000).astype(np.float32) * 0.1
+    assert np.array_equal(audio.to_pcm16(noise, 8000), audio.to_pcm16(noise, 8000))
+
+
+def test_over_full_scale_is_clipped_not_wrapped():
+    assert audio.to_pcm16(np.array([1.5, -1.5], np.float32), 16000).tolist() == [32767, -32768]
+
+
+def test_written_wav_by_the_standard_library(tmp_path):
+    samples = np.array([0, 1, -1, 32767, -32768], np.int16)
+    audio.write_wav(tmp_path / "x.wav", samples)
+    with wave.open(str(tmp_path / "x.wav")) as file:
+        assert file.getparams()[:4] == (1, 2, 16000, 5)
+        assert np.frombuffer(file.readframes(5), "<i2").tolist() == samples.tolist()
