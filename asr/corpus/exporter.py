@@ -159,7 +159,8 @@ def publish(
         leakage.refuse_shared_audio(leakage.shared_audio(together))
     for config in rows:
         leaks = leakage.report(by_split(kept(rows[config])) | {"train": together.get("train", [])})
-        wavs = {row.id: wav for row, wav in found[config] if not row.rejection}
+        places = zip(rows[config], found[config], strict=True)
+        wavs = {row.id: wav for row, (_, wav) in places if not row.rejection}
         fill(work / config / "whole", rows[config], wavs, leaks, gate.checks.frame_seconds)
     for config in rows:
         replace_folder(work / config / "whole", out_dir / config)

@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import soundfile as sf
+
+from asr.corpus import ldc, text
+from asr.errors import InputError
+
+RATE = 8000
+TRANSCRIPT = """\
+((TAPE-HEADER "Dallas Fort Worth (DFW) approach" (ID D1-1)))
+((COMMENT "TEXT may hold brackets (like these"))
+
+((FROM DAL13-1)
+ (NUM D1-1-0001)
+ (TO AAL1581)
+ (TEXT AMERICAN FIFTEEN EIGHTY ONE TURN LEFT
+       WE (QUOTE LL) CALL / YOU)
+ (TIMES 1.00 2.50))
+
+((FROM AAL1581) (NUM D1-1-0002) (TO DAL13-1) (TEXT (UNINTELLIGIBLE) LEFT [NOISE] AND WE 'RE U_S_AIR) (TIMES 3 4.25))
+((FROM AAL1581) (TO DAL13-1) (TEXT NO TIMES HERE))
+((FROM AAL1581) (TO DAL13-1) (TEXT BEYOND THE END) (TIMES 9.0 11.0))
+((FROM AAL1581) (TO DAL13-1) (TEXT BACKWARDS) (TIMES 5.0 4.0))
+((FROM AAL1581) (TO DAL13-1) (TEXT LOST BRACKET (TIMES 6.0 7.0))
+((FROM N9DN) (TO DAL13-1) (TEXT (UNINTELLIGIBLE)) (TIMES 8.0 9.0))
+((TAPE-TAIL "end"))
+"""
+
+
+def speech(seconds=10.0):
+    """Smooth as speech is, and different in every second."""
+    time = np.arange(int(RATE * seconds)) / RATE
+    return np.rint(3000 * np.sin(2 * np.pi * (200 + 50 * np.floor(time)) * time)).astype(np.int16)
+
+
+def write_sphere(path, samples, *, stated="10", true="10", **changes):
+    fields = {"sample_count": len(samples), "sample_n_bytes": 2, "channel_count": 1, "sample_rate": RATE}
+    header = "NIST_1A\n   1024\ndatabase_id -s4 ATC0\n"
+    header += "".join(f"{name} -i {value}\n" for name, value in (fields | changes).items())
+    header += f"sample_byte_format -s2 {stated}\nsample_coding -s3 pcm\nend_head\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(header.encode().ljust(1024) + samples.astype(">i2" if true == "10" else "<i2").tobytes())
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    write_sphere(tmp_path / "atc0_dfw/data/audio/dfw_a1.sph", speech())
+    transcript = tmp_path / "atc0_dfw/data/transcripts/DFW_A1.txt"
+    transcript.parent.mkdir()
+    transcript.write_text(TRANSCRIPT)
+    return tmp_path
+
+
+def clips_of(corpus):
+    source = ldc.open_ldc(str(corpus), "base")
+    return [clip for shard in source.shards() for clip in source.read(shard)]
+
+
+@pytest.mark.parametrize(("stated", "true"), [("10", "10"), ("01", "01"), ("01", "10"), ("10", "01")])
+def test_samples_whatever_the_header_says_of_byte_order(tmp_path, stated, true):
+    path = write_sphere(tmp_path / "t.sph", speech(), stated=stated, true=true)
+    sphere = ldc.read_sphere(path)
+    assert (sphere.sample_rate, sphere.num_samples) == (RATE, 10 * RATE)
+    assert np.array_equal(sphere.samples(), speech())
+
+
+def test_samples_as_libsndfile_reads_them(tmp_path):
+    path = write_sphere(tmp_path / "t.sph", speech())
+    assert np.array_equal(ldc.read_sphere(path).samples(), sf.read(path, dtype="int16")[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"channel_count": 2}, "2 channels"),
+        ({"sample_n_bytes": 1}, "1 bytes"),
+        ({"sample_rate": 0}, "0 Hz"),
+        ({"sample_rate": "x"}, "no number"),
+    ],
+)
+def test_a_tape_that_cannot_be_read(tmp_path, changes, wanted):
+    path = write_sphere(tmp_path / "t.sph", speech(), **changes)
+    with pytest.raises(InputError, match=wanted):
+        ldc.read_sphere(path)
+
+
+def test_no_sphere_file_at_all(tmp_path):
+    (tmp_path / "t.sph").write_bytes(b"RIFF")
+    with pytest.raises(InputError, match=r"t\.sph: does not begin with NIST_1A"):
+        ldc.read_sphere(tmp_path / "t.sph")
+
+
+def test_transmissions_are_cut_by_their_times(corpus):
+    first, second, *_ = clips_of(corpus)
+    assert (first.id, second.id) == ("dfw_a1_000100_000250", "dfw_a1_000300_000425")
+    assert np.array_equal(first.audio, speech()[RATE : RATE * 5 // 2])
+    assert (first.sample_rate, len(second.audio)) == (RATE, RATE * 5 // 4)
+
+
+def test_texts(corpus):
+    first, second, *_ = clips_of(corpus)
+    assert first.text == "AMERICAN FIFTEEN EIGHTY ONE TURN LEFT WE'LL CALL YOU"
+    assert second.text == "(UNINTELLIGIBLE) LEFT [NOISE] AND WE'RE U_S_AIR"
+    assert text.normalize(second.text) == "LEFT AND WERE U S AIR"
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        (["WE", ["QUOTE", "LL"]], "WE'LL"),
+        (["WE", "'LL"], "WE'LL"),
+        (["WE'", "LL"], "WE'LL"),
+        (["WE", "'", "LL"], "WE'LL"),
+        (["WE'LL"], "WE'LL"),
+        (["THE", "PILOTS'", "DOORS"], "THE PILOTS' DOORS"),
+        (["TOWER//", "ROGER"], "TOWER ROGER"),
+    ],
+)
+def test_the_five_spellings_of_a_contraction(written, wanted):
+    assert ldc.spoken_text(written) == wanted
+
+
+def test_who_speaks_to_whom(corpus):
+    first, second, *_ = clips_of(corpus)
+    assert first.columns == {"tape": "dfw_a1", "speaker": "DAL13-1", "callsign": "AAL1581", "role": "controller"}
+    assert second.columns == {"tape": "dfw_a1", "speaker": "AAL1581", "callsign": "AAL1581", "role": "pilot"}
+
+
+def test_what_cannot_be_cut_says_why_and_where(corpus):
+    problems = [clip.problem for clip in clips_of(corpus)[2:]]
+    assert problems == [
+        "line 12: TIMES are missing, wanted two numbers",
+        "line 13: TIMES 9 11 are no stretch of a tape of 10.00 s",
+        "line 14: TIMES 5 4 are no stretch of a tape of 10.00 s",
+        "line 15: TIMES are missing, wanted two numbers",
+        None,
+    ]
+
+
+def test_shards_know_their_size(corpus):
+    source = ldc.open_ldc(str(corpus), "base")
+    assert [(shard.split, shard.size) for shard in source.shards()] == [("train", 7)]
+
+
+def test_a_transcript_without_tape_and_a_folder_without_transcripts(corpus, tmp_path):
+    (corpus / "atc0_dfw/data/transcripts/other.txt").write_text(TRANSCRIPT)
+    with pytest.raises(InputError, match="has no tape"):
+        ldc.open_ldc(str(corpus), "base")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="has no transcripts"):
+        ldc.open_ldc(str(tmp_path / "empty"), "base")
+
+
+def test_a_truncated_tape_loses_only_its_end(corpus):
+    tape = corpus / "atc0_dfw/data/audio/dfw_a1.sph"
+    tape.write_bytes(tape.read_bytes()[: 1024 + 2 * 3 * RATE])
+    clips = clips_of(corpus)
+    assert clips[0].problem is None
+    assert "no stretch of a tape of 3.00 s" in clips[1].problem

@@ -1,0 +1,40 @@
+import pytest
+
+from asr.corpus import leakage
+from asr.corpus.clips import Row
+from asr.errors import InputError
+
+
+def row(name, transcript, digest, **columns):
+    return Row(name, "", 1.0, transcript, (), columns, 16000, -20.0, 4000.0, digest, None)
+
+
+SPLITS = {
+    "train": [row("a", "TURN LEFT", "1", speaker="x"), row("b", "ROGER", "2", speaker="y")],
+    "test": [
+        row("c", "ROGER", "3", speaker="x"),
+        row("d", "WILCO", "2", speaker="z"),
+        row("e", "OK", "5", speaker="z"),
+    ],
+}
+
+
+def test_report_by_hand():
+    assert leakage.report(SPLITS) == {
+        "identical_audio": {"train-test": 1},
+        "test": {
+            "transcripts_seen_in_train": 0.333333,
+            "columns": {"speaker": {"values": 2, "shared_values": 1, "utterances_shared": 0.333333}},
+        },
+    }
+
+
+def test_empty_columns_are_not_shared():
+    splits = {"train": [row("a", "A", "1", speaker="")], "test": [row("b", "B", "2", speaker="")]}
+    assert leakage.report(splits)["test"]["columns"]["speaker"]["utterances_shared"] == 0.0
+
+
+def test_the_pairs_are_named():
+    with pytest.raises(InputError, match=r"1 clips of train-test have identical audio \(b = d\)"):
+        leakage.refuse_shared_audio(leakage.shared_audio(SPLITS))
+    leakage.refuse_shared_audio(leakage.shared_audio({"train": SPLITS["train"]}))
