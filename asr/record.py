@@ -81,6 +81,7 @@ class RecordParams:
     section: ClassVar[str] = "record"
 
     run_id: str = option("name of the run; empty = its timestamp YYYYmmdd_HHMMSS")
+    model_name: str = option("free-form tag: first part of a run folder's name, column `model` of the CSV")
     run_stage: str = option("step of a sweep the run belongs to: single, coarse, refine …")
     dataset_part: str = option("short name of the data: base, part2, part3, demo …")
     language: str = option("language of the speech, as Whisper writes it")

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def labels(**changes) -> record.RecordParams:
     values = {
         "run_id": "",
+        "model_name": "sb-conformer-ctc",
         "run_stage": "single",
         "dataset_part": "base",
         "language": "en",
