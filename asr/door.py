@@ -36,6 +36,7 @@ class Arguments:
 
     paths: argparse.Namespace
     sections: list[Any]
+    params: Path
 
 
 class Door:
@@ -54,8 +55,9 @@ class Door:
             self._add_section(section_class)
 
     def path(self, flag: str, **settings: Any) -> None:
-        """Declare a path flag (argparse's own settings; the type is Path unless another is given)."""
-        settings.setdefault("type", Path)
+        """Declare a path flag (argparse's own settings; the type is Path unless another type or an action is given)."""
+        if "action" not in settings:
+            settings.setdefault("type", Path)
         self._paths.append(self._parser.add_argument(flag, **settings).dest)
 
     def _add_section(self, section_class: type) -> None:
@@ -82,7 +84,8 @@ class Door:
         given = vars(self._parser.parse_args(argv))
         content = params.read_yaml(given["params"])
         sections = [self._fill(section_class, given, content) for section_class in self._sections]
-        return Arguments(argparse.Namespace(**{name: given[name] for name in self._paths}), sections)
+        paths = argparse.Namespace(**{name: given[name] for name in self._paths})
+        return Arguments(paths, sections, given["params"])
 
     def _fill(self, section_class: type, given: dict[str, Any], content: dict) -> Any:
         name = section_class.section

@@ -57,6 +57,7 @@ class TrainParams:
     )
     num_workers: int = option("processes that read audio, 0 = none", low=0)
     checkpoint_minutes: float = option("minutes between checkpoints inside an epoch, 0 = only after epochs", low=0)
+    beam_size: int = option("beam width of the evaluation after training, 1 = greedy; stages.decode has its own", low=1)
     init_from: str | None = option("run folder to start from, null = fresh weights")
     min_transplanted: float = option("with init_from: least share of parameters taken, in [0, 1]", low=0, high=1)
 

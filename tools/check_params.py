@@ -1,0 +1,44 @@
+"""check_params: every section and key of params.yaml, before any stage does any work.
+
+Reads   params.yaml
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import stages
+from asr import params
+from asr.door import Door, enter
+from asr.errors import InputError
+
+
+def section_classes() -> dict[str, type]:
+    """Section name -> its dataclass, of all doors in `stages`."""
+    doors = [importlib.import_module(f"stages.{door.name}") for door in pkgutil.iter_modules(stages.__path__)]
+    return {section_class.section: section_class for door in doors for section_class in door.SECTIONS}
+
+
+def run(path: Path) -> None:
+    """Check a params file as a whole.
+
+    Raises:
+        InputError: a section or key is missing, unknown or wrongly typed; the first one is named.
+    """
+    content = params.read_yaml(path)
+    classes = section_classes()
+    for name in content:
+        if name not in classes:
+            raise InputError(f"{path}: unknown section {name}{params.did_you_mean(str(name), classes)}")
+    for section_class in classes.values():
+        params.load_section(section_class, path)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the tool."""
+    run(Door(__doc__).parse(argv).params)
+
+
+if __name__ == "__main__":
+    enter(main)

@@ -1,0 +1,74 @@
+"""preset: write a preset's values into params.yaml, keeping its comments and order.
+
+Reads   presets/<name>.yaml  some of params.yaml's keys, in their sections
+Writes  params.yaml
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from asr import atomic, params
+from asr.door import Door, enter
+from asr.errors import InputError
+from tools import check_params
+
+log = logging.getLogger(__name__)
+
+
+def apply(content: dict, preset: dict, where: str) -> list[str]:
+    """Put a preset's values into params.yaml's content; returns `section.key: old -> new` of each that changed.
+
+    Raises:
+        InputError: a section or key that params.yaml does not have.
+    """
+    changes = []
+    for section, values in preset.items():
+        if section not in content:
+            raise InputError(f"{where}: unknown section {section}{params.did_you_mean(str(section), content)}")
+        if not isinstance(values, dict):
+            raise InputError(f"{where}: {section}: got {values!r}, wanted a section with keys")
+        for key, value in values.items():
+            if key not in content[section]:
+                hint = params.did_you_mean(str(key), content[section])
+                raise InputError(f"{where}: unknown key {section}.{key}{hint}")
+            if content[section][key] != value:
+                changes.append(f"{section}.{key}: {content[section][key]} -> {value}")
+                content[section][key] = value
+    return changes
+
+
+def run(preset_file: Path, params_file: Path) -> None:
+    """Apply a preset; params.yaml stays as it is when anything is wrong.
+
+    Raises:
+        InputError: a file, section, key or value cannot be used.
+    """
+    preset = params.read_yaml(preset_file)
+    params.read_yaml(params_file)
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 1000  # never wrap: a key, its value and its comment share a line
+    content = yaml.load(params_file.read_text(encoding="utf-8"))
+    changes = apply(content, preset, str(preset_file))
+    with atomic.new_file(params_file) as partial:
+        with open(partial, "w", encoding="utf-8") as file:
+            yaml.dump(content, file)
+        check_params.run(partial)
+    for change in changes:
+        log.info("%s", change)
+    log.info("%s: %d values of %s", params_file, len(changes), preset_file)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the tool."""
+    door = Door(__doc__)
+    door.path("preset_file", help="the preset, as presets/atc0.yaml")
+    args = door.parse(argv)
+    run(args.paths.preset_file, args.params)
+
+
+if __name__ == "__main__":
+    enter(main)
