@@ -1,0 +1,187 @@
+"""Spoken numbers: from words to digits, in group form or digit by digit.
+
+`SIX EIGHTY SIX` is 686, `TWENTY ONE OH FOUR` 2104, `ONE TWENTY FOUR POINT SIX FIVE` 124.65, `ONE ZERO THOUSAND`
+10000 (FAA Order JO 7110.65, section 2-4-17 to 2-4-18; ICAO Doc 9432, section 2.4). Words are upper case.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+DIGITS = {
+    "ZERO": "0", "OH": "0", "O": "0", "NOUGHT": "0", "ONE": "1", "WUN": "1", "TWO": "2", "THREE": "3", "TREE": "3",
+    "FOUR": "4", "FOWER": "4", "FIVE": "5", "FIFE": "5", "SIX": "6", "SEVEN": "7", "EIGHT": "8", "NINE": "9",
+    "NINER": "9",
+}  # fmt: skip
+TEENS = {
+    "TEN": "10", "ELEVEN": "11", "TWELVE": "12", "THIRTEEN": "13", "FOURTEEN": "14", "FIFTEEN": "15", "SIXTEEN": "16",
+    "SEVENTEEN": "17", "EIGHTEEN": "18", "NINETEEN": "19",
+}  # fmt: skip
+TENS = {
+    "TWENTY": "2", "THIRTY": "3", "FORTY": "4", "FOURTY": "4", "FIFTY": "5", "SIXTY": "6", "SEVENTY": "7",
+    "EIGHTY": "8", "NINETY": "9",
+}  # fmt: skip
+MULTIPLIERS = {"HUNDRED": "hundred", "THOUSAND": "thousand", "TOUSAND": "thousand"}
+POINTS = {"POINT": "point", "DECIMAL": "point", "DAYSEEMAL": "point"}
+REPEATS = {"DOUBLE": 2, "TRIPLE": 3}
+NUMBER_WORDS = frozenset([*DIGITS, *TEENS, *TENS, *MULTIPLIERS, *POINTS])
+WRITTEN = re.compile(r"(\d+)(?:\.(\d+))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Numeral:
+    """One spoken element of a number: digits that belong together (`86`), or what follows them."""
+
+    kind: Literal["digits", "hundred", "thousand", "point"]
+    digits: str
+    end: int  # position after its last word
+
+
+def is_number_word(word: str) -> bool:
+    """Whether a word is (part of) a number, spoken or written."""
+    return word in NUMBER_WORDS or WRITTEN.fullmatch(word) is not None
+
+
+def read_run(words: Sequence[str], start: int) -> list[Numeral]:
+    """The longest run of numerals from position `start`; empty when no number begins there."""
+    run: list[Numeral] = []
+    position = start
+    while position < len(words):
+        # `TWO HUNDRED AND TEN`
+        joined = bool(run) and run[-1].kind in ("hundred", "thousand") and words[position] == "AND"
+        found = _read_numeral(words, position + joined, first=not run) if position + joined < len(words) else []
+        if not found or (joined and found[0].kind != "digits"):
+            break
+        run += found
+        position = run[-1].end
+    while run and run[-1].kind == "point":
+        run.pop()
+    return run
+
+
+def _read_numeral(words: Sequence[str], position: int, *, first: bool) -> list[Numeral]:
+    word, end = words[position], position + 1
+    following = words[end] if end < len(words) else ""
+    if word in TENS:
+        unit = DIGITS.get(following, "0") if following not in ("OH", "O") else "0"
+        # `TWENTY ZERO` are two numerals, `TWENTY ONE` is one
+        return [Numeral("digits", TENS[word] + unit, end + (unit != "0"))]
+    if word in TEENS:
+        return [Numeral("digits", TEENS[word], end)]
+    if word in DIGITS:
+        if word in ("OH", "O") and (following == "CLOCK" or (first and not is_number_word(following))):
+            return []
+        return [Numeral("digits", DIGITS[word], end)]
+    if word in REPEATS and following in DIGITS:
+        return [Numeral("digits", DIGITS[following], end + 1)] * REPEATS[word]
+    if word in MULTIPLIERS and not first:
+        return [Numeral(MULTIPLIERS[word], "", end)]
+    if word in POINTS and is_number_word(following) and following not in POINTS:
+        return [Numeral("point", "", end)]
+    return _read_written(word, end)
+
+
+def _read_written(word: str, end: int) -> list[Numeral]:
+    match = WRITTEN.fullmatch(word)
+    if match is None:
+        return []
+    whole, decimals = match.groups()
+    numerals = [Numeral("digits", whole, end)]
+    if decimals is not None:
+        numerals += [Numeral("point", "", end), Numeral("digits", decimals, end)]
+    return numerals
+
+
+def join_digits(run: Sequence[Numeral]) -> str | None:
+    """The digits of a run as they are said: 6, 86 -> `686`; 12, hundred -> `1200`; None when it is no digit string.
+
+    `FIVE HUNDRED TWELVE` adds up (512): after HUNDRED at most two digits can follow, after THOUSAND three.
+    """
+    text = ""
+    for index, numeral in enumerate(run):
+        if numeral.kind == "digits":
+            text += numeral.digits
+            continue
+        if numeral.kind == "point" or not text:
+            return None
+        width = 2 if numeral.kind == "hundred" else 3
+        rest = join_digits(run[index + 1 :]) if run[index + 1 :] else ""
+        return None if rest is None or len(rest) > width else text + rest.rjust(width, "0")
+    return text or None
+
+
+def join_value(run: Sequence[Numeral]) -> int | None:
+    """The value of a run with THOUSAND or HUNDRED: 1, 0, thousand, 5, hundred -> 10500; None when it is no such number.
+
+    A number said twice counts once: `ONE ZERO TEN THOUSAND` (FAA Order JO 7110.65, section 2-4-17 a 3).
+    """
+    kinds = [numeral.kind for numeral in run]
+    if "point" in kinds or kinds.count("thousand") > 1 or kinds.count("hundred") > 1:
+        return None
+    if "thousand" in kinds:
+        at = kinds.index("thousand")
+        head = _plain(run[:at])
+        rest = join_value(run[at + 1 :]) if run[at + 1 :] else 0
+        return None if head is None or rest is None or rest >= 1000 else head * 1000 + rest
+    if "hundred" in kinds:
+        at = kinds.index("hundred")
+        head = _plain(run[:at])
+        rest = _plain(run[at + 1 :]) if run[at + 1 :] else 0
+        return None if head is None or rest is None or rest >= 100 else head * 100 + rest
+    return _plain(run)
+
+
+def _plain(run: Sequence[Numeral]) -> int | None:
+    """The value of a run of digits, once if it is said digit by digit and then in group form."""
+    text = "".join(numeral.digits for numeral in run)
+    if not text:
+        return None
+    said_twice = len(text) == 4 and text[:2] == text[2:] and len(run) == 3 and len(run[-1].digits) == 2
+    if said_twice:
+        text = text[2:]
+    return int(text)
+
+
+def fold_digits(words: Sequence[str]) -> list[str]:
+    """Digit words as digits, one by one: `NINER`, `NINE` and `9` become the same; group form stays."""
+    folded: list[str] = []
+    for word in words:
+        digits = WRITTEN.fullmatch(word)
+        if digits:
+            folded += [*digits[1]] + (["POINT", *digits[2]] if digits[2] else [])
+        elif word in POINTS:
+            folded.append("POINT")
+        else:
+            folded.append(DIGITS.get(word, word) if word not in ("O",) else word)
+    return folded
+
+
+def fold_groups(words: Sequence[str]) -> list[str]:
+    """Numbers as single digits, however they are said: `SIX EIGHTY SIX` and `SIX EIGHT SIX` become `6 8 6`."""
+    folded: list[str] = []
+    position = 0
+    while position < len(words):
+        run = read_run(words, position)
+        if not run:
+            folded.append(words[position])
+            position += 1
+            continue
+        folded += _spell(run)
+        position = run[-1].end
+    return folded
+
+
+def _spell(run: Sequence[Numeral]) -> list[str]:
+    spelled: list[str] = []
+    for start, end in _between_points(run):
+        part = run[start:end]
+        value = join_value(part) if any(numeral.kind != "digits" for numeral in part) else None
+        text = str(value) if value is not None else "".join(numeral.digits for numeral in part)
+        spelled += ["POINT"] * bool(start) + [*text]
+    return spelled
+
+
+def _between_points(run: Sequence[Numeral]) -> list[tuple[int, int]]:
+    points = [index for index, numeral in enumerate(run) if numeral.kind == "point"]
+    return list(zip([0, *(point + 1 for point in points)], [*points, len(run)], strict=True))
