@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from asr.decoding.ctc import BLANK_ID, Candidate
+from asr.decoding.lexicon import read_words, spell
+from asr.decoding.ngram import WORD_ARPA, WORDS_FILE, arpa_of, load_kenlm, quiet_stderr
 from asr.decoding.search import DecodeParams
 from asr.model.tokens import SPACE, Tokens
 
@@ -23,26 +25,26 @@ class BeamSearch:
         pieces = tokens.kind == "spm"
         vocabulary = [symbol if pieces or symbol != SPACE else " " for symbol in tokens.symbols]
         vocabulary[BLANK_ID] = ""
-        logging.getLogger("speechbrain.decoders.ctc").setLevel(logging.WARNING)
+        for name in ("speechbrain.decoders.ctc", "speechbrain.integrations.decoders.kenlm_scorer"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # it warns of every vocabulary under 1,000 words
         language_model = {}
         if params.lm_weight:
-            from asr.decoding.lexicon import read_words, spellings
-            from asr.decoding.ngram import word_arpa
-
-            words = read_words(lm_dir)
-            spellings(words, tokens, str(lm_dir))
-            language_model = {"kenlm_model_path": str(word_arpa(lm_dir)), "unigrams": words}
-        self._searcher = CTCBeamSearcher(
-            blank_index=BLANK_ID,
-            vocab_list=vocabulary,
-            alpha=params.lm_weight,
-            beta=params.word_score,
-            beam_size=params.beam_size,
-            beam_prune_logp=-params.beam_threshold,
-            topk=max(1, params.nbest),
-            prune_history=params.nbest <= 1,
-            **language_model,
-        )
+            words_file = arpa_of(lm_dir, WORDS_FILE)
+            words = list(spell(read_words(words_file), tokens, str(words_file)))
+            language_model = {"kenlm_model_path": str(arpa_of(lm_dir, WORD_ARPA)), "unigrams": words}
+            load_kenlm(arpa_of(lm_dir, WORD_ARPA))  # what is wrong with it is said in one line here
+        with quiet_stderr():
+            self._searcher = CTCBeamSearcher(
+                blank_index=BLANK_ID,
+                vocab_list=vocabulary,
+                alpha=params.lm_weight,
+                beta=params.word_score,
+                beam_size=params.beam_size,
+                beam_prune_logp=-params.beam_threshold,
+                topk=max(1, params.nbest),
+                prune_history=params.nbest <= 1,
+                **language_model,
+            )
 
     def __call__(self, log_probs: np.ndarray) -> list[Candidate]:
         """Candidates for `log_probs` (T, V), best first."""

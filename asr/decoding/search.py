@@ -4,6 +4,7 @@
 """
 
 import collections
+import dataclasses
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,8 @@ import numpy as np
 
 from asr.decoding.ctc import Candidate, align, greedy, words_of_path
 from asr.decoding.hypotheses import Alternative, Hypothesis
+from asr.decoding.lexicon import read_words, spell
+from asr.decoding.ngram import TOKEN_ARPA, WORD_ARPA, WORDS_FILE, arpa_of
 from asr.errors import InputError
 from asr.model.tokens import Tokens
 from asr.params import option
@@ -37,6 +40,10 @@ class DecodeParams:
     word_score: float = option("added per word, natural log")
     oov_score: float = option("added per word outside the lexicon, natural log (lexicon)", high=0)
     beam_threshold: float = option("hypotheses this far below the best are dropped, natural log", above=0)
+    beam_tokens: int = option("tokens tried per frame (lexicon, lexicon_free)", low=1)
+    blank_threshold: float = option(
+        "runs of surer blank frames are searched as one (lexicon, lexicon_free)", above=0, high=1
+    )
     nbest: int = option("alternatives listed per utterance, 0 = none", low=0)
     words: bool = option("list words with times and confidence")
     boost_score: float = option("added per expected callsign, natural log (with --boost)", low=0)
@@ -71,7 +78,30 @@ def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -
         from asr.decoding.beam import BeamSearch
 
         return BeamSearch(params, tokens, sources.lm_dir)
-    raise InputError(f"decode.search: {params.search} is not available")
+    from asr.decoding.flashlight import LexiconFreeSearch, LexiconSearch, SearchOptions
+
+    names = [field.name for field in dataclasses.fields(SearchOptions)]
+    options = SearchOptions(**{name: getattr(params, name) for name in names})
+    if params.search == "lexicon_free":
+        return LexiconFreeSearch(options, tokens, arpa_of(sources.lm_dir, TOKEN_ARPA) if params.lm_weight else None)
+    arpa = arpa_of(sources.lm_dir, WORD_ARPA) if params.lm_weight else None
+    return LexiconSearch(options, tokens, read_lexicon(sources, tokens), arpa)
+
+
+def read_lexicon(sources: SearchSources, tokens: Tokens) -> dict[str, list[int]]:
+    """Words of the language model and of a further list, with their token numbers.
+
+    Raises:
+        InputError: there is neither, or a word cannot be spelt.
+    """
+    lists = [Path(sources.lm_dir) / WORDS_FILE] if sources.lm_dir is not None else []
+    lists += [sources.lexicon] if sources.lexicon is not None else []
+    if not lists:
+        raise InputError("decode.search: got lexicon without --lm_dir or --lexicon, wanted a list of words")
+    lexicon: dict[str, list[int]] = {}
+    for path in lists:
+        lexicon |= spell(read_words(path), tokens, str(path))
+    return lexicon
 
 
 def to_hypothesis(

@@ -8,7 +8,7 @@ import pytest
 import asr.model.run_folder
 from asr.decoding.hypotheses import read_hypotheses
 from asr.errors import InputError
-from stages import decode, posteriors
+from stages import decode, lm, posteriors
 from tests.echo import TOKENS, EchoRecognizer, write_corpus
 
 TEXTS = {"b": "DELTA ONE TWO", "a": "CLIMB", "c": "UNITED HEAVY TURN LEFT"}
@@ -85,3 +85,44 @@ def test_log_probabilities_of_another_tokenizer_are_refused(run_dir: Path, tmp_p
     (run_dir / "tokens.txt").write_text("<blank>\nA\n")
     with pytest.raises(InputError, match="other tokens"):
         decode.main(["--checkpoint_dir", str(run_dir), "--posteriors", str(stored)])
+
+
+@pytest.fixture
+def lm_dir(tmp_path: Path) -> Path:
+    """A language model of the texts."""
+    manifest = str(write_corpus(tmp_path / "train", TEXTS))
+    out = ["--out_dir", str(tmp_path / "lm"), "--metrics_file", str(tmp_path / "lm.json")]
+    tokens = ["--order", "2", "--token_order", "3", "--tokenizer_dir", str(tmp_path / "run")]
+    lm.main(["--train_manifest", manifest, "--valid_manifest", manifest, *out, *tokens])
+    return tmp_path / "lm"
+
+
+@pytest.mark.parametrize("search", ["beam", "lexicon", "lexicon_free"])
+@pytest.mark.parametrize("num_processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_every_search_with_an_ngram(
+    run_dir: Path, lm_dir: Path, tmp_path: Path, search: str, num_processes: int
+) -> None:
+    manifest = write_corpus(tmp_path / "corpus", TEXTS | {"new": "CLIMB GOLF"})
+    wide = ("--search", search, "--beam_size", 8, "--lm_weight", 0.3, "--num_processes", num_processes)
+    decode.main(flags(run_dir, manifest, *wide, "--lm_dir", lm_dir, "--nbest", 2))
+    hypotheses = read_hypotheses(run_dir / "decode.jsonl")
+    assert [(one.id, one.hyp) for one in hypotheses] == [*TEXTS.items(), ("new", "CLIMB GOLF")]
+    assert [word.word for word in hypotheses[-1].words] == ["CLIMB", "GOLF"]
+    assert hypotheses[0].nbest[0].hyp == hypotheses[0].hyp
+
+
+def test_lexicons_and_language_models_that_do_not_fit(run_dir: Path, lm_dir: Path, tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", TEXTS)
+    wide = ("--search", "lexicon", "--beam_size", 8)
+    with pytest.raises(InputError, match="without --lm_dir or --lexicon"):
+        decode.main(flags(run_dir, manifest, *wide))
+    (tmp_path / "words.txt").write_text("ONE\n747\n")
+    with pytest.raises(InputError, match=r"words\.txt: word '747': no token can spell '47'"):
+        decode.main(flags(run_dir, manifest, *wide, "--lexicon", tmp_path / "words.txt"))
+    (lm_dir / "words.txt").write_text("ÉTÉ\n")
+    with pytest.raises(InputError, match=r"words\.txt:1: 'ÉTÉ' is no normalised word"):
+        decode.main(flags(run_dir, manifest, *wide, "--lm_dir", lm_dir))
+    (lm_dir / "word.arpa").unlink()
+    with pytest.raises(InputError, match=r"word\.arpa: no such file"):
+        decode.main(flags(run_dir, manifest, *wide, "--lm_dir", lm_dir, "--lm_weight", 1))
+    assert not (run_dir / "decode.jsonl").exists()

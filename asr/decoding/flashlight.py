@@ -1,0 +1,340 @@
+"""Flashlight's C++ searches (Kahn et al. 2022), `lexicon` and `lexicon_free`.
+
+`torchaudio.models.decoder.ctc_decoder` wraps the same library; it is called here without that wrapper, which
+builds one fixed trie and needs torch in every process, because a lexicon has to grow and shrink per utterance:
+
+* a word outside the lexicon that the best path spells is added for its utterance, at `decode.oov_score`;
+* an expected callsign is added as one entry of several words, with `decode.boost_score`.
+
+Both scores are paid on the frame that ends the entry, through pseudo tokens in extra columns of the emissions:
+with characters that frame is the word boundary `▁`, with SentencePiece, whose boundary starts a word, a blank.
+"""
+
+import bisect
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from flashlight.lib.text.decoder import (
+    CriterionType,
+    LexiconDecoder,
+    LexiconDecoderOptions,
+    LexiconFreeDecoder,
+    LexiconFreeDecoderOptions,
+    SmearingMode,
+    Trie,
+    ZeroLM,
+)
+from flashlight.lib.text.decoder.kenlm import KenLM
+from flashlight.lib.text.dictionary import Dictionary
+
+from asr.decoding.ctc import BLANK_ID, Candidate, collapse, greedy, text_of
+from asr.decoding.ngram import UNK, load_kenlm, quiet_stderr
+from asr.errors import InputError
+from asr.model.tokens import SPACE, Tokens
+
+LN10 = math.log(10)  # KenLM's scores are log10, all others natural logarithms
+NEVER = -1e4  # log-probability of a token where it must not be
+EXTRA_ENTRIES = 4096  # lexicon entries that can be added for one utterance
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Widths, weights and scores of a search; scores are natural logarithms (`asr.decoding.search.DecodeParams`)."""
+
+    beam_size: int
+    beam_tokens: int
+    beam_threshold: float
+    blank_threshold: float
+    lm_weight: float
+    word_score: float
+    oov_score: float
+    boost_score: float
+    nbest: int
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Token numbers of the columns that a search sees; those from V on are pseudo tokens.
+
+    Attributes:
+        boundary: what ends a word: `▁` of characters, the blank for SentencePiece.
+        end: ends a word of the lexicon (characters: `▁` itself; SentencePiece: a blank that is paid as one).
+        oov: ends a word outside the lexicon.
+        boost: ends an expected callsign.
+        num_columns: V and the pseudo tokens.
+    """
+
+    boundary: int
+    end: int
+    oov: int
+    boost: int
+    num_columns: int
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "Marks":
+        """The columns for some tokens."""
+        num_tokens = len(tokens)
+        if tokens.kind == "char" and SPACE in tokens.symbols:
+            boundary = tokens.symbols.index(SPACE)
+            return cls(boundary, boundary, num_tokens, num_tokens + 1, num_tokens + 2)
+        return cls(BLANK_ID, num_tokens + 2, num_tokens, num_tokens + 1, num_tokens + 3)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the lexicon: what it writes, and its token numbers."""
+
+    text: str
+    spellings: tuple[tuple[int, ...], ...]
+
+
+def word_entry(word: str, labels: Sequence[int], marks: Marks) -> Entry:
+    """A word of the lexicon.
+
+    Flashlight cannot repeat the last token of an entry, so a word of pieces is there twice: ending with one frame
+    of its last piece, and ending with the blank after more of them.
+    """
+    with_end = (*labels, marks.end)
+    return Entry(word, (with_end,) if marks.end == marks.boundary else (tuple(labels), with_end))
+
+
+def widen(log_probs: np.ndarray, marks: Marks, oov_score: float, boost_score: float) -> np.ndarray:
+    """Emissions (T + 1, columns) from `log_probs` (T, V): the pseudo tokens, and a last frame that ends any word."""
+    num_frames, num_tokens = log_probs.shape
+    emissions = np.full((num_frames + 1, marks.num_columns), NEVER, dtype=np.float32)
+    emissions[:num_frames, :num_tokens] = log_probs
+    emissions[num_frames, marks.boundary] = 0.0
+    boundary = emissions[:, marks.boundary]
+    emissions[:, marks.end] = boundary
+    emissions[:, marks.oov] = boundary + oov_score
+    emissions[:, marks.boost] = boundary + boost_score
+    return emissions
+
+
+def searched_frames(log_probs: np.ndarray, blank_threshold: float) -> np.ndarray:
+    """Frames (T',) to search: of each run of frames whose blank is more probable than the threshold, one.
+
+    Chen et al. 2016, "Phone synchronous decoding with CTC lattice": such frames hold no label.
+    """
+    quiet = log_probs[:, BLANK_ID] > math.log(blank_threshold)
+    quiet[1:] &= quiet[:-1].copy()
+    quiet[:1] = False
+    return np.flatnonzero(~quiet)
+
+
+class LexiconTrie:
+    """The lexicon as a trie, to which entries can be added for a while."""
+
+    def __init__(self, entries: Sequence[Entry], scores: Sequence[float], num_columns: int, root_token: int) -> None:
+        """
+        Args:
+            entries: the words; their labels are their indices.
+            scores: language-model score of each at the start of an utterance, for the look-ahead.
+            num_columns: tokens, pseudo tokens included.
+            root_token: the token that may repeat between words.
+        """
+        self.trie = Trie(num_columns, root_token)
+        for label, (entry, score) in enumerate(zip(entries, scores, strict=True)):
+            for spelling in entry.spellings:
+                self.trie.insert(list(spelling), label, score)
+        self.trie.smear(SmearingMode.MAX)
+
+    def _first_new(self, spelling: Sequence[int]) -> int:
+        """How many tokens of a spelling the trie has."""
+        return bisect.bisect_left(range(len(spelling)), True, key=lambda n: self.trie.search(spelling[: n + 1]) is None)
+
+    def _add(self, spelling: list[int], label: int, score: float) -> Iterator[tuple]:
+        """Add one spelling; yields (node, attribute, old value) of what has to be put back."""
+        known = self._first_new(spelling)
+        node = self.trie.search(spelling[:known])
+        if known < len(spelling):
+            yield node, "children", node.children
+        else:
+            yield node, "labels", list(node.labels)
+            yield node, "scores", list(node.scores)
+        self.trie.insert(spelling, label, score)
+
+    @contextmanager
+    def with_entries(self, entries: Sequence[tuple[Entry, int, float]]) -> Iterator[None]:
+        """The trie with further (entry, label, score) while the block lasts; afterwards as it was."""
+        if not entries:
+            yield
+            return
+        changes = [
+            change
+            for entry, label, score in entries
+            for spelling in entry.spellings
+            for change in self._add(list(spelling), label, score)
+        ]
+        self.trie.smear(SmearingMode.MAX)
+        try:
+            yield
+        finally:
+            for node, attribute, value in reversed(changes):
+                setattr(node, attribute, value)
+            self.trie.smear(SmearingMode.MAX)
+
+
+def frame_path(result_tokens: Sequence[int], frames: np.ndarray, num_frames: int, marks: Marks) -> np.ndarray:
+    """A search's tokens (T' + 3, with its start, the last frame and its end) as a frame path (T,) of real tokens."""
+    searched = np.array(result_tokens[1 : len(frames) + 1])
+    searched[(searched == marks.oov) | (searched == marks.boost) | (searched == marks.end)] = marks.boundary
+    path = np.full(num_frames, BLANK_ID, dtype=np.int64)
+    path[frames] = searched
+    return path
+
+
+def best_by_text(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Each text once, with its best score; best first."""
+    best: dict[str, Candidate] = {}
+    for candidate in candidates:
+        if candidate.hyp not in best or candidate.score > best[candidate.hyp].score:
+            best[candidate.hyp] = candidate
+    return sorted(best.values(), key=lambda candidate: -candidate.score)
+
+
+def load_flashlight_lm(arpa: Path, dictionary: Dictionary) -> KenLM:
+    """An n-gram for a search, over the entries of a dictionary.
+
+    Raises:
+        InputError: KenLM cannot read it.
+    """
+    try:
+        with quiet_stderr():
+            return KenLM(str(arpa), dictionary)
+    except RuntimeError as error:
+        raise InputError(f"{arpa}: KenLM cannot read it: {' '.join(str(error).split())[:200]}") from error
+
+
+class LexiconSearch:
+    """Word search over a lexicon, with or without a word n-gram."""
+
+    def __init__(self, options: SearchOptions, tokens: Tokens, lexicon: Mapping[str, list[int]], arpa: Path | None):
+        """
+        Args:
+            options: widths, weights and scores.
+            tokens: the network's units.
+            lexicon: words and their token numbers.
+            arpa: word n-gram; None = none.
+
+        Raises:
+            InputError: KenLM cannot read the n-gram.
+        """
+        self._options = options
+        self._tokens = tokens
+        self._marks = Marks.of(tokens)
+        self._entries = [word_entry(word, labels, self._marks) for word, labels in lexicon.items()]
+        self._words = frozenset(lexicon)
+        slots = [f"<extra:{slot}>" for slot in range(EXTRA_ENTRIES)]
+        dictionary = Dictionary([*lexicon, UNK, *slots])
+        self._kenlm = None if arpa is None else load_kenlm(arpa)
+        self._lm = ZeroLM() if arpa is None else load_flashlight_lm(arpa, dictionary)
+        start = self._lm.start(False)
+        scores = [self._lm.score(start, number)[1] for number in range(len(lexicon) + 1)]
+        self._unk_score = scores.pop()
+        self._trie = LexiconTrie(self._entries, scores, self._marks.num_columns, self._marks.boundary)
+        flashlight_options = LexiconDecoderOptions(
+            beam_size=options.beam_size,
+            beam_size_token=min(options.beam_tokens, self._marks.num_columns),
+            beam_threshold=options.beam_threshold,
+            lm_weight=options.lm_weight * LN10,
+            word_score=options.word_score,
+            unk_score=-math.inf,
+            sil_score=0.0,
+            log_add=False,
+            criterion_type=CriterionType.CTC,
+        )
+        self._decoder = LexiconDecoder(
+            flashlight_options,
+            self._trie.trie,
+            self._lm,
+            self._marks.boundary,
+            BLANK_ID,
+            dictionary.get_index(UNK),
+            [],
+            False,
+        )
+
+    def _unseen(self, log_probs: np.ndarray) -> list[Entry]:
+        """Words that the best path spells and the lexicon lacks."""
+        words = dict.fromkeys(greedy(log_probs, self._tokens).hyp.split())
+        unseen = [word for word in words if word not in self._words]
+        return [Entry(word, ((*self._tokens.encode(word), self._marks.oov),)) for word in unseen]
+
+    def _phrase(self, text: str) -> Entry:
+        """An expected callsign as one entry."""
+        labels: list[int] = []
+        for word in text.split():
+            labels += [*self._tokens.encode(word), *([self._marks.boundary] if self._marks.boundary else [])]
+        if self._marks.boundary:
+            labels.pop()
+        return Entry(text, ((*labels, self._marks.boost),))
+
+    def __call__(self, log_probs: np.ndarray, expected: Sequence[str] = ()) -> list[Candidate]:
+        """Candidates for `log_probs` (T, V), best first.
+
+        Args:
+            log_probs: (T, V) float32.
+            expected: texts of callsigns to favour.
+        """
+        options = self._options
+        extra = [*self._unseen(log_probs), *(self._phrase(text) for text in expected)]
+        first = len(self._entries) + 1
+        frames = searched_frames(log_probs, options.blank_threshold)
+        emissions = widen(log_probs[frames], self._marks, options.oov_score, options.boost_score)
+        added = [(entry, first + slot, self._unk_score) for slot, entry in enumerate(extra[:EXTRA_ENTRIES])]
+        with self._trie.with_entries(added):
+            results = self._decoder.decode(emissions.ctypes.data, *emissions.shape)
+        texts = [entry.text for entry in self._entries] + [UNK] + [entry.text for entry in extra]
+        candidates = []
+        for result in results if expected else results[: max(1, options.nbest)]:
+            hyp = " ".join(texts[number] for number in result.words if number >= 0)
+            path = frame_path(result.tokens, frames, len(log_probs), self._marks)
+            score = self._rescored(hyp, result.emittingModelScore) if expected else result.score
+            candidates.append(Candidate(hyp, score, path))
+        return best_by_text(candidates) or [greedy(log_probs, self._tokens)]
+
+    def _rescored(self, hyp: str, acoustic: float) -> float:
+        """Total score with every word of a callsign in its n-gram context, which an entry of several words hides."""
+        options = self._options
+        lm_score = self._kenlm.score(hyp) * LN10 if self._kenlm is not None else 0.0
+        return acoustic + options.lm_weight * lm_score + options.word_score * len(hyp.split())
+
+
+class LexiconFreeSearch:
+    """Token search without words, with or without a token n-gram."""
+
+    def __init__(self, options: SearchOptions, tokens: Tokens, arpa: Path | None) -> None:
+        """
+        Raises:
+            InputError: KenLM cannot read the n-gram.
+        """
+        self._options = options
+        self._tokens = tokens
+        self._lm = ZeroLM() if arpa is None else load_flashlight_lm(arpa, Dictionary(list(tokens.symbols)))
+        boundary = tokens.symbols.index(SPACE) if SPACE in tokens.symbols else BLANK_ID
+        flashlight_options = LexiconFreeDecoderOptions(
+            beam_size=options.beam_size,
+            beam_size_token=min(options.beam_tokens, len(tokens)),
+            beam_threshold=options.beam_threshold,
+            lm_weight=options.lm_weight * LN10,
+            sil_score=0.0,
+            log_add=True,
+            criterion_type=CriterionType.CTC,
+        )
+        self._decoder = LexiconFreeDecoder(flashlight_options, self._lm, boundary, BLANK_ID, [])
+
+    def __call__(self, log_probs: np.ndarray) -> list[Candidate]:
+        """Candidates for `log_probs` (T, V), best first."""
+        frames = searched_frames(log_probs, self._options.blank_threshold)
+        emissions = np.ascontiguousarray(log_probs[frames], dtype=np.float32)
+        candidates = []
+        for result in self._decoder.decode(emissions.ctypes.data, *emissions.shape)[: max(1, self._options.nbest)]:
+            path = np.full(len(log_probs), BLANK_ID, dtype=np.int64)
+            path[frames] = result.tokens[1 : len(frames) + 1]
+            candidates.append(Candidate(text_of(collapse(path), self._tokens), result.score, path))
+        return best_by_text(candidates) or [greedy(log_probs, self._tokens)]

@@ -1,0 +1,153 @@
+"""Flashlight's searches against brute force over all word strings, and the lexicon that grows and shrinks."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.decoding.ctc import collapse, text_of
+from asr.decoding.flashlight import LexiconFreeSearch, LexiconSearch, SearchOptions, searched_frames
+from asr.decoding.lexicon import spell
+from asr.decoding.ngram import estimate, load_kenlm, write_arpa
+from asr.model.tokens import Tokens, char_tokens, train_spm
+from tests.echo import log_posteriors, spoken_path
+
+WORDS = ["A", "AB", "BA"]
+TOKENS = char_tokens(["AB BA"])
+WIDE = SearchOptions(
+    beam_size=2000,
+    beam_tokens=100,
+    beam_threshold=1e6,
+    blank_threshold=1.0,
+    lm_weight=0.0,
+    word_score=0.0,
+    oov_score=-1000.0,
+    boost_score=0.0,
+    nbest=3,
+)
+
+
+def options(**changes: float) -> SearchOptions:
+    return SearchOptions(**(vars(WIDE) | changes))
+
+
+def random_log_probs(seed: int, num_frames: int, num_tokens: int) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(scale=2, size=(num_frames, num_tokens))
+    return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def arpa(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lm") / "word.arpa"
+    write_arpa(path, estimate([["A", "AB"], ["AB", "A"], ["A", "AB", "BA"], ["AB", "BA"]], 2))
+    return path
+
+
+PATHS = np.array(list(itertools.product(range(len(TOKENS)), repeat=6)))
+TEXTS = [text_of(collapse(path), TOKENS) for path in PATHS]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), lm_weight=st.sampled_from([0.0, 0.7]), word_score=st.sampled_from([0.0, -1.0]))
+def test_the_lexicon_search_finds_the_best_of_all_paths(
+    arpa: Path, seed: int, lm_weight: float, word_score: float
+) -> None:
+    log_probs = random_log_probs(seed, 6, len(TOKENS))
+    kenlm_model = load_kenlm(arpa)
+    scores = log_probs[np.arange(6), PATHS].sum(axis=1)
+    totals: dict[str, float] = {}
+    for text, score in zip(TEXTS, scores.tolist(), strict=True):
+        if set(text.split()) <= set(WORDS):
+            totals[text] = max(totals.get(text, -math.inf), score)
+    for text in totals:
+        totals[text] += lm_weight * math.log(10) * kenlm_model.score(text) + word_score * len(text.split())
+    weights = options(lm_weight=lm_weight, word_score=word_score)
+    search = LexiconSearch(weights, TOKENS, spell(WORDS, TOKENS, "x"), arpa if lm_weight else None)
+    found = search(log_probs)
+    assert found[0].score == pytest.approx(max(totals.values()), abs=1e-3)
+    assert [one.score for one in found] == pytest.approx([totals[one.hyp] for one in found], abs=1e-3)
+
+
+@pytest.mark.parametrize("text", ["AB BA A", "A A", "BA", ""])
+def test_a_clear_text_is_found_with_its_path(text: str) -> None:
+    path = spoken_path(text, TOKENS)
+    search = LexiconSearch(options(), TOKENS, spell(WORDS, TOKENS, "x"), None)
+    found = search(log_posteriors(path, len(TOKENS), 0.9))[0]
+    assert found.hyp == text
+    assert found.path.tolist() == path.tolist()
+
+
+def test_a_word_outside_the_lexicon_is_reached_at_its_price() -> None:
+    log_probs = log_posteriors(spoken_path("A BBA A", TOKENS), len(TOKENS), 0.9)
+    lexicon = spell(WORDS, TOKENS, "x")
+    assert LexiconSearch(options(oov_score=-1000.0), TOKENS, lexicon, None)(log_probs)[0].hyp != "A BBA A"
+    cheap = LexiconSearch(options(oov_score=-1.5), TOKENS, lexicon, None)(log_probs)[0]
+    free = LexiconSearch(options(oov_score=0.0), TOKENS, lexicon, None)(log_probs)[0]
+    assert cheap.hyp == free.hyp == "A BBA A"
+    assert free.score - cheap.score == pytest.approx(1.5, abs=1e-3)
+
+
+def test_added_words_leave_nothing_behind() -> None:
+    search = LexiconSearch(options(oov_score=-1.0), TOKENS, spell(WORDS, TOKENS, "x"), None)
+    noise = random_log_probs(3, 40, len(TOKENS))
+    before = [(one.hyp, one.score) for one in search(noise)]
+    for seed in range(20):
+        search(random_log_probs(seed, 30, len(TOKENS)), expected=["AB BA", "BA A B"])
+    assert [(one.hyp, one.score) for one in search(noise)] == before
+
+
+def test_an_expected_callsign_is_favoured_and_scored_in_its_context(arpa: Path) -> None:
+    path = spoken_path("A AB", TOKENS)
+    log_probs = log_posteriors(path, len(TOKENS), 0.9)
+    b_frames = np.flatnonzero(path == TOKENS.encode("B")[0])
+    log_probs[b_frames, path[b_frames]] = np.log(0.01)
+    log_probs[b_frames, 0] = np.log(0.5)
+    search = LexiconSearch(options(lm_weight=0.5, boost_score=12.0), TOKENS, spell(WORDS, TOKENS, "x"), arpa)
+    assert search(log_probs)[0].hyp == "A A"
+    favoured = search(log_probs, expected=["A AB"])[0]
+    assert favoured.hyp == "A AB"
+    language = 0.5 * math.log(10) * load_kenlm(arpa).score("A AB")
+    acoustic = log_probs[np.arange(len(path)), favoured.path].sum()
+    assert favoured.score == pytest.approx(acoustic + language + 12.0, abs=1e-3)
+
+
+def test_quiet_runs_are_one_frame_and_change_no_answer() -> None:
+    log_probs = np.log(np.array([[0.999, 0.001], [0.999, 0.001], [0.2, 0.8], [0.999, 0.001], [0.999, 0.001]]))
+    assert searched_frames(log_probs, 0.99).tolist() == [0, 2, 3]
+    assert searched_frames(log_probs, 1.0).tolist() == [0, 1, 2, 3, 4]
+    log_probs = log_posteriors(np.repeat(spoken_path("AB BA", TOKENS), 3), len(TOKENS), 0.995)
+    search = LexiconSearch(options(blank_threshold=0.9), TOKENS, spell(WORDS, TOKENS, "x"), None)
+    full = LexiconSearch(options(), TOKENS, spell(WORDS, TOKENS, "x"), None)
+    assert search(log_probs)[0].hyp == full(log_probs)[0].hyp == "AB BA"
+    assert search(log_probs)[0].path.tolist() == full(log_probs)[0].path.tolist()
+
+
+@pytest.fixture(scope="module")
+def pieces() -> Tokens:
+    return train_spm(["DELTA ONE TWO", "DELTA TWO", "UNITED ONE", "UNITED TWO ONE DELTA"] * 5, 15)
+
+
+def test_pieces_are_found_held_over_several_frames_and_beyond_the_lexicon(pieces: Tokens) -> None:
+    path = spoken_path("UNITED DUO ONE", pieces)
+    log_probs = log_posteriors(path, len(pieces), 0.9)
+    search = LexiconSearch(options(oov_score=-2.0), pieces, spell(["UNITED", "ONE", "DELTA"], pieces, "x"), None)
+    found = search(log_probs)[0]
+    assert found.hyp == "UNITED DUO ONE"
+    assert found.path.tolist() == path.tolist()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_without_a_lexicon_any_string_is_found(tmp_path: Path, weight: float) -> None:
+    write_arpa(tmp_path / "token.arpa", estimate([list("AB▁BA"), list("BA▁AB")], 3))
+    search = LexiconFreeSearch(options(lm_weight=weight), TOKENS, tmp_path / "token.arpa" if weight else None)
+    assert search(log_posteriors(spoken_path("ABBA AB", TOKENS), len(TOKENS), 0.9))[0].hyp == "ABBA AB"
+
+
+def test_no_frames_are_an_empty_text() -> None:
+    nothing = np.zeros((0, len(TOKENS)), dtype=np.float32)
+    assert LexiconSearch(options(), TOKENS, spell(WORDS, TOKENS, "x"), None)(nothing)[0].hyp == ""
+    assert LexiconFreeSearch(options(), TOKENS, None)(nothing)[0].hyp == ""
