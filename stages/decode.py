@@ -4,6 +4,7 @@ Reads   checkpoint_dir   run folder of stages.train (network and tokens)
         manifest         CSV or JSONL with id,wav,duration,transcript; several are decoded as one
         or posteriors    stored log-probabilities of stages.posteriors: then only the search runs
         lm_dir           language model and lexicon of stages.lm (decode.lm_weight > 0, or decode.search: lexicon)
+        boost            CSV of callsigns expected on frequency, which the lexicon search favours
 Writes  out_file         decode.jsonl, lines in manifest order (not given: <checkpoint_dir>/decode.jsonl)
 """
 
@@ -16,9 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from asr.corpus.manifest import read_manifests
+from asr.decoding.boost import CallsignBoost, read_expected
 from asr.decoding.hypotheses import Hypothesis, write_hypotheses
 from asr.decoding.posteriors import PosteriorsMeta, PosteriorsParams, StoredPosteriors, compute_log_probs
-from asr.decoding.search import DecodeParams, SearchSources, decode_all
+from asr.decoding.search import DecodeParams, Job, SearchSources, check_boost, decode_all
 from asr.door import Door, enter
 from asr.errors import InputError
 from asr.model.tokens import Tokens
@@ -61,11 +63,19 @@ def from_stored(checkpoint_dir: Path, posteriors: Path) -> tuple[PosteriorsMeta,
 
 
 def decode_rows(
-    params: DecodeParams, meta: PosteriorsMeta, tokens: Tokens, rows: Rows, sources: SearchSources
+    params: DecodeParams,
+    meta: PosteriorsMeta,
+    tokens: Tokens,
+    rows: Rows,
+    *,
+    sources: SearchSources,
+    boost: CallsignBoost,
 ) -> list[Hypothesis]:
     """Hypotheses of all rows, in the order of `meta.ids`, with a progress bar in seconds of audio."""
     durations = dict(zip(meta.ids, meta.durations, strict=True))
-    jobs = ((meta.ids[row], log_probs) for row, log_probs in rows)
+    jobs = (
+        Job(meta.ids[row], log_probs, boost.forms(meta.ids[row], 0.0, meta.durations[row])) for row, log_probs in rows
+    )
     found: dict[str, Hypothesis] = {}
     started = time.perf_counter()
     with tqdm(total=round(sum(meta.durations), 1), unit="s", desc="decode", disable=None, smoothing=0) as bar:
@@ -89,6 +99,7 @@ def run(
     posteriors: Path | None = None,
     hparams_file: Path | None = None,
     sources: SearchSources,
+    boost: Path | None = None,
 ) -> None:
     """Decode manifests, or stored log-probabilities, with one run.
 
@@ -97,11 +108,14 @@ def run(
     """
     if (manifest is None) == (posteriors is None):
         raise InputError("--manifest, --posteriors: got both or neither, wanted one of them")
+    if boost is not None:
+        check_boost(params)
+    expected = CallsignBoost(read_expected(boost) if boost is not None else [])
     if posteriors is not None:
         meta, tokens, rows = from_stored(checkpoint_dir, posteriors)
     else:
         meta, tokens, rows = from_run_folder(checkpoint_dir, hparams_file, manifest, posteriors_params.batch_seconds)
-    write_hypotheses(out_file, decode_rows(params, meta, tokens, rows, sources))
+    write_hypotheses(out_file, decode_rows(params, meta, tokens, rows, sources=sources, boost=expected))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -114,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     door.path("--out_file", help="hypotheses (<checkpoint_dir>/decode.jsonl)")
     door.path("--lm_dir", help="language model folder of stages.lm")
     door.path("--lexicon", help="text file of further words for decode.search: lexicon, one a line")
+    door.path("--boost", help="CSV of callsigns expected on frequency (callsign[,file,start,end])")
     args = door.parse(argv)
     paths = args.paths
     run(
@@ -123,6 +138,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         manifest=paths.manifest,
         posteriors=paths.posteriors,
         hparams_file=paths.hparams_file,
+        boost=paths.boost,
         sources=SearchSources(lm_dir=paths.lm_dir, lexicon=paths.lexicon),
     )
 

@@ -46,8 +46,8 @@ class BeamSearch:
                 **language_model,
             )
 
-    def __call__(self, log_probs: np.ndarray) -> list[Candidate]:
-        """Candidates for `log_probs` (T, V), best first."""
+    def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...] = ()) -> list[Candidate]:
+        """Candidates for `log_probs` (T, V), best first; this search favours no texts."""
         if len(log_probs) == 0:
             return [Candidate("", 0.0)]
         results = self._searcher.decode_log_probs(log_probs, len(log_probs))

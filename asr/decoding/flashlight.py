@@ -4,9 +4,9 @@
 builds one fixed trie and needs torch in every process, because a lexicon has to grow and shrink per utterance:
 
 * a word outside the lexicon that the best path spells is added for its utterance, at `decode.oov_score`;
-* an expected callsign is added as one entry of several words, with `decode.boost_score`.
+* an expected callsign is added as one entry of several words, each at `decode.boost_score`.
 
-Both scores are paid on the frame that ends the entry, through pseudo tokens in extra columns of the emissions:
+Both scores are paid on the frame that ends the word, through pseudo tokens in extra columns of the emissions:
 with characters that frame is the word boundary `▁`, with SentencePiece, whose boundary starts a word, a blank.
 """
 
@@ -64,7 +64,7 @@ class Marks:
         boundary: what ends a word: `▁` of characters, the blank for SentencePiece.
         end: ends a word of the lexicon (characters: `▁` itself; SentencePiece: a blank that is paid as one).
         oov: ends a word outside the lexicon.
-        boost: ends an expected callsign.
+        boost: ends a word of an expected callsign.
         num_columns: V and the pseudo tokens.
     """
 
@@ -102,8 +102,22 @@ def word_entry(word: str, labels: Sequence[int], marks: Marks) -> Entry:
     return Entry(word, (with_end,) if marks.end == marks.boundary else (tuple(labels), with_end))
 
 
+def phrase_entry(text: str, words: Sequence[Sequence[int]], marks: Marks) -> Entry:
+    """An expected callsign, given as the labels of its words, as one entry.
+
+    Each word ends with its share of the boost, so that the beam does not lose the callsign before its end; an entry
+    that is not completed is never written. Pieces may also follow each other without a blank between their words.
+    """
+    shared = tuple(label for word in words for label in (*word, marks.boost))
+    joined = (*(label for word in words for label in word), marks.boost)
+    return Entry(text, (shared,) if marks.boundary != BLANK_ID else tuple(dict.fromkeys((shared, joined))))
+
+
 def widen(log_probs: np.ndarray, marks: Marks, oov_score: float, boost_score: float) -> np.ndarray:
-    """Emissions (T + 1, columns) from `log_probs` (T, V): the pseudo tokens, and a last frame that ends any word."""
+    """Emissions (T + 1, columns) from `log_probs` (T, V): the pseudo tokens, and a last frame that ends any word.
+
+    The boost is paid at peaks of the boundary only, because a boundary may last several frames.
+    """
     num_frames, num_tokens = log_probs.shape
     emissions = np.full((num_frames + 1, marks.num_columns), NEVER, dtype=np.float32)
     emissions[:num_frames, :num_tokens] = log_probs
@@ -111,7 +125,9 @@ def widen(log_probs: np.ndarray, marks: Marks, oov_score: float, boost_score: fl
     boundary = emissions[:, marks.boundary]
     emissions[:, marks.end] = boundary
     emissions[:, marks.oov] = boundary + oov_score
-    emissions[:, marks.boost] = boundary + boost_score
+    rises = np.concatenate(([True], boundary[1:] >= boundary[:-1]))
+    falls = np.concatenate((boundary[:-1] > boundary[1:], [True]))
+    emissions[:, marks.boost] = boundary + boost_score * (rises & falls)
     return emissions
 
 
@@ -188,6 +204,11 @@ def frame_path(result_tokens: Sequence[int], frames: np.ndarray, num_frames: int
     return path
 
 
+def entry_of(number: int, entries: Sequence[Entry], extra: Sequence[Entry]) -> Entry:
+    """The entry of a search's word number: the lexicon, `<unk>` (which never comes), what was added."""
+    return entries[number] if number < len(entries) else extra[number - len(entries) - 1]
+
+
 def best_by_text(candidates: Iterable[Candidate]) -> list[Candidate]:
     """Each text once, with its best score; best first."""
     best: dict[str, Candidate] = {}
@@ -229,6 +250,7 @@ class LexiconSearch:
         self._marks = Marks.of(tokens)
         self._entries = [word_entry(word, labels, self._marks) for word, labels in lexicon.items()]
         self._words = frozenset(lexicon)
+        self._phrases: dict[str, Entry | None] = {}
         slots = [f"<extra:{slot}>" for slot in range(EXTRA_ENTRIES)]
         dictionary = Dictionary([*lexicon, UNK, *slots])
         self._kenlm = None if arpa is None else load_kenlm(arpa)
@@ -239,7 +261,7 @@ class LexiconSearch:
         self._trie = LexiconTrie(self._entries, scores, self._marks.num_columns, self._marks.boundary)
         flashlight_options = LexiconDecoderOptions(
             beam_size=options.beam_size,
-            beam_size_token=min(options.beam_tokens, self._marks.num_columns),
+            beam_size_token=min(options.beam_tokens + self._marks.num_columns - len(tokens), self._marks.num_columns),
             beam_threshold=options.beam_threshold,
             lm_weight=options.lm_weight * LN10,
             word_score=options.word_score,
@@ -265,16 +287,15 @@ class LexiconSearch:
         unseen = [word for word in words if word not in self._words]
         return [Entry(word, ((*self._tokens.encode(word), self._marks.oov),)) for word in unseen]
 
-    def _phrase(self, text: str) -> Entry:
-        """An expected callsign as one entry."""
-        labels: list[int] = []
-        for word in text.split():
-            labels += [*self._tokens.encode(word), *([self._marks.boundary] if self._marks.boundary else [])]
-        if self._marks.boundary:
-            labels.pop()
-        return Entry(text, ((*labels, self._marks.boost),))
+    def _phrase(self, text: str) -> Entry | None:
+        """An expected callsign as one entry; None when no token can spell it."""
+        if text not in self._phrases:
+            spellable = not self._tokens.unknown(text.replace(" ", ""))
+            words = [self._tokens.encode(word) for word in text.split()] if spellable else []
+            self._phrases[text] = phrase_entry(text, words, self._marks) if words else None
+        return self._phrases[text]
 
-    def __call__(self, log_probs: np.ndarray, expected: Sequence[str] = ()) -> list[Candidate]:
+    def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...] = ()) -> list[Candidate]:
         """Candidates for `log_probs` (T, V), best first.
 
         Args:
@@ -282,27 +303,29 @@ class LexiconSearch:
             expected: texts of callsigns to favour.
         """
         options = self._options
-        extra = [*self._unseen(log_probs), *(self._phrase(text) for text in expected)]
+        phrases = [entry for entry in map(self._phrase, expected) if entry is not None]
+        extra = [*self._unseen(log_probs), *phrases][:EXTRA_ENTRIES]
         first = len(self._entries) + 1
         frames = searched_frames(log_probs, options.blank_threshold)
         emissions = widen(log_probs[frames], self._marks, options.oov_score, options.boost_score)
-        added = [(entry, first + slot, self._unk_score) for slot, entry in enumerate(extra[:EXTRA_ENTRIES])]
+        added = [(entry, first + slot, self._unk_score) for slot, entry in enumerate(extra)]
         with self._trie.with_entries(added):
             results = self._decoder.decode(emissions.ctypes.data, *emissions.shape)
-        texts = [entry.text for entry in self._entries] + [UNK] + [entry.text for entry in extra]
         candidates = []
-        for result in results if expected else results[: max(1, options.nbest)]:
-            hyp = " ".join(texts[number] for number in result.words if number >= 0)
+        for result in results if phrases else results[: max(1, options.nbest)]:
+            entries = [entry_of(number, self._entries, extra) for number in result.words if number >= 0]
             path = frame_path(result.tokens, frames, len(log_probs), self._marks)
-            score = self._rescored(hyp, result.emittingModelScore) if expected else result.score
-            candidates.append(Candidate(hyp, score, path))
+            hyp = " ".join(entry.text for entry in entries)
+            acoustic = float(log_probs[np.arange(len(path)), path].sum())
+            unseen = sum(entry.spellings[0][-1] == self._marks.oov for entry in entries)
+            boosted = sum(len(entry.text.split()) for entry in entries if entry.spellings[0][-1] == self._marks.boost)
+            scores = options.oov_score * unseen + options.boost_score * boosted + options.word_score * len(hyp.split())
+            candidates.append(Candidate(hyp, acoustic + scores + self._language_score(hyp), path))
         return best_by_text(candidates) or [greedy(log_probs, self._tokens)]
 
-    def _rescored(self, hyp: str, acoustic: float) -> float:
-        """Total score with every word of a callsign in its n-gram context, which an entry of several words hides."""
-        options = self._options
-        lm_score = self._kenlm.score(hyp) * LN10 if self._kenlm is not None else 0.0
-        return acoustic + options.lm_weight * lm_score + options.word_score * len(hyp.split())
+    def _language_score(self, hyp: str) -> float:
+        """Weighted n-gram score of a whole text: a callsign's words too, which one entry hides from the search."""
+        return self._options.lm_weight * LN10 * self._kenlm.score(hyp) if self._kenlm is not None else 0.0
 
 
 class LexiconFreeSearch:
@@ -328,8 +351,8 @@ class LexiconFreeSearch:
         )
         self._decoder = LexiconFreeDecoder(flashlight_options, self._lm, boundary, BLANK_ID, [])
 
-    def __call__(self, log_probs: np.ndarray) -> list[Candidate]:
-        """Candidates for `log_probs` (T, V), best first."""
+    def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...] = ()) -> list[Candidate]:
+        """Candidates for `log_probs` (T, V), best first; this search favours no texts."""
         frames = searched_frames(log_probs, self._options.blank_threshold)
         emissions = np.ascontiguousarray(log_probs[frames], dtype=np.float32)
         candidates = []

@@ -46,14 +46,23 @@ class DecodeParams:
     )
     nbest: int = option("alternatives listed per utterance, 0 = none", low=0)
     words: bool = option("list words with times and confidence")
-    boost_score: float = option("added per expected callsign, natural log (with --boost)", low=0)
+    boost_score: float = option("added per word of an expected callsign, natural log (with --boost)", low=0)
     num_processes: int = option("processes of the search, 0 = one per core", low=0)
 
 
-class Search(Protocol):
-    """Log-probabilities (T, V) float32 -> candidates, best first, at least one."""
+@dataclass(frozen=True)
+class Job:
+    """One utterance to search: log-probabilities (T, V), and texts of callsigns to favour (lexicon search only)."""
 
-    def __call__(self, log_probs: np.ndarray) -> list[Candidate]: ...
+    id: str
+    log_probs: np.ndarray
+    expected: tuple[str, ...] = ()
+
+
+class Search(Protocol):
+    """Log-probabilities (T, V) float32 and texts to favour -> candidates, best first, at least one."""
+
+    def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...]) -> list[Candidate]: ...
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -
         InputError: the language model or the lexicon that the search needs is missing or cannot be used.
     """
     if params.search == "greedy" or params.beam_size == 1:
-        return lambda log_probs: [greedy(log_probs, tokens)]
+        return lambda log_probs, expected: [greedy(log_probs, tokens)]
     if params.lm_weight and sources.lm_dir is None:
         raise InputError(f"decode.lm_weight: got {params.lm_weight:g} without --lm_dir, wanted a folder of stages.lm")
     if params.search == "beam":
@@ -86,6 +95,17 @@ def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -
         return LexiconFreeSearch(options, tokens, arpa_of(sources.lm_dir, TOKEN_ARPA) if params.lm_weight else None)
     arpa = arpa_of(sources.lm_dir, WORD_ARPA) if params.lm_weight else None
     return LexiconSearch(options, tokens, read_lexicon(sources, tokens), arpa)
+
+
+def check_boost(params: DecodeParams) -> None:
+    """Refuse to boost where the search cannot.
+
+    Raises:
+        InputError: it is no lexicon search.
+    """
+    if params.search != "lexicon" or params.beam_size == 1:
+        got = "beam_size 1" if params.beam_size == 1 else params.search
+        raise InputError(f"--boost: got decode.search {got}, wanted lexicon with beam_size above 1")
 
 
 def read_lexicon(sources: SearchSources, tokens: Tokens) -> dict[str, list[int]]:
@@ -133,14 +153,13 @@ class Decoder:
         self.frame_seconds = frame_seconds
         self.search = build_search(params, tokens, sources)
 
-    def __call__(self, job: tuple[str, np.ndarray]) -> Hypothesis:
-        """(id, log-probabilities (T, V)) -> hypothesis."""
-        utterance_id, log_probs = job
-        log_probs = log_probs.astype(np.float32)
+    def __call__(self, job: Job) -> Hypothesis:
+        """Search one utterance."""
+        log_probs = job.log_probs.astype(np.float32)
         return to_hypothesis(
-            utterance_id,
+            job.id,
             log_probs,
-            self.search(log_probs),
+            self.search(log_probs, job.expected),
             tokens=self.tokens,
             frame_seconds=self.frame_seconds,
             nbest=self.params.nbest,
@@ -204,9 +223,9 @@ def decode_all(
     tokens: Tokens,
     frame_seconds: float,
     sources: SearchSources,
-    jobs: Iterable[tuple[str, np.ndarray]],
+    jobs: Iterable[Job],
 ) -> Iterator[Hypothesis]:
-    """Hypotheses of (id, log-probabilities (T, V)), in the order of the jobs.
+    """Hypotheses in the order of the jobs.
 
     Raises:
         InputError: as `build_search`, before any job is taken.

@@ -106,7 +106,7 @@ def test_an_expected_callsign_is_favoured_and_scored_in_its_context(arpa: Path) 
     b_frames = np.flatnonzero(path == TOKENS.encode("B")[0])
     log_probs[b_frames, path[b_frames]] = np.log(0.01)
     log_probs[b_frames, 0] = np.log(0.5)
-    search = LexiconSearch(options(lm_weight=0.5, boost_score=12.0), TOKENS, spell(WORDS, TOKENS, "x"), arpa)
+    search = LexiconSearch(options(lm_weight=0.5, boost_score=6.0), TOKENS, spell(WORDS, TOKENS, "x"), arpa)
     assert search(log_probs)[0].hyp == "A A"
     favoured = search(log_probs, expected=["A AB"])[0]
     assert favoured.hyp == "A AB"

@@ -126,3 +126,15 @@ def test_lexicons_and_language_models_that_do_not_fit(run_dir: Path, lm_dir: Pat
     with pytest.raises(InputError, match=r"word\.arpa: no such file"):
         decode.main(flags(run_dir, manifest, *wide, "--lm_dir", lm_dir, "--lm_weight", 1))
     assert not (run_dir / "decode.jsonl").exists()
+
+
+def test_expected_callsigns_need_a_lexicon_search_and_win(run_dir: Path, lm_dir: Path, tmp_path: Path) -> None:
+    manifest = write_corpus(tmp_path / "corpus", {"x": "DELTA ONE TOO"})
+    (tmp_path / "boost.csv").write_text("callsign,file\nDAL12,x\n")
+    with pytest.raises(InputError, match=r"--boost: got decode\.search beam_size 1, wanted lexicon"):
+        decode.main(flags(run_dir, manifest, "--boost", tmp_path / "boost.csv"))
+    wide = ("--search", "lexicon", "--beam_size", 20, "--lm_dir", lm_dir, "--oov_score", -3, "--beam_tokens", 40)
+    decode.main(flags(run_dir, manifest, *wide))
+    assert read_hypotheses(run_dir / "decode.jsonl")[0].hyp == "DELTA ONE TOO"
+    decode.main(flags(run_dir, manifest, *wide, "--boost", tmp_path / "boost.csv", "--boost_score", 8))
+    assert read_hypotheses(run_dir / "decode.jsonl")[0].hyp == "DELTA ONE TWO"

@@ -1,0 +1,71 @@
+"""Expected callsigns: what the file says, and how they are spoken."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from asr.decoding.boost import CallsignBoost, ExpectedCallsign, read_expected, spoken_forms
+from asr.errors import InputError
+
+NAMES = {"DAL": "delta", "BAW": "speedbird", "ACA": "air canada"}
+
+
+@pytest.mark.parametrize(
+    ("callsign", "forms"),
+    [
+        ("DAL686", {"DELTA SIX EIGHT SIX", "DELTA SIX EIGHTY SIX"}),
+        ("DAL2104", {"DELTA TWO ONE ZERO FOUR", "DELTA TWO ONE OH FOUR", "DELTA TWENTY ONE OH FOUR"}),
+        ("DAL500", {"DELTA FIVE ZERO ZERO", "DELTA FIVE HUNDRED", "DELTA FIFE ZERO ZERO"}),
+        ("ACA9", {"AIR CANADA NINE", "AIR CANADA NINER"}),
+        ("BAW12AB", {"SPEEDBIRD ONE TWO ALPHA BRAVO", "SPEEDBIRD TWELVE ALPHA BRAVO"}),
+        ("N123AB", {"NOVEMBER ONE TWO THREE ALPHA BRAVO", "NOVEMBER THREE ALPHA BRAVO", "THREE ALPHA BRAVO"}),
+        ("XYZ12", {"XRAY YANKEE ZULU ONE TWO", "X Y Z ONE TWO", "X Y Z TWELVE"}),
+    ],
+)
+def test_spoken_forms(callsign: str, forms: set[str]) -> None:
+    spoken = spoken_forms(callsign, NAMES)
+    assert forms <= set(spoken)
+    assert len(set(spoken)) == len(spoken)
+
+
+def test_windows_of_files() -> None:
+    boost = CallsignBoost(
+        [
+            ExpectedCallsign("N1A", None, 0.0, float("inf")),
+            ExpectedCallsign("N2B", "tape", 10.0, 20.0),
+            ExpectedCallsign("N3C", "other", 0.0, 5.0),
+        ]
+    )
+    assert "TWO BRAVO" not in boost.forms("tape", 0.0, 9.0)
+    assert "NOVEMBER TWO BRAVO" in boost.forms("tape", 19.0, 30.0)
+    assert "NOVEMBER ONE ALPHA" in boost.forms("elsewhere", 0.0, 1.0)
+    assert not any("CHARLIE" in form for form in boost.forms("tape", 0.0, 100.0))
+
+
+def test_an_unknown_airline_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "x.csv").write_text("callsign,file,start,end\nqqq12,tape,1.5,\nN7,,,\n")
+    with caplog.at_level(logging.WARNING):
+        expected = read_expected(tmp_path / "x.csv")
+    assert expected == [
+        ExpectedCallsign("QQQ12", "tape", 1.5, float("inf")),
+        ExpectedCallsign("N7", None, 0.0, float("inf")),
+    ]
+    assert "airline QQQ has no telephony name" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sign\nDAL1\n", r"x\.csv:1: columns \['sign'\]"),
+        ("callsign,altitude\nDAL1,3\n", r"x\.csv:1: columns"),
+        ("callsign\nDELTA ONE\n", r"x\.csv:2: callsign 'DELTA ONE', wanted ICAO form"),
+        ("callsign,start\nDAL1,soon\n", r"x\.csv:2: start: got 'soon', wanted seconds"),
+        ("callsign,start,end\nDAL1,5,2\n", "wanted start <= end"),
+        ("callsign\n", "holds no callsigns"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_expected(tmp_path / "x.csv")
