@@ -1,0 +1,507 @@
+"""stages.report: the files it writes, and the page as a reader meets it in headless Chromium."""
+
+import csv
+import functools
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.decoding.hypotheses import Hypothesis, Word, write_hypotheses
+from asr.errors import InputError
+from asr.record import write_metrics, write_record
+from stages import report
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_UTTERANCES = 120
+EVIL_ID = "<script>document.title='taken'</script>"
+EVIL_COLUMN = "</script><img src=x onerror=document.title='taken'>"
+METRICS = {
+    "wer": 12.34,
+    "wer_low": 10.1,
+    "wer_high": 14.2,
+    "num_ref_words": 480,
+    "cer": 5.0,
+    "cer_low": None,
+    "cer_high": None,
+    "callsign": {"accuracy": 91.5, "accuracy_low": 85.0, "accuracy_high": 96.0, "accuracy_population": 47},
+    "confidence": 95,
+    "insertions": 3,
+}
+PARAMS = report.ReportParams(title="Test <b>report</b> $1", num_embedded=3, num_confusions=5)
+
+
+def make_utterances(folder: Path) -> list[tuple[Utterance, Hypothesis]]:
+    """Utterances of four words; those whose number divides by ten have errors."""
+    (folder / "wavs").mkdir()
+    seconds = np.arange(16000) / 16000
+    soundfile.write(folder / "wavs" / "tone é #1.wav", 0.3 * np.sin(2 * np.pi * 1000 * seconds), 16000)
+    pairs = []
+    for place in range(NUM_UTTERANCES):
+        name = f"base_{place}"
+        ref = hyp = "DELTA FIVE CLIMB NOW"
+        if place % 10 == 0:
+            hyp = "DELTA NINER CLIMB NOW PLEASE"
+        if place == 7:
+            hyp = ""
+        columns = {"speaker": f"s{place % 3}", "role": "pilot" if place % 2 else "controller"}
+        if place == 8:
+            name, columns["speaker"] = EVIL_ID, EVIL_COLUMN
+        words = tuple(Word(word, at * 0.2, at * 0.2 + 0.2, 0.5) for at, word in enumerate(hyp.split()))
+        utterance = Utterance(name, folder / "wavs" / "tone é #1.wav", 1.0 + place / 100, ref, columns)
+        pairs.append((utterance, Hypothesis(name, hyp, -1.0, words)))
+    return pairs
+
+
+def write_lines(path: Path, lines: list[list]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(lines)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    """A folder with what the other stages write."""
+    folder = tmp_path_factory.mktemp("inputs")
+    pairs = make_utterances(folder)
+    write_manifest(folder / "test.csv", [utterance for utterance, _ in pairs])
+    write_hypotheses(folder / "test.jsonl", [hypothesis for _, hypothesis in pairs])
+    # The decoder's transcripts are normalised; a stranger's file need not be.
+    text = (folder / "test.jsonl").read_text(encoding="utf-8")
+    (folder / "test.jsonl").write_text(text.replace("PLEASE", "<script>alert(1)</script>"), encoding="utf-8")
+    write_metrics(folder / "metrics.json", METRICS)
+    write_lines(
+        folder / "curves.csv", [["epoch", "train_loss", "valid_loss", "valid_wer"], [1, 3.5, "", 90], [2, 2, 2.5, 50]]
+    )
+    write_lines(
+        folder / "slices.csv",
+        [
+            list(report.report.SLICE_COLUMNS),
+            ["speaker", "s0", 10, 8, 12, 40],
+            ["speaker", "s1", "", "", "", 0],
+            ["role", "pilot", 9, 7, 11, 60],
+        ],
+    )
+    write_record(folder / "run.json", {"model": "m", "git_commit": "abc", "epochs": 2, "notes": "`x` | <b>"})
+    return folder
+
+
+def run(inputs: Path, out_dir: Path, **changes) -> Path:
+    paths = {
+        "ref_manifest": [inputs / "test.csv"],
+        "hyp_file": inputs / "test.jsonl",
+        "metrics_file": inputs / "metrics.json",
+        "slices_file": inputs / "slices.csv",
+        "curves_file": inputs / "curves.csv",
+        "run_metrics": inputs / "run.json",
+    }
+    report.run(PARAMS, **(paths | changes), out_dir=out_dir)
+    return out_dir
+
+
+@pytest.fixture(scope="module")
+def written(inputs) -> Path:
+    return run(inputs, inputs / "report")
+
+
+def data_of(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_page_holds_the_numbers_and_every_utterance(written):
+    data = data_of((written / "report.html").read_text(encoding="utf-8"))
+    assert [(one["name"], one["value"], one["low"], one["population"]) for one in data["headline"]] == [
+        ("wer", 12.34, 10.1, 480),
+        ("cer", 5.0, None, None),
+        ("callsign_accuracy", 91.5, 85.0, 47),
+    ]
+    assert data["interval"] == "95 % interval" and data["columns"] == ["role", "speaker"]
+    assert data["facts"] == ["120 utterances", "0.05 hours", "model m", "epochs 2", "commit abc"]
+    assert data["confusions"] == [["FIVE", "NINER", 12]]
+    rows = {row[0]: row[1:] for row in data["utterances"]}
+    assert len(rows) == NUM_UTTERANCES
+    assert rows["base_10"] == [
+        "../wavs/tone é #1.wav",
+        1.1,
+        2,
+        4,
+        "=DELTA ~FIVE\tNINER =CLIMB =NOW +<script>alert(1)</script>",
+        "controller",
+        "s1",
+    ]
+    assert rows["base_7"][2:5] == [4, 4, "-DELTA -FIVE -CLIMB -NOW"]
+    assert [chart["title"] for chart in data["curves"]] == ["Loss", "Word error rate"]
+    assert data["curves"][0]["series"][1] == {"name": "valid_loss", "values": [None, 2.5]}
+    assert data["slices"][1] == {
+        "slice": "speaker",
+        "label": "s1",
+        "value": None,
+        "low": None,
+        "high": None,
+        "population": 0,
+    }
+
+
+def test_page_is_self_contained_and_no_text_of_strangers_is_markup(written):
+    page = (written / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(?:src|href)="(?!#)', page)
+    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", page)
+    assert page.count("<script") == 2 and page.count("</script>") == 2
+    assert "onerror=document" in page and "<img" not in page
+    assert "<title>Test &lt;b&gt;report&lt;/b&gt; $1</title>" in page
+
+
+def test_embedded_audio_has_the_same_samples(written, inputs):
+    import base64
+    import io
+
+    data = data_of((written / "report.html").read_text(encoding="utf-8"))
+    assert len(data["audio"]) == 3
+    errors = {place: row[3] for place, row in enumerate(data["utterances"])}
+    assert sorted((errors[int(place)] for place in data["audio"]), reverse=True) == [4, 2, 2]
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(next(iter(data["audio"].values())))), dtype="int16")
+    wanted, _ = soundfile.read(inputs / "wavs" / "tone é #1.wav", dtype="int16")
+    assert rate == 16000 and np.array_equal(samples, wanted)
+
+
+def test_summary_and_card_hold_the_same_numbers_and_are_the_same_bytes_again(written, inputs, tmp_path):
+    assert (written / "summary.pdf").read_bytes().startswith(b"%PDF")
+    assert (written / "summary.png").read_bytes().startswith(b"\x89PNG")
+    card = (written / "model_card.md").read_text(encoding="utf-8")
+    assert card.startswith("# Test \\<b\\>report\\</b\\> $1\n")
+    assert "| Word error rate | 12.3 | 10.1 to 14.2 | 480 |" in card
+    assert "| Callsign accuracy | 91.5 | 85.0 to 96.0 | 47 |" in card
+    assert "| Commit | abc |" in card
+    again = run(inputs, inputs / "again")
+    for name in ("report.html", "summary.pdf", "summary.png", "model_card.md"):
+        assert (again / name).read_bytes() == (written / name).read_bytes(), name
+
+
+def test_optional_inputs_may_be_left_out(inputs, tmp_path):
+    folder = run(inputs, tmp_path / "report", slices_file=None, curves_file=None, run_metrics=None)
+    data = data_of((folder / "report.html").read_text(encoding="utf-8"))
+    assert data["slices"] == data["curves"] == []
+    assert "## Training" not in (folder / "model_card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flag", "content", "complaint"),
+    [
+        ("metrics_file", '{"wer": 1', r"metrics_file: is not valid JSON"),
+        ("metrics_file", "[1]", r"metrics_file: got list, wanted an object of numbers"),
+        ("metrics_file", '{"wer": 1}', r"metrics_file: holds no score with its interval"),
+        ("slices_file", "slice,group\na,b\n", r"slices_file:1: has no column wer, low, high, num_utterances"),
+        (
+            "slices_file",
+            "slice,group,wer,low,high,num_utterances\na,b,x,1,2,3\n",
+            r"slices_file:2: wer is 'x', wanted a number",
+        ),
+        (
+            "slices_file",
+            "slice,group,wer,low,high,num_utterances\na,b,1\n",
+            r"slices_file:2: got another number of cells",
+        ),
+        ("curves_file", "step,loss\n1,2\n", r"curves_file:1: has no column epoch"),
+        ("hyp_file", '{"id": "base_0", "hyp": "A"}\n', r"ids differ: 119 without a hypothesis"),
+        ("hyp_file", '{"id": "base_0", "hyp": ', r"hyp_file:1"),
+        ("run_metrics", None, r"run_metrics: cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(inputs, tmp_path, flag, content, complaint):
+    path = tmp_path / flag
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match=complaint) as caught:
+        run(inputs, tmp_path / "report", **{flag: path})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "report").exists()
+
+
+def test_the_door_reads_params_and_flags(inputs, tmp_path):
+    (tmp_path / "params.yaml").write_text("report: {title: A, num_embedded: 0, num_confusions: 1}\n")
+    flags = [
+        "--ref_manifest",
+        inputs / "test.csv",
+        "--hyp_file",
+        inputs / "test.jsonl",
+        "--out_dir",
+        "out",
+        "--title",
+        "B",
+    ]
+    command = [sys.executable, "-m", "stages.report", *map(str, flags)]
+    settings = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True}
+    answer = subprocess.run([*command, "--metrics_file", str(inputs / "metrics.json")], check=False, **settings)
+    assert answer.returncode == 0, answer.stderr
+    assert data_of((tmp_path / "out" / "report.html").read_text())["title"] == "B"
+    answer = subprocess.run([*command, "--metrics_file", "none.json"], check=False, **settings)
+    assert (
+        answer.returncode == 2
+        and answer.stderr.startswith("error: none.json: cannot be read")
+        and answer.stderr.count("\n") == 1
+    )
+
+
+# From here on the page in a browser.
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_arguments) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(inputs):
+    handler = functools.partial(QuietHandler, directory=str(inputs))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{served.server_address[1]}"
+        served.shutdown()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    browser, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("no Chromium with its chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,900"):
+        options.add_argument(flag)
+    options.add_argument("--autoplay-policy=no-user-gesture-required")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def page(chromium, server, written):
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    chromium.get(f"{server}/report/report.html")
+    return chromium
+
+
+def run_script(page, script: str, *arguments):
+    return page.execute_script(script, *arguments)
+
+
+def until(page, script: str):
+    """What a script answers as soon as that is true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(page, 20).until(lambda browser: browser.execute_script(script))
+
+
+def press(page, *keys: str) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    ActionChains(page).send_keys(*keys).perform()
+
+
+def text_of(page, selector: str) -> str:
+    return run_script(page, "return document.querySelector(arguments[0]).textContent", selector)
+
+
+def first_cells(page) -> list[str]:
+    return run_script(
+        page,
+        "return [...document.querySelectorAll('#grid-rows [role=row]')].find((row) => row.style.top === '0px')"
+        ".querySelectorAll('[role=gridcell]').values().map((cell) => cell.textContent.trim()).toArray()",
+    )
+
+
+def search(page, text: str) -> str:
+    field = page.find_element("id", "search")
+    field.clear()
+    field.send_keys(text)
+    return text_of(page, "#count")
+
+
+@pytest.mark.slow
+def test_browser_shows_numbers_curves_and_slices(page):
+    assert text_of(page, "#title") == PARAMS.title and page.title == PARAMS.title
+    assert "12.3 %" in text_of(page, "#headline") and "95 % interval 10.1 to 14.2" in text_of(page, "#headline")
+    assert run_script(page, "return document.querySelectorAll('#curves svg').length") == 2
+    assert run_script(page, "return document.querySelectorAll('#slices svg g').length") == 2
+    run_script(page, "document.querySelector('#slices circle').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+    assert text_of(page, "#count").startswith("40 of 120 utterances")
+
+
+@pytest.mark.slow
+def test_browser_sorts(page):
+    assert first_cells(page)[:2] == ["100.0", "base_7"]
+    page.find_element("css selector", "[data-sort=id]").click()
+    assert first_cells(page)[1] == EVIL_ID
+    page.find_element("css selector", "[data-sort=id]").click()
+    assert first_cells(page)[1] == "base_119"
+    states = "return [...document.querySelectorAll('[role=columnheader]')].map((one) => one.getAttribute('aria-sort'))"
+    assert run_script(page, states) == ["none", "descending", "none", "none", "none"]
+    page.find_element("css selector", "[data-sort=sec]").click()
+    assert first_cells(page)[1] == "base_0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("wer>99", 1),
+        ("wer=50", 12),
+        ("niner", 12),
+        ("hyp:please", 0),
+        ("ref:niner", 0),
+        ("id:base_11", 11),
+        ("speaker:s1 role:controller wer>0", 4),
+        ('"delta five"', 120),
+        ("sec<1.05", 5),
+        ("<script>document", 1),
+        ("constructor", 0),
+        ("constructor:x", 0),
+        ("nothing like this", 0),
+    ],
+)
+def test_browser_searches(page, query, count):
+    assert search(page, query).startswith(f"{count} of 120 utterances")
+    assert search(page, " ").startswith("120 of 120")
+
+
+@pytest.mark.slow
+def test_browser_filters_by_slice(page):
+    from selenium.webdriver.support.ui import Select
+
+    Select(page.find_element("id", "column")).select_by_visible_text("speaker")
+    Select(page.find_element("id", "value")).select_by_visible_text(EVIL_COLUMN)
+    assert text_of(page, "#count").startswith("1 of 120") and first_cells(page)[4] == EVIL_COLUMN
+
+
+@pytest.mark.slow
+def test_browser_texts_of_strangers_stay_texts(page):
+    search(page, "id:<script>")
+    press(page, "\ue00c", "j")
+    assert EVIL_ID == text_of(page, "#detail-id") == first_cells(page)[1]
+    search(page, "hyp:<script>")
+    press(page, "\ue00c", "j")
+    assert "<script>alert(1)</script>" in text_of(page, "#alignment")
+    assert page.title == PARAMS.title
+    assert run_script(page, "return document.querySelectorAll('script, img').length") == 2
+    assert run_script(page, "return document.querySelectorAll('#grid script, #detail script, #grid img').length") == 0
+    assert not [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.mark.slow
+def test_browser_keyboard_plays_and_draws(page):
+    until(page, "return document.getElementById('spectrogram').dataset.drawn !== undefined")
+    page.find_element("id", "grid").click()
+    page.find_element("css selector", "#grid-rows [role=row]").click()
+    assert text_of(page, "#detail-id") == "base_7"
+    press(page, "j")
+    second = text_of(page, "#detail-id")
+    assert second != "base_7"
+    press(page, "k")
+    assert text_of(page, "#detail-id") == "base_7"
+    run_script(page, "document.getElementById('grid').focus()")
+    press(page, "\ue015")
+    assert text_of(page, "#detail-id") == second
+    active = run_script(page, "return document.getElementById('grid').getAttribute('aria-activedescendant')")
+    assert (
+        run_script(page, "return document.getElementById(arguments[0]).getAttribute('aria-selected')", active) == "true"
+    )
+    press(page, "\ue010")
+    active = run_script(page, "return document.getElementById('grid').getAttribute('aria-activedescendant')")
+    assert run_script(page, "return document.getElementById(arguments[0]) !== null", active)
+    until(page, "return document.getElementById('spectrogram').dataset.drawn !== undefined")
+    until(page, "return document.getElementById('audio').readyState >= 0")
+    press(page, "p")
+    until(page, "return document.getElementById('audio').currentTime > 0.1")
+    press(page, " ")
+    until(page, "return document.getElementById('audio').paused")
+    press(page, "/")
+    assert run_script(page, "return document.activeElement.id") == "search"
+    press(page, "jp")
+    assert run_script(page, "return document.getElementById('search').value") == "jp"
+
+
+@pytest.mark.slow
+def test_browser_spectrogram_shows_the_tone_at_its_height(page):
+    search(page, "id:base_119")
+    press(page, "\ue00c")
+    run_script(page, "document.getElementById('grid').focus()")
+    press(page, "\ue011")
+    until(
+        page,
+        "return document.getElementById('spectrogram').dataset.drawn === '" + str(index_of(page, "base_119")) + "'",
+    )
+    brightest = run_script(
+        page,
+        "const canvas = document.getElementById('spectrogram');"
+        "const pixels = canvas.getContext('2d').getImageData(canvas.width / 2, 0, 1, canvas.height).data;"
+        "let best = [0, -1];"
+        "for (let y = 0; y < canvas.height; y += 1) {"
+        "  const light = pixels[4 * y] + pixels[4 * y + 1] + pixels[4 * y + 2];"
+        "  if (light > best[1]) best = [y, light]; }"
+        "return 8000 * (canvas.height - 0.5 - best[0]) / canvas.height;",
+    )
+    assert brightest == pytest.approx(1000, abs=60)
+
+
+def index_of(page, name: str) -> int:
+    rows = "JSON.parse(document.getElementById('data').textContent).utterances"
+    return run_script(page, f"return {rows}.findIndex((row) => row[0] === arguments[0])", name)
+
+
+@pytest.mark.slow
+def test_browser_reads_roles_labels_and_theme(page):
+    assert run_script(page, "return document.documentElement.lang") == "en"
+    grid = page.find_element("id", "grid")
+    assert (grid.aria_role, grid.get_attribute("aria-rowcount"), grid.accessible_name) == ("grid", "121", "Utterances")
+    assert page.find_element("id", "search").accessible_name == "Search"
+    assert page.find_element("id", "column").accessible_name == "Slice"
+    spoken = text_of(page, "#detail-spoken")
+    assert spoken.startswith("Reference: DELTA FIVE CLIMB NOW. Hypothesis: nothing. 4 errors: DELTA deleted")
+    buttons = "[...document.querySelectorAll('button')].filter((one) => one.tabIndex >= 0)"
+    assert run_script(page, f"return {buttons}.every((one) => one.textContent.trim() !== '')")
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    page.find_element("id", "theme").click()
+    one = run_script(page, colour)
+    page.find_element("id", "theme").click()
+    assert {one, run_script(page, colour)} == {"rgb(255, 255, 255)", "rgb(18, 22, 29)"}
+
+
+@pytest.mark.slow
+def test_browser_keeps_few_rows_and_fits_a_phone(page):
+    run_script(page, "document.getElementById('grid-body').scrollTop = 1e9")
+    until(
+        page,
+        "return [...document.querySelectorAll('#grid-rows [role=row]')].some((row) => row.dataset.position === '119')",
+    )
+    assert run_script(page, "return document.querySelectorAll('#grid-rows [role=row]').length") < 60
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        page.refresh()
+        assert run_script(page, "return document.documentElement.scrollWidth") <= 390
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.slow
+def test_browser_from_disk_draws_embedded_audio_and_asks_for_the_rest(chromium, written):
+    chromium.get((written / "report.html").resolve().as_uri())
+    until(chromium, "return document.getElementById('spectrogram').dataset.drawn !== undefined")
+    assert text_of(chromium, "#detail-id") == "base_7"
+    search(chromium, "id:base_119")
+    press(chromium, "\ue00c", "\ue011")
+    until(chromium, "return !document.getElementById('folder-label').hidden")
+    assert "opened from disk" in text_of(chromium, "#audio-note")
