@@ -5,6 +5,7 @@
 
 import collections
 import dataclasses
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -179,34 +180,33 @@ def _run_chunk(items: list) -> list:
     return [_worker(item) for item in items]
 
 
-def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    chunk: list[Item] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    items = iter(items)
+    while chunk := list(itertools.islice(items, size)):
         yield chunk
 
 
 def parallel_map(
-    make: Callable[..., Callable[[Item], Result]], arguments: tuple, items: Iterable[Item], num_processes: int
+    make: Callable[..., Callable[[Item], Result]],
+    arguments: tuple,
+    items: Iterable[Item],
+    num_processes: int,
+    *,
+    chunk: int,
 ) -> Iterator[Result]:
     """`make(*arguments)(item)` for every item, in order, `make` called once in each process.
 
     Processes, because the searches hold Python's lock. The items are taken as they are needed, so a long input
     never lies in memory as a whole. `num_processes` 0 is one per core, 1 stays in this process.
     """
-    worker = make(*arguments)  # here too: what is wrong with the arguments is raised here, once
     count = num_processes or os.cpu_count() or 1
     if count == 1:
-        yield from map(worker, items)
+        yield from map(make(*arguments), items)
         return
     with multiprocessing.get_context("spawn").Pool(count, _start_worker, (make, arguments)) as pool:
         waiting: collections.deque = collections.deque()
-        for chunk in _chunks(items):
-            waiting.append(pool.apply_async(_run_chunk, (chunk,)))
+        for some in _chunks(items, chunk):
+            waiting.append(pool.apply_async(_run_chunk, (some,)))
             if len(waiting) >= count * CHUNKS_IN_FLIGHT:
                 yield from waiting.popleft().get()
         while waiting:
@@ -231,4 +231,7 @@ def decode_all(
         InputError: as `build_search`, before any job is taken.
     """
     num_processes = 1 if is_greedy(params) else params.num_processes
-    return parallel_map(Decoder, (params, tokens, frame_seconds, sources), jobs, num_processes)
+    arguments = (params, tokens, frame_seconds, sources)
+    if num_processes != 1:
+        Decoder(*arguments)  # what is wrong with the files is said here, once, before the processes start
+    return parallel_map(Decoder, arguments, jobs, num_processes, chunk=CHUNK)
