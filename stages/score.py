@@ -1,8 +1,13 @@
 """score: compare hypotheses with references.
 
-Reads   ref_manifest (CSV or JSONL), hyp_file (decode.jsonl)
-Writes  metrics_file     numbers only: WER and CER in per cent with their counts and intervals
+Reads   ref_manifest     CSV or JSONL, and the audio beside it when score.estimate_snr is true
+        hyp_file         decode.jsonl
+Writes  metrics_file     numbers only, rates in per cent with intervals: WER, CER, ATC scorecard, normalisation ladder
         alignments_file  every utterance, reference above hypothesis
+when asked
+        slices_file      CSV, WER by slice with intervals
+        confusions_file  CSV, substitutions among the most confused words, one a row
+        words_file       CSV, recall of every word and what it is confused with
 """
 
 from collections.abc import Sequence
@@ -11,25 +16,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
+import soundfile
+from tqdm import tqdm
 
 from asr.atomic import new_file
-from asr.corpus.manifest import read_manifests
-from asr.decoding.hypotheses import read_hypotheses
+from asr.corpus.manifest import Utterance
 from asr.door import Door, enter
+from asr.errors import InputError
 from asr.params import option
 from asr.record import write_metrics
-from asr.scoring import bootstrap, wer
+from asr.scoring import atc, bootstrap, ladder, pairs, scores, slices, wer
 
 
 @dataclass(frozen=True)
 class ScoreParams:
-    """How to put error bars on the scores."""
+    """What is counted, how it is divided, and how wide the error bars are."""
 
     section: ClassVar[str] = "score"
     resamples: int = option("bootstrap resamples of the test set", low=100)
     confidence: float = option("per cent covered by an interval", above=0, high=99.9)
     seed: int = option("of the bootstrap's random draws", low=0)
+    group_column: str | None = option(
+        "manifest column whose groups are resampled whole: speaker, tape; null = utterances"
+    )
+    callsign_column: str | None = option(
+        "manifest column with the true callsign in ICAO form; null = read the reference"
+    )
+    normalize_hypotheses: bool = option(
+        "normalise hypotheses of other recognisers; false refuses what is not normalised"
+    )
+    duration_edges: list[float] = option("edges of the duration slices, seconds", above=0)
+    rate_edges: list[float] = option("edges of the speaking-rate slices, words a minute", above=0)
+    snr_edges: list[float] = option("edges of the slices by estimated signal-to-noise ratio, dB")
+    estimate_snr: bool = option("read the audio for slices by signal-to-noise ratio")
+    slice_columns: list[str] = option("manifest columns to slice by, where present")
+    confused_words: int = option("words in the confusion table", low=2)
 
 
 SECTIONS = (ScoreParams,)
@@ -42,43 +63,94 @@ def run(
     hyp_file: Path,
     metrics_file: Path,
     alignments_file: Path,
+    slices_file: Path | None,
+    confusions_file: Path | None,
+    words_file: Path | None,
 ) -> None:
     """Score hypotheses against the transcripts of manifests.
 
     Raises:
-        InputError: a file cannot be used, or an id has no partner.
+        InputError: a file cannot be used, an id has no partner, or texts are of another normalisation.
     """
-    references = {utterance.id: utterance.transcript for utterance in read_manifests(ref_manifest)}
-    hypotheses = {hypothesis.id: hypothesis.hyp for hypothesis in read_hypotheses(hyp_file)}
-    scored = [wer.score_pair(pair) for pair in wer.pair_by_id(references, hypotheses)]
-    metrics = wer.summarize(scored) | interval_of_wer(scored, params)
+    corpus = pairs.read_pairs(ref_manifest, hyp_file, normalize_hypotheses=params.normalize_hypotheses)
+    utterances = corpus.utterances
+    truths = pairs.read_column(utterances, params.callsign_column, "score.callsign_column")
+    groups = pairs.read_groups(utterances, params.group_column)
+    scored = [wer.score_pair(pair) for pair in corpus.pairs]
+    cards = [atc.make_card(item, truth) for item, truth in zip(scored, truths or [None] * len(scored), strict=True)]
+    divisions = divide(params, utterances, scored) if slices_file else []
+
+    by_slice = slices.rates(scored, divisions)
+    intervals = bootstrap.intervals(
+        [*scores.error_rates(scored), *atc.rates(cards), *by_slice.values()],
+        groups=groups,
+        resamples=params.resamples,
+        confidence=params.confidence,
+        seed=params.seed,
+    )
+    of_slices = {key: intervals.pop(rate.name) for key, rate in by_slice.items()}
+    metrics = scores.make_metrics(scored, cards, intervals, ladder.climb(corpus.written))
+    words = slices.score_words(scored)
+    tables = (
+        (slices_file, scores.SLICE_COLUMNS, scores.slice_rows(of_slices, slices.group_sizes(divisions))),
+        (confusions_file, scores.CONFUSION_COLUMNS, slices.list_confusions(words, params.confused_words)),
+        (words_file, scores.WORD_COLUMNS, scores.word_rows(words)),
+    )
     with ExitStack() as outputs:
         alignments = outputs.enter_context(new_file(alignments_file))
         with open(alignments, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(wer.format_alignments(scored))
+        for path, header, rows in tables:
+            if path is not None:
+                scores.write_table(outputs.enter_context(new_file(path)), header, rows)
         write_metrics(outputs.enter_context(new_file(metrics_file)), metrics)
 
 
-def interval_of_wer(scored: Sequence[wer.ScoredPair], params: ScoreParams) -> dict[str, float | None]:
-    """`wer_low` and `wer_high`: the interval of the corpus WER."""
-    counts = [item.words for item in scored if item.words.ref_length]
-    found = bootstrap.intervals(
-        np.array([item.errors for item in counts]).reshape(-1, 1),
-        np.array([item.ref_length for item in counts]).reshape(-1, 1),
-        groups=None,
-        resamples=params.resamples,
-        confidence=params.confidence,
-        seed=params.seed,
-    )[0]
-    return {"wer_low": found.low, "wer_high": found.high}
+def divide(
+    params: ScoreParams, utterances: Sequence[Utterance], scored: Sequence[wer.ScoredPair]
+) -> list[slices.Slice]:
+    """The slices that the manifest allows."""
+    durations = [utterance.duration for utterance in utterances]
+    word_rates = [
+        slices.speaking_rate(item.words.ref_length, duration) for item, duration in zip(scored, durations, strict=True)
+    ]
+    divisions = [
+        slices.slice_by_number("duration", durations, params.duration_edges, "s"),
+        slices.slice_by_number("speaking rate", word_rates, params.rate_edges, "words/min"),
+    ]
+    if params.estimate_snr:
+        ratios = [read_snr(utterance) for utterance in tqdm(utterances, desc="estimating SNR", disable=None)]
+        divisions.append(slices.slice_by_number("SNR", ratios, params.snr_edges, "dB"))
+    for name in params.slice_columns:
+        values = [utterance.columns.get(name) for utterance in utterances]
+        if any(values):
+            divisions.append(slices.slice_by_column(name, values))
+    return divisions
+
+
+def read_snr(utterance: Utterance) -> float | None:
+    """The estimated signal-to-noise ratio of an utterance's audio in dB.
+
+    Raises:
+        InputError: the audio cannot be read.
+    """
+    try:
+        samples, sample_rate = soundfile.read(utterance.wav, dtype="float32")
+    except (OSError, soundfile.SoundFileError) as error:
+        raise InputError(f"{utterance.wav} (id {utterance.id}): cannot be read as audio: {error}") from error
+    return slices.estimate_snr(samples, sample_rate)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
     door = Door(__doc__, sections=SECTIONS)
     door.path("--ref_manifest", nargs="+", required=True, help="manifests with the references")
     door.path("--hyp_file", required=True, help="hypotheses, decode.jsonl")
     door.path("--metrics_file", required=True, help="scores to write, JSON")
     door.path("--alignments_file", required=True, help="alignments to write, text")
+    door.path("--slices_file", help="WER by slice to write, CSV")
+    door.path("--confusions_file", help="confused words to write, CSV")
+    door.path("--words_file", help="recall of words to write, CSV")
     args = door.parse(argv)
     run(*args.sections, **vars(args.paths))
 

@@ -11,16 +11,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DRAWS_PER_BLOCK = 1 << 18  # a block's counts stay in the processor's cache, and memory does not grow with the corpus
+DRAWS_PER_BLOCK = 1 << 19  # a block's counts stay in the processor's cache, and memory does not grow with the corpus
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """A rate of a corpus, 100 * sum(numerators) / sum(denominators), both (N,) by utterance."""
+
+    name: str
+    numerators: np.ndarray
+    denominators: np.ndarray
+
+
+def make_rate(name: str, fractions: Sequence[tuple[float, float]]) -> Rate:
+    """A rate from (numerator, denominator) of each utterance."""
+    pairs = np.asarray(fractions, dtype=np.float64).reshape(-1, 2)
+    return Rate(name, pairs[:, 0], pairs[:, 1])
 
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A rate in per cent with its interval; all None where no resample has a denominator."""
+    """A rate in per cent with its interval and its population; rate, low and high are None without a population."""
 
     rate: float | None
     low: float | None
     high: float | None
+    population: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,18 +58,21 @@ def sum_by_group(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
 
 
 def resample_sums(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
-    """Column sums over units drawn with replacement: (N, K) -> (resamples, K), float64."""
+    """Column sums over units drawn with replacement: (N, K) -> (resamples, K).
+
+    The sums of counts are exact up to 2**24 and right to seven digits beyond: float32 halves the time.
+    """
     num_units = len(values)
     generator = np.random.default_rng(seed)
-    values = np.ascontiguousarray(values, dtype=np.float64)
-    sums = np.empty((resamples, values.shape[1]))
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    sums = np.empty((resamples, values.shape[1]), dtype=np.float32)
     rows_per_block = max(1, DRAWS_PER_BLOCK // max(1, num_units))
     for start in range(0, resamples, rows_per_block):
         rows = min(rows_per_block, resamples - start)
-        drawn = generator.integers(0, num_units, size=(rows, num_units), dtype=np.int64)
-        drawn += np.arange(rows)[:, None] * num_units
+        drawn = generator.integers(0, num_units, size=(rows, num_units), dtype=np.int32)
+        drawn += (np.arange(rows, dtype=np.int32) * np.int32(num_units))[:, None]
         times_drawn = np.bincount(drawn.ravel(), minlength=rows * num_units).reshape(rows, num_units)
-        sums[start : start + rows] = times_drawn.astype(np.float64) @ values
+        np.matmul(times_drawn.astype(np.float32), values, out=sums[start : start + rows])
     return sums
 
 
@@ -76,7 +95,7 @@ def resample_rates(
     values = np.concatenate([numerators, denominators], axis=1)
     if groups is not None:
         values = sum_by_group(values, groups)
-    sums = resample_sums(values, resamples=resamples, seed=seed)
+    sums = resample_sums(values, resamples=resamples, seed=seed).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(sums[:, num_rates:] > 0, 100.0 * sums[:, :num_rates] / sums[:, num_rates:], np.nan)
 
@@ -92,26 +111,21 @@ def percentiles(rates: np.ndarray, confidence: float) -> tuple[float, float] | N
 
 
 def intervals(
-    numerators: np.ndarray,
-    denominators: np.ndarray,
-    *,
-    groups: Sequence[str] | None,
-    resamples: int,
-    confidence: float,
-    seed: int,
-) -> list[Interval]:
-    """K rates with their intervals at `confidence` per cent; arguments as in `resample_rates`."""
+    rates: Sequence[Rate], *, groups: Sequence[str] | None, resamples: int, confidence: float, seed: int
+) -> dict[str, Interval]:
+    """Rates of the same N utterances with their intervals at `confidence` per cent; the rest as in `resample_rates`."""
+    numerators = np.stack([rate.numerators for rate in rates], axis=1)
+    denominators = np.stack([rate.denominators for rate in rates], axis=1)
+    empty = Interval(None, None, None, 0)
     if not len(numerators):
-        return [Interval(None, None, None)] * numerators.shape[1]
-    rates = resample_rates(numerators, denominators, groups=groups, resamples=resamples, seed=seed)
-    found = []
-    for column in range(numerators.shape[1]):
-        population = denominators[:, column].sum()
-        bounds = percentiles(rates[:, column], confidence) if population else None
-        if bounds is None:
-            found.append(Interval(None, None, None))
-        else:
-            found.append(Interval(float(100.0 * numerators[:, column].sum() / population), *bounds))
+        return {rate.name: empty for rate in rates}
+    resampled = resample_rates(numerators, denominators, groups=groups, resamples=resamples, seed=seed)
+    found = {}
+    for column, rate in enumerate(rates):
+        population = rate.denominators.sum()
+        bounds = percentiles(resampled[:, column], confidence) if population else None
+        observed = float(100.0 * rate.numerators.sum() / population) if population else None
+        found[rate.name] = Interval(observed, *bounds, int(population)) if bounds else empty
     return found
 
 

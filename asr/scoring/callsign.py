@@ -332,19 +332,19 @@ def _goes_on(words: Sequence[str], position: int) -> bool:
 
 def _read_letters(words: Sequence[str], start: int) -> Callsign | None:
     """A registration of five letters: `GOLF ALPHA BRAVO CHARLIE DELTA`."""
-    if _names_place(words, start):
-        return None
     letters, end = _letters_from(words, start)
-    if len(letters) != MAX_TAIL_SIGNS or not letters.startswith(LETTER_MARKS) or read_run(words, end):
+    if len(letters) != MAX_TAIL_SIGNS or not letters.startswith(LETTER_MARKS):
+        return None
+    if _names_place(words, start) or read_run(words, end):
         return None
     return Callsign(letters, end, "")
 
 
 def _read_military(words: Sequence[str], start: int) -> Callsign | None:
     for length in (2, 1):
-        run = read_run(words, start + length)
-        if tuple(words[start : start + length]) in MILITARY and run and _word(words, start - 1) not in ABOUT:
-            return Callsign(None, run[-1].end, "")
+        if tuple(words[start : start + length]) in MILITARY and _word(words, start - 1) not in ABOUT:
+            run = read_run(words, start + length)
+            return Callsign(None, run[-1].end, "") if run else None
     return None
 
 

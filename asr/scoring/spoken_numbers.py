@@ -26,6 +26,7 @@ MULTIPLIERS = {"HUNDRED": "hundred", "THOUSAND": "thousand", "TOUSAND": "thousan
 POINTS = {"POINT": "point", "DECIMAL": "point", "DAYSEEMAL": "point"}
 REPEATS = {"DOUBLE": 2, "TRIPLE": 3}
 NUMBER_WORDS = frozenset([*DIGITS, *TEENS, *TENS, *MULTIPLIERS, *POINTS])
+FIRST_WORDS = NUMBER_WORDS | frozenset(REPEATS)
 WRITTEN = re.compile(r"(\d+)(?:\.(\d+))?")
 
 
@@ -46,6 +47,8 @@ def is_number_word(word: str) -> bool:
 def read_run(words: Sequence[str], start: int) -> list[Numeral]:
     """The longest run of numerals from position `start`; empty when no number begins there."""
     run: list[Numeral] = []
+    if start >= len(words) or not (words[start] in FIRST_WORDS or words[start][:1].isdigit()):
+        return run
     position = start
     while position < len(words):
         # `TWO HUNDRED AND TEN`
