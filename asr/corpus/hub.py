@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asr.corpus.source import SPLITS, Clip, Shard
+from asr.corpus.listed import open_audio_folder
+from asr.corpus.source import SPLITS, Clip, Shard, Source
 from asr.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACE_TOKEN")
 SHARD_ROWS = 256  # a shard is whole row groups up to this many rows, about a second of work
 LARGEST_SHARD = 4096  # rows of one row group at most; a part of a row group must read what is before it
 BATCH_ROWS = 16  # rows in memory at a time
+LAYOUTS = ("parquet", "arrow", "audiofolder")
 ID_FROM_PATH = "path"
 ID_FROM_CONTENT = "content"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -209,7 +211,7 @@ def read_token() -> str | None:
 
 def open_hub(
     corpus: str, config: str, *, revision: str | None, splits: Mapping[str, str | None], columns: Columns
-) -> HubSource:
+) -> Source:
     """Find, and where need be download, one configuration of a Hub data set or local folder.
 
     Args:
@@ -223,52 +225,42 @@ def open_hub(
         raise InputError(f"export.corpus: {corpus} is no folder here and no Hub name (owner/name), wanted one of them")
     token = None if local else read_token()
     try:
-        files, facts = _find(corpus, config, revision, token)
-    except InputError:
-        raise
+        layout, found, facts = _find(corpus, config, revision, token)
     except Exception as error:  # datasets lets through what httpx, fsspec, pyarrow and the Hub raise
         raise InputError(_explain(error, corpus, config, token, local)) from None
-    wanted = {split: name for split, name in splits.items() if name in files}
+    name = f"{corpus} ({config})"
+    if layout not in LAYOUTS:
+        raise InputError(f"{name}: its files are of kind {layout}, wanted {', '.join(LAYOUTS)}")
+    wanted = {split: theirs for split, theirs in splits.items() if theirs in found}
     if not wanted:
-        asked = ", ".join(name for name in splits.values() if name)
-        raise InputError(f"{corpus} ({config}): has splits {', '.join(files)}, wanted one of {asked}")
-    for split, name in splits.items():
-        if name and split not in wanted:
-            log.info("%s (%s): has no split %s", corpus, config, name)
-    return HubSource(
-        name=f"{corpus} ({config})",
-        files={split: tuple(files[name]) for split, name in wanted.items()},
-        columns=columns,
-        facts={"corpus": corpus, "config": config, **facts},
-    )
+        asked = ", ".join(theirs for theirs in splits.values() if theirs)
+        raise InputError(f"{name}: has splits {', '.join(found)}, wanted one of {asked}")
+    for split, theirs in splits.items():
+        if theirs and split not in wanted:
+            log.info("%s: has no split %s", name, theirs)
+    files = {split: tuple(found[theirs]) for split, theirs in wanted.items()}
+    facts = {"corpus": corpus, "config": config, **facts}
+    if layout == "audiofolder":
+        return open_audio_folder(files, text_column=columns.text, facts=facts)
+    return HubSource(name, files, columns, facts)
 
 
 def _find(
     corpus: str, config: str, revision: str | None, token: str | None
-) -> tuple[dict[str, list[str]], dict[str, Any]]:
-    """Split -> files on this machine, by the corpus's own names, and the facts of the revision."""
+) -> tuple[str, dict[str, list[str]], dict[str, Any]]:
+    """The kind of files, split -> files on this machine by the corpus's own names, and the facts of the revision."""
     import datasets  # two seconds that no other corpus has to wait for
 
     if (Path(corpus) / "dataset_dict.json").is_file():
-        loaded = datasets.load_from_disk(corpus)
-        return {split: _arrow_files(rows) for split, rows in loaded.items()}, {"layout": "saved"}
+        saved = datasets.load_from_disk(corpus)
+        files = {split: [entry["filename"] for entry in rows.cache_files] for split, rows in saved.items()}
+        return "arrow", files, {}
     builder = datasets.load_dataset_builder(corpus, config, revision=revision, token=token)
-    if builder.name.split("_")[0] != "parquet" and not _all_parquet(builder):
-        builder.download_and_prepare()
-        loaded = builder.as_dataset()
-        return {split: _arrow_files(rows) for split, rows in loaded.items()}, {"hash": builder.hash}
     manager = datasets.DownloadManager(download_config=datasets.DownloadConfig(token=token))
-    files = {str(split): manager.download(list(paths)) for split, paths in builder.config.data_files.items()}
-    return files, {"hash": builder.hash, "revision": revision}
-
-
-def _all_parquet(builder: Any) -> bool:
     data_files = builder.config.data_files or {}
-    return bool(data_files) and all(str(path).endswith(".parquet") for paths in data_files.values() for path in paths)
-
-
-def _arrow_files(rows: Any) -> list[str]:
-    return [entry["filename"] for entry in rows.cache_files]
+    files = {str(split): manager.download([str(path) for path in paths]) for split, paths in data_files.items()}
+    parquet = all(path.endswith(".parquet") for paths in files.values() for path in paths)
+    return "parquet" if parquet else builder.name, files, {"hash": builder.hash, "revision": revision}
 
 
 def _explain(error: Exception, corpus: str, config: str, token: str | None, local: bool) -> str:

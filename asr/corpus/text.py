@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 VERSION = "1"
+DEEPEST_MARK = 20  # brackets in brackets; a bound, so that no text takes quadratic time
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./ "
 
 # ´ and its kin must go before NFKC, which turns them into a space and an accent
@@ -19,7 +20,7 @@ _NO_APOSTROPHES = str.maketrans("", "", APOSTROPHES)
 _FOLDS = str.maketrans({"Æ": "AE", "Œ": "OE", "Ø": "O", "Đ": "D", "Ð": "D", "Ł": "L", "Þ": "TH", "⁄": "/", "∕": "/"})
 _MARK = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>|\{[^{}]*\}")
 _OUTSIDE = re.compile(r"[^A-Z0-9./]+")
-_APOSTROPHE_WORD = re.compile(rf"[^\W_]+(?:[{APOSTROPHES}]+[^\W_]+)+|[^\W_]+[{APOSTROPHES}](?!\w)")
+_WORD = re.compile(rf"[\w{APOSTROPHES}]+")
 
 
 def fold(text: str) -> str:
@@ -39,11 +40,12 @@ def _plain_digit(char: str) -> str:
 
 def without_marks(text: str) -> str:
     """Text with its bracketed and angle marks replaced by spaces, innermost first."""
-    while True:
+    for _ in range(DEEPEST_MARK):
         shorter = _MARK.sub(" ", text)
         if shorter == text:
-            return text
+            break
         text = shorter
+    return text
 
 
 def normalize(text: str) -> str:
@@ -64,5 +66,8 @@ def foreign_characters(text: str) -> str:
 
 
 def apostrophe_words(text: str) -> list[str]:
-    """The normalised forms of the words that `normalize` takes an apostrophe from."""
-    return [normalize(match) for match in _APOSTROPHE_WORD.findall(without_marks(text))]
+    """The normalised forms of the words that `normalize` takes an apostrophe from; a quotation mark is none."""
+    if not any(char in text for char in APOSTROPHES):
+        return []
+    words = (word.lstrip(APOSTROPHES) for word in _WORD.findall(without_marks(text)))
+    return [normalize(word) for word in words if any(char in word for char in APOSTROPHES)]

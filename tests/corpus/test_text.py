@@ -64,5 +64,13 @@ def test_apostrophe_words():
     assert text.apostrophe_words("we're going, o'hare's tower (isn't) pilots' 'quoted") == ["WERE", "OHARES", "PILOTS"]
 
 
-def test_deep_brackets_end():
-    assert text.normalize("(" * 2000 + "x" + ")" * 2000 + " roger") == "ROGER"
+def test_marks_in_marks():
+    assert text.normalize("(" * 15 + "x" + ")" * 15 + " roger") == "ROGER"
+
+
+@pytest.mark.parametrize("piece", ["x", "(", "(a", "<", "'x", "[a] ", "x'"])
+def test_long_texts_take_linear_time(piece):
+    long = piece * (1_000_000 // len(piece))
+    text.normalize(long + ")")
+    text.foreign_characters(long)
+    text.apostrophe_words(long)

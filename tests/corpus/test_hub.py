@@ -1,0 +1,204 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile as sf
+
+from asr.corpus import hub
+from asr.errors import InputError
+
+SPLITS = {"train": "train", "valid": "validation", "test": "test"}
+COLUMNS = hub.Columns("audio", "text", "path", ())
+TOKEN = "hf_" + "s3cr3t" * 5
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """No token, cache or `.env` of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in hub.TOKEN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def write_parquet(path, count, *, group=10, **columns):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    audio = [{"bytes": b"audio%d" % number, "path": f"clip_{number:04d}.wav"} for number in range(count)]
+    facts = {"audio": audio, "text": [f"text {number}\n" for number in range(count)], **columns}
+    pq.write_table(pa.table(facts), path, row_group_size=group)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    corpus = tmp_path / "corpus"
+    write_parquet(corpus / "base/train-0.parquet", 25)
+    write_parquet(corpus / "base/train-1.parquet", 5)
+    write_parquet(corpus / "base/test-0.parquet", 3)
+    (corpus / "README.md").write_text(
+        "---\nconfigs:\n- config_name: base\n  data_files:\n"
+        "  - {split: train, path: base/train-*.parquet}\n  - {split: test, path: base/test-*.parquet}\n---\n"
+    )
+    return corpus
+
+
+def open_folder(folder, config="base", columns=COLUMNS):
+    return hub.open_hub(str(folder), config, revision=None, splits=SPLITS, columns=columns)
+
+
+def clips(source):
+    return {
+        split: [clip for shard in source.shards() if shard.split == split for clip in source.read(shard)]
+        for split in ("train", "valid", "test")
+    }
+
+
+def test_rows_of_a_local_folder_in_order(folder):
+    found = clips(open_folder(folder))
+    assert [len(found[split]) for split in ("train", "valid", "test")] == [30, 0, 3]
+    first = found["train"][0]
+    assert (first.id, first.audio, first.text) == ("clip_0000", b"audio0", "text 0\n")
+    assert [clip.audio for clip in found["train"][23:27]] == [b"audio23", b"audio24", b"audio0", b"audio1"]
+
+
+@pytest.mark.parametrize(("group", "rows", "largest"), [(10, 25, 4096), (40, 25, 4096), (10, 10, 4), (1000, 10, 7)])
+def test_every_row_once_however_the_file_is_cut(tmp_path, monkeypatch, group, rows, largest):
+    monkeypatch.setattr(hub, "SHARD_ROWS", rows)
+    monkeypatch.setattr(hub, "LARGEST_SHARD", largest)
+    path = write_parquet(tmp_path / "x.parquet", 100, group=group)
+    pieces = hub.pieces_of(str(path), COLUMNS)
+    found = [row["text"] for piece in pieces for row in hub.rows_of(piece, COLUMNS)]
+    assert found == [f"text {number}\n" for number in range(100)]
+    assert all(0 < piece.stop - piece.start <= max(rows, largest) for piece in pieces)
+    assert len(pieces) > 1
+
+
+def test_columns_and_ids(tmp_path):
+    path = write_parquet(
+        tmp_path / "x.parquet", 2, speaker=["tower", None], number=[7, 8], words=["roger", None], sound=[b"x", None]
+    )
+    columns = hub.Columns("sound", "words", "number", ("speaker",))
+    first, second = (hub.to_clip(row, columns) for row in hub.rows_of(hub.pieces_of(str(path), columns)[0], columns))
+    assert (first.id, first.audio, first.text, first.columns) == ("7", b"x", "roger", {"speaker": "tower"})
+    assert (second.id, second.audio, second.text, second.columns) == ("8", None, None, {"speaker": ""})
+    content = hub.Columns("audio", "text", "content", ())
+    assert hub.to_clip({"audio": {"bytes": b"x", "path": "a.wav"}, "text": "x"}, content).id is None
+
+
+def test_audio_that_is_a_file_of_its_own(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    row = {"audio": {"bytes": None, "path": str(tmp_path / "a.wav")}, "text": "x"}
+    assert hub.to_clip(row, COLUMNS).audio == b"sound"
+    row = {"audio": {"bytes": None, "path": str(tmp_path)}, "text": "x"}
+    assert hub.to_clip(row, COLUMNS).audio is None
+    assert hub.to_clip({"audio": None, "text": "x"}, COLUMNS).audio is None
+
+
+def test_an_audio_folder(tmp_path):
+    corpus = tmp_path / "corpus"
+    (corpus / "train").mkdir(parents=True)
+    sf.write(corpus / "train/one.wav", np.zeros(800), 8000)
+    (corpus / "train/metadata.csv").write_text("file_name,text,speaker\none.wav,roger,tower\n")
+    source = open_folder(corpus, "default", hub.Columns("audio", "text", "path", ("speaker",)))
+    (clip,) = clips(source)["train"]
+    assert (clip.id, clip.text, clip.columns) == ("one", "roger", {"speaker": "tower"})
+    (corpus / "train/metadata.csv").unlink()
+    with pytest.raises(InputError, match="audio folder without transcripts"):
+        open_folder(corpus, "default")
+    sf.write(corpus / "train/one.wav", np.zeros(800), 8000)
+    assert clip.audio == (corpus / "train/one.wav").read_bytes()
+
+
+def test_a_folder_saved_to_disk(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.Dataset.from_dict({"audio": [{"bytes": b"x", "path": "a.wav"}], "text": ["roger"]})
+    datasets.DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "saved"))
+    (clip,) = clips(open_folder(tmp_path / "saved"))["train"]
+    assert (clip.id, clip.audio, clip.text) == ("a", b"x", "roger")
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"config": "part9"}, "part9"),
+        ({"columns": hub.Columns("sound", "text", "path", ())}, "has no column sound, got audio, text"),
+    ],
+)
+def test_what_is_not_there(folder, change, wanted):
+    with pytest.raises(InputError, match=wanted):
+        open_folder(folder, **change).shards()
+
+
+def test_no_split_of_these_names(folder):
+    with pytest.raises(InputError, match=r"has splits train, test, wanted one of dev"):
+        hub.open_hub(
+            str(folder), "base", revision=None, splits={"train": "dev", "valid": None, "test": None}, columns=COLUMNS
+        )
+
+
+def test_a_damaged_parquet_file_is_named(folder):
+    (folder / "base/test-0.parquet").write_bytes(b"PAR1 nonsense")
+    with pytest.raises(InputError, match=r"test-0\.parquet: cannot be read"):
+        open_folder(folder).shards()
+
+
+def test_no_folder_and_no_hub_name():
+    with pytest.raises(InputError, match=r"export\.corpus: no/such/folder is no folder here and no Hub name"):
+        open_folder("no/such/folder")
+
+
+class Gate:
+    """Stands for the Hub: it lets nobody in, and repeats what it was given."""
+
+    def __init__(self, monkeypatch):
+        self.tokens = []
+        import datasets
+
+        monkeypatch.setattr(datasets, "load_dataset_builder", self)
+
+    def __call__(self, corpus, config, *, revision, token):
+        self.tokens.append(token)
+        raise ConnectionError(f"401 for {corpus}\nwith {token}")
+
+
+def test_without_a_token_the_line_names_the_variables_and_the_data_set(monkeypatch):
+    gate = Gate(monkeypatch)
+    with pytest.raises(InputError) as error:
+        open_folder("HF-SaLAI/salai_atc0")
+    message = str(error.value)
+    assert all(name in message for name in ("HF-SaLAI/salai_atc0", "HF_TOKEN", "HUGGINGFACE_TOKEN", ".env"))
+    assert "\n" not in message
+    assert gate.tokens == [None]
+
+
+@pytest.mark.parametrize("home", ["HF_TOKEN", "HUGGINGFACE_TOKEN", ".env"])
+def test_the_token_goes_to_the_hub_and_nowhere_else(monkeypatch, tmp_path, home, caplog, capsys):
+    if home == ".env":
+        (tmp_path / ".env").write_text(f"HUGGINGFACE_TOKEN={TOKEN}\n")
+    else:
+        monkeypatch.setenv(home, TOKEN)
+    gate = Gate(monkeypatch)
+    with pytest.raises(InputError) as error:
+        open_folder("HF-SaLAI/salai_atc0")
+    assert gate.tokens == [TOKEN]
+    assert error.value.__cause__ is None
+    printed = capsys.readouterr()
+    assert TOKEN not in str(error.value) + caplog.text + printed.out + printed.err
+
+
+def test_a_local_folder_is_never_shown_the_token(folder, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    gate = Gate(monkeypatch)
+    with pytest.raises(InputError):
+        open_folder(folder)
+    assert gate.tokens == [None]
+
+
+def test_identity_knows_revision_and_files_and_no_secret(folder, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    source = open_folder(folder)
+    before = json.dumps(source.identity(), sort_keys=True)
+    assert TOKEN not in before
+    write_parquet(folder / "base/test-0.parquet", 4)
+    assert json.dumps(source.identity(), sort_keys=True) != before
