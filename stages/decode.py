@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from asr.corpus.manifest import read_manifests
 from asr.decoding.boost import CallsignBoost, read_expected
+from asr.decoding.confidence import read_calibration, recalibrate
 from asr.decoding.hypotheses import Hypothesis, write_hypotheses
 from asr.decoding.posteriors import PosteriorsMeta, PosteriorsParams, StoredPosteriors, compute_log_probs
 from asr.decoding.search import DecodeParams, Job, SearchSources, check_boost, decode_all
@@ -100,6 +101,7 @@ def run(
     hparams_file: Path | None = None,
     sources: SearchSources,
     boost: Path | None = None,
+    calibration: Path | None = None,
 ) -> None:
     """Decode manifests, or stored log-probabilities, with one run.
 
@@ -115,7 +117,9 @@ def run(
         meta, tokens, rows = from_stored(checkpoint_dir, posteriors)
     else:
         meta, tokens, rows = from_run_folder(checkpoint_dir, hparams_file, manifest, posteriors_params.batch_seconds)
-    write_hypotheses(out_file, decode_rows(params, meta, tokens, rows, sources=sources, boost=expected))
+    scale = read_calibration(calibration) if calibration is not None else None
+    hypotheses = decode_rows(params, meta, tokens, rows, sources=sources, boost=expected)
+    write_hypotheses(out_file, [recalibrate(scale, one) for one in hypotheses] if scale is not None else hypotheses)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -129,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     door.path("--lm_dir", help="language model folder of stages.lm")
     door.path("--lexicon", help="text file of further words for decode.search: lexicon, one a line")
     door.path("--boost", help="CSV of callsigns expected on frequency (callsign[,file,start,end])")
+    door.path("--calibration", help="calibration of stages.calibrate for the word confidences")
     args = door.parse(argv)
     paths = args.paths
     run(
@@ -139,6 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         posteriors=paths.posteriors,
         hparams_file=paths.hparams_file,
         boost=paths.boost,
+        calibration=paths.calibration,
         sources=SearchSources(lm_dir=paths.lm_dir, lexicon=paths.lexicon),
     )
 
