@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import ClassVar
 
 from asr.atomic import new_folder, write_text
-from asr.corpus.manifest import read_manifests
-from asr.decoding.hypotheses import read_hypotheses
 from asr.door import Door, enter
 from asr.errors import InputError
 from asr.params import option
@@ -55,7 +53,7 @@ def collect(
     Raises:
         InputError: a file cannot be used, or an id has no partner.
     """
-    rows = report.join_rows(read_manifests(ref_manifest), read_hypotheses(hyp_file))
+    rows = report.read_rows(ref_manifest, hyp_file)
     metrics = report.read_object(metrics_file)
     figures = report.find_figures(metrics)
     if not figures:
@@ -68,6 +66,7 @@ def collect(
         scorecard=tuple(figure for figure in figures if figure.name not in report.HEADLINES),
         slices=tuple(report.read_slices(slices_file)) if slices_file is not None else (),
         charts=tuple(report.read_curves(curves_file)) if curves_file is not None else (),
+        ladder=tuple(report.read_ladder(metrics)),
         confusions=tuple(report.confused_words(rows, params.num_confusions)),
         rows=tuple(rows),
     )

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from asr.corpus.manifest import Utterance
-from asr.decoding.hypotheses import Hypothesis
+from asr.decoding.hypotheses import Hypothesis, read_hypotheses
 from asr.errors import InputError
-from asr.scoring.wer import Pair, ScoredPair, pair_by_id, score_pair
+from asr.scoring.ladder import RUNGS
+from asr.scoring.pairs import read_pairs
+from asr.scoring.wer import ScoredPair, score_pair
 
+# The order of the scorecard: by the end of the name, then by name.
+ENDINGS = ("accuracy", "wer", "critical_substitution_rate")
 HEADLINES = ("wer", "cer", "sentence_error_rate", "callsign_accuracy", "critical_substitution_rate")
 LABELS = {
     "wer": "Word error rate",
@@ -89,6 +93,7 @@ class Contents:
     scorecard: tuple[Figure, ...]
     slices: tuple[SliceFigure, ...]
     charts: tuple[Chart, ...]
+    ladder: tuple[tuple[str, float], ...]
     confusions: tuple[tuple[str, str, int], ...]
     rows: tuple[Row, ...]
 
@@ -132,9 +137,8 @@ def find_figures(metrics: Mapping[str, Any]) -> list[Figure]:
     names = [
         name for name in flat if f"{name}_low" in flat and f"{name}_high" in flat and number(flat[name]) is not None
     ]
-    order = {name: place for place, name in enumerate(HEADLINES)}
     figures = []
-    for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
+    for name in sorted(names, key=figure_place):
         population = number(flat.get(f"{name}_population", flat.get(POPULATIONS.get(name, ""))))
         figures.append(
             Figure(
@@ -154,6 +158,13 @@ def name_interval(metrics: Mapping[str, Any]) -> str:
     """What the intervals of a metrics file are called: with their confidence, if the file has it."""
     confidence = number(metrics.get("confidence"))
     return "interval" if confidence is None else f"{confidence:g} % interval"
+
+
+def figure_place(name: str) -> tuple[int, int, str]:
+    """Where a figure stands: headlines first, then by what is counted."""
+    headline = HEADLINES.index(name) if name in HEADLINES else len(HEADLINES)
+    ending = next((place for place, ending in enumerate(ENDINGS) if name.endswith(ending)), len(ENDINGS))
+    return headline, ending, name
 
 
 def read_table(path: Path, wanted: Iterable[str]) -> list[dict[str, str]]:
@@ -237,23 +248,35 @@ def confused_words(rows: Iterable[Row], count: int) -> list[tuple[str, str, int]
     return [(ref, hyp, times) for (ref, hyp), times in ranked[:count]]
 
 
-def join_rows(utterances: Sequence[Utterance], hypotheses: Sequence[Hypothesis]) -> list[Row]:
-    """Utterances with their hypotheses, aligned.
+def read_rows(ref_manifest: Iterable[Path], hyp_file: Path) -> list[Row]:
+    """Utterances with their hypotheses, aligned as they were scored: both normalised.
 
     Raises:
-        InputError: an id has no partner.
+        InputError: a file cannot be used, or an id has no partner.
     """
-    by_id = {hypothesis.id: hypothesis for hypothesis in hypotheses}
-    references = {utterance.id: utterance.transcript for utterance in utterances}
-    pair_by_id(references, {name: hypothesis.hyp for name, hypothesis in by_id.items()})
+    corpus = read_pairs(ref_manifest, hyp_file, normalize_hypotheses=True)
+    by_id = {hypothesis.id: hypothesis for hypothesis in read_hypotheses(hyp_file)}
     return [
-        Row(
-            utterance,
-            by_id[utterance.id],
-            score_pair(Pair(utterance.id, utterance.transcript, by_id[utterance.id].hyp)),
-        )
-        for utterance in utterances
+        Row(utterance, by_id[utterance.id], score_pair(pair))
+        for utterance, pair in zip(corpus.utterances, corpus.pairs, strict=True)
     ]
+
+
+def read_ladder(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """WER in per cent by rung of the normalisation ladder, as the metrics file has it."""
+    ladder = metrics.get("ladder")
+    rungs = ladder.items() if isinstance(ladder, Mapping) else ()
+    return [
+        (name.replace("_", " "), number(rate))
+        for name, rate in sorted(rungs, key=rung_place)
+        if number(rate) is not None
+    ]
+
+
+def rung_place(rung: tuple[str, Any]) -> tuple[int, str]:
+    """A rung's place on the ladder: the file is sorted by name."""
+    known = list(RUNGS)
+    return (known.index(rung[0]) if rung[0] in known else len(known), rung[0])
 
 
 def facts_of(rows: Sequence[Row], run: Mapping[str, Any]) -> list[str]:

@@ -87,6 +87,7 @@ def page_data(contents: Contents, *, out_dir: Path, num_embedded: int) -> dict[s
         "scorecard": [vars(figure) for figure in contents.scorecard],
         "slices": [vars(figure) for figure in contents.slices],
         "curves": charts,
+        "ladder": contents.ladder,
         "confusions": contents.confusions,
         "columns": columns,
         "sample_rate": SAMPLE_RATE,

@@ -1,5 +1,6 @@
 """The report on one sheet, as PDF and PNG, from the same numbers as the page."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from asr.report.contents import Chart, Contents, Figure, SliceFigure
 
 A4 = (8.27, 11.69)  # inches
 PNG_DPI = 130
-MAX_SLICES = 18
+MAX_SLICES = 20
+MAX_GROUPS = 6  # of one slice, so that a column of many speakers leaves room for the others
 MAX_SCORES = 14
 MAX_CONFUSIONS = 14
 COLOURS = ("#1f5fbf", "#b3541e", "#0b6b3a", "#7b3fa0")
@@ -50,9 +52,19 @@ def draw_curves(axes: Axes, chart: Chart) -> None:
         axes.legend(frameon=False, fontsize=8)
 
 
-def draw_slices(axes: Axes, slices: Sequence[SliceFigure]) -> None:
+def choose_slices(slices: Sequence[SliceFigure]) -> list[SliceFigure]:
+    """The first groups of each slice, as many as fit."""
+    seen: Counter[str] = Counter()
+    chosen = []
+    for figure in slices:
+        if figure.value is not None and seen[figure.slice] < MAX_GROUPS:
+            seen[figure.slice] += 1
+            chosen.append(figure)
+    return chosen[:MAX_SLICES]
+
+
+def draw_slices(axes: Axes, shown: Sequence[SliceFigure]) -> None:
     """WER of groups with their intervals, the first group on top."""
-    shown = [figure for figure in slices if figure.value is not None][:MAX_SLICES]
     for place, figure in enumerate(shown):
         if figure.low is not None and figure.high is not None:
             axes.plot([figure.low, figure.high], [place, place], color=COLOURS[0], linewidth=1.5)
@@ -70,7 +82,7 @@ def draw_lines(axes: Axes, title: str, lines: Sequence[tuple[str, str]]) -> None
     axes.set_title(title, loc="left", fontsize=10)
     for place, (left, right) in enumerate(lines):
         height = 0.97 - place / max(len(lines), MAX_SCORES)
-        axes.text(0, height, plain(left[:40]), fontsize=8, va="top", transform=axes.transAxes)
+        axes.text(0, height, plain(left[:36]), fontsize=8, va="top", transform=axes.transAxes)
         axes.text(1, height, plain(right), fontsize=8, va="top", ha="right", transform=axes.transAxes)
 
 
@@ -82,20 +94,22 @@ def draw_sheet(contents: Contents) -> Sheet:
     facts = " · ".join(contents.facts)
     sheet.text(0.08, 0.937, plain(facts[:120]), color=SOFT, fontsize=9)
     draw_headline(sheet, contents.headline, 0.905)
-    panels = sheet.add_gridspec(3, 2, left=0.12, right=0.94, top=0.82, bottom=0.05, hspace=0.35, wspace=0.3)
+    curves = sheet.add_gridspec(1, 2, left=0.13, right=0.94, top=0.81, bottom=0.63, wspace=0.3)
     for place, chart in enumerate(contents.charts[:2]):
-        draw_curves(sheet.add_subplot(panels[0, place]), chart)
-    if contents.slices:
-        draw_slices(sheet.add_subplot(panels[1, :]), contents.slices)
+        draw_curves(sheet.add_subplot(curves[0, place]), chart)
+    shown = choose_slices(contents.slices)
+    if shown:
+        draw_slices(sheet.add_axes((0.3, 0.34, 0.64, 0.22)), shown)
+    tables = sheet.add_gridspec(1, 2, left=0.08, right=0.94, top=0.27, bottom=0.03, wspace=0.12)
     scores = [
         (figure.label, f"{figure.value:.1f} %   {interval(figure.low, figure.high)}")
         for figure in contents.scorecard[:MAX_SCORES]
     ]
     confusions = [(f"{ref} → {hyp}", str(times)) for ref, hyp, times in contents.confusions[:MAX_CONFUSIONS]]
     if scores:
-        draw_lines(sheet.add_subplot(panels[2, 0]), f"Scorecard ({contents.interval_name})", scores)
+        draw_lines(sheet.add_subplot(tables[0, 0]), f"Scorecard ({contents.interval_name})", scores)
     if confusions:
-        draw_lines(sheet.add_subplot(panels[2, 1]), "Most confused words", confusions)
+        draw_lines(sheet.add_subplot(tables[0, 1]), "Most confused words", confusions)
     return sheet
 
 

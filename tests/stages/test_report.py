@@ -20,6 +20,8 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.decoding.hypotheses import Hypothesis, Word, write_hypotheses
 from asr.errors import InputError
 from asr.record import write_metrics, write_record
+from asr.report.page import page_data, render_page
+from asr.scoring.wer import Pair, score_pair
 from stages import report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,7 @@ METRICS = {
     "cer_high": None,
     "callsign": {"accuracy": 91.5, "accuracy_low": 85.0, "accuracy_high": 96.0, "accuracy_population": 47},
     "confidence": 95,
+    "ladder": {"groups_folded": 9.0, "raw": 14.0, "rule": 12.34},
     "insertions": 3,
 }
 PARAMS = report.ReportParams(title="Test <b>report</b> $1", num_embedded=3, num_confusions=5)
@@ -75,9 +78,6 @@ def inputs(tmp_path_factory) -> Path:
     pairs = make_utterances(folder)
     write_manifest(folder / "test.csv", [utterance for utterance, _ in pairs])
     write_hypotheses(folder / "test.jsonl", [hypothesis for _, hypothesis in pairs])
-    # The decoder's transcripts are normalised; a stranger's file need not be.
-    text = (folder / "test.jsonl").read_text(encoding="utf-8")
-    (folder / "test.jsonl").write_text(text.replace("PLEASE", "<script>alert(1)</script>"), encoding="utf-8")
     write_metrics(folder / "metrics.json", METRICS)
     write_lines(
         folder / "curves.csv", [["epoch", "train_loss", "valid_loss", "valid_wer"], [1, 3.5, "", 90], [2, 2, 2.5, 50]]
@@ -89,6 +89,7 @@ def inputs(tmp_path_factory) -> Path:
             ["speaker", "s0", 10, 8, 12, 40],
             ["speaker", "s1", "", "", "", 0],
             ["role", "pilot", 9, 7, 11, 60],
+            ["duration", "1.05-1.1 s", 9, 7, 11, 5],
         ],
     )
     write_record(folder / "run.json", {"model": "m", "git_commit": "abc", "epochs": 2, "notes": "`x` | <b>"})
@@ -125,6 +126,7 @@ def test_page_holds_the_numbers_and_every_utterance(written):
         ("callsign_accuracy", 91.5, 85.0, 47),
     ]
     assert data["interval"] == "95 % interval" and data["columns"] == ["role", "speaker"]
+    assert data["ladder"] == [["raw", 14.0], ["rule", 12.34], ["groups folded", 9.0]]
     assert data["facts"] == ["120 utterances", "0.05 hours", "model m", "epochs 2", "commit abc"]
     assert data["confusions"] == [["FIVE", "NINER", 12]]
     rows = {row[0]: row[1:] for row in data["utterances"]}
@@ -134,7 +136,7 @@ def test_page_holds_the_numbers_and_every_utterance(written):
         1.1,
         2,
         4,
-        "=DELTA ~FIVE\tNINER =CLIMB =NOW +<script>alert(1)</script>",
+        "=DELTA ~FIVE\tNINER =CLIMB =NOW +PLEASE",
         "controller",
         "s1",
     ]
@@ -340,6 +342,57 @@ def test_browser_shows_numbers_curves_and_slices(page):
 
 
 @pytest.mark.slow
+def test_browser_shows_the_utterances_of_a_measured_slice(page):
+    from selenium.webdriver.support.ui import Select
+
+    Select(page.find_element("id", "slice-name")).select_by_visible_text("duration")
+    run_script(page, "document.querySelector('#slices circle').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
+    assert run_script(page, "return document.getElementById('search').value") == "sec>=1.05 sec<1.1"
+    assert text_of(page, "#count").startswith("5 of 120")
+
+
+@pytest.mark.slow
+def test_browser_words_of_strangers_stay_texts(chromium, inputs, server):
+    """Normalisation leaves no markup in transcripts; the page does not rely on it."""
+    evil = "<script>document.title='taken'</script>"
+    utterance = Utterance("a", inputs / "none.wav", 1.0, evil, {"speaker": evil, evil: evil})
+    row = report.report.Row(utterance, Hypothesis("a", EVIL_COLUMN), score_pair(Pair("a", evil, EVIL_COLUMN)))
+    figure = report.report.Figure("wer", evil, 1.0, 0.5, 2.0, 3, evil)
+    chart = report.report.Chart(evil, (1.0, 2.0), evil, evil, {evil: (1.0, None)})
+    contents = report.report.Contents(
+        title=evil,
+        interval_name=evil,
+        facts=(evil,),
+        headline=(figure,),
+        scorecard=(figure,),
+        slices=(report.report.SliceFigure(evil, evil, 1.0, 0.5, 2.0, 3),),
+        charts=(chart,),
+        ladder=((evil, 1.0),),
+        confusions=((evil, EVIL_COLUMN, 3),),
+        rows=(row,),
+    )
+    data = page_data(contents, out_dir=inputs, num_embedded=0)
+    (inputs / "evil.html").write_text(render_page(data), encoding="utf-8")
+    chromium.get(f"{server}/evil.html")
+    assert chromium.title == evil
+    assert evil in text_of(chromium, "#alignment") and "onerror" in text_of(chromium, "#grid-rows")
+    assert run_script(chromium, "return document.querySelectorAll('script').length") == 2
+    assert run_script(chromium, "return document.querySelectorAll('img').length") == 0
+    for place in (
+        "title",
+        "facts",
+        "headline",
+        "scorecard",
+        "slices",
+        "curves",
+        "ladder",
+        "confusions",
+        "detail-facts",
+    ):
+        assert evil in text_of(chromium, f"#{place}"), place
+
+
+@pytest.mark.slow
 def test_browser_sorts(page):
     assert first_cells(page)[:2] == ["100.0", "base_7"]
     page.find_element("css selector", "[data-sort=id]").click()
@@ -359,13 +412,16 @@ def test_browser_sorts(page):
         ("wer>99", 1),
         ("wer=50", 12),
         ("niner", 12),
-        ("hyp:please", 0),
+        ("hyp:please", 12),
         ("ref:niner", 0),
         ("id:base_11", 11),
         ("speaker:s1 role:controller wer>0", 4),
         ('"delta five"', 120),
         ("sec<1.05", 5),
+        ("wpm>=240", 1),
+        ("words>3 errors>3", 1),
         ("<script>document", 1),
+        ("ONERROR=document", 1),
         ("constructor", 0),
         ("constructor:x", 0),
         ("nothing like this", 0),
@@ -390,9 +446,6 @@ def test_browser_texts_of_strangers_stay_texts(page):
     search(page, "id:<script>")
     press(page, "\ue00c", "j")
     assert EVIL_ID == text_of(page, "#detail-id") == first_cells(page)[1]
-    search(page, "hyp:<script>")
-    press(page, "\ue00c", "j")
-    assert "<script>alert(1)</script>" in text_of(page, "#alignment")
     assert page.title == PARAMS.title
     assert run_script(page, "return document.querySelectorAll('script, img').length") == 2
     assert run_script(page, "return document.querySelectorAll('#grid script, #detail script, #grid img').length") == 0

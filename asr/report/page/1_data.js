@@ -31,6 +31,7 @@ function readSteps(text) {
 const utterances = data.utterances.map(([id, wav, duration, errors, words, steps, ...columns], index) => ({
   index, id, wav, duration, errors, words, steps, columns,
   wer: words ? (100 * errors) / words : null,
+  speed: (60 * words) / duration,
 }));
 
 function refOf(utterance) {

@@ -1,11 +1,11 @@
-// Search: words and "phrases" that all must occur; wer>20, sec<3, words=1; id:…, ref:…, hyp:… or a column's name before a colon.
-const NUMBERS = { wer: "wer", sec: "duration", words: "words", errors: "errors" };
+// Search: words and "phrases" that all must occur; wer>20, sec<3, wpm>200 (words a minute), words=1; id:…, ref:…, hyp:… or a column's name before a colon.
+const NUMBERS = { wer: "wer", sec: "duration", wpm: "speed", words: "words", errors: "errors" };
 const COMPARISONS = {
   ">": (a, b) => a > b, "<": (a, b) => a < b, ">=": (a, b) => a >= b, "<=": (a, b) => a <= b, "=": (a, b) => Math.abs(a - b) < 0.05,
 };
 
 function readTerm(term) {
-  const number = /^(wer|sec|words|errors)(>=|<=|>|<|=)(\d+(?:\.\d+)?)$/.exec(term);
+  const number = /^(wer|sec|wpm|words|errors)(>=|<=|>|<|=)(\d+(?:\.\d+)?)$/.exec(term);
   if (number) {
     const [, name, sign, value] = number;
     return (utterance) => utterance[NUMBERS[name]] !== null && COMPARISONS[sign](utterance[NUMBERS[name]], Number(value));

@@ -98,6 +98,8 @@ function colour(level) {
 }
 
 function drawSpectrogram(buffer) {
+  canvas.width = Math.max(1, canvas.clientWidth);
+  canvas.height = Math.max(1, canvas.clientHeight);
   const { width, height } = canvas;
   const bins = FFT_SIZE / 2;
   const levels = spectrogram(buffer.getChannelData(0), width);
@@ -113,7 +115,7 @@ function drawSpectrogram(buffer) {
   }
   context.putImageData(image, 0, 0);
   context.fillStyle = "#fff";
-  context.font = "13px system-ui, sans-serif";
+  context.font = "12px system-ui, sans-serif";
   const top = buffer.sampleRate / 2000;
   for (let kilohertz = 2; kilohertz < top; kilohertz += 2) {
     context.fillText(`${kilohertz} kHz`, 4, height - (kilohertz / top) * height + 4);

@@ -17,6 +17,11 @@ function drawFigures() {
     const headers = [["", ""], ["%", "number"], [data.interval, "number"], ["population", "number"]];
     find("scorecard").replaceChildren(table(headers, rows, "Scorecard"));
   }
+  if (data.ladder.length) {
+    show("ladder");
+    const rows = data.ladder.map(([rung, rate]) => [rung, percent(rate)]);
+    find("ladder").replaceChildren(table([["Normalisation", ""], ["WER %", "number"]], rows, "Normalisation ladder"));
+  }
   if (data.confusions.length) {
     show("confusions");
     const rows = data.confusions.map(([ref, hyp, count]) => [ref ?? "∅ (inserted)", hyp ?? "∅ (deleted)", count.toLocaleString("en")]);
@@ -31,12 +36,25 @@ function drawCurves() {
   find("curves").replaceChildren(...data.curves.map(lineChart));
 }
 
+// The utterances of a slice: by the column it comes from, or by the limits in the group's name (`< 2 s`, `2-4 s`, `>= 4 s`).
+const MEASURES = { duration: "sec", "speaking rate": "wpm" };
+function queryOf(measure, group) {
+  const [, below, low, high, above] = /^(?:< ([\d.]+)|([\d.]+)-([\d.]+)|>= ([\d.]+)) /.exec(group) ?? [];
+  if (below) return `${measure}<${below}`;
+  if (above) return `${measure}>=${above}`;
+  return low ? `${measure}>=${low} ${measure}<${high}` : null;
+}
+
 function pickSlice(slice, group) {
   const at = data.columns.indexOf(slice);
-  if (at < 0) return;
-  view.column = at;
-  view.value = group;
-  fillValues();
+  const query = Object.hasOwn(MEASURES, slice) ? queryOf(MEASURES[slice], group) : null;
+  if (at >= 0) {
+    view.column = at;
+    view.value = group;
+    fillValues();
+  } else if (query) {
+    view.query = find("search").value = query;
+  } else return;
   updateGrid();
   find("utterances").scrollIntoView();
 }
@@ -69,7 +87,7 @@ function fillValues() {
 function fillColumns() {
   find("column").replaceChildren(...data.columns.map((name, at) => element("option", { value: at, text: name })));
   find("column").parentElement.hidden = find("value").parentElement.hidden = data.columns.length === 0;
-  find("search-help").textContent = `Also: ${["id", "ref", "hyp", ...data.columns].map((name) => `${name}:…`).join(" ")} "two words" wer>20 wer=0 sec<3 words>=5 errors>2`;
+  find("search-help").textContent = `Also: ${["id", "ref", "hyp", ...data.columns].map((name) => `${name}:…`).join(" ")} "two words" wer>20 wer=0 sec<3 wpm>200 words>=5 errors>2`;
   fillValues();
 }
 
