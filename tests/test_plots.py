@@ -1,0 +1,39 @@
+"""The plot template of .dvc/plots, filled as `dvc plots` fills it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+TEMPLATES = Path(__file__).resolve().parents[1] / ".dvc" / "plots"
+POINT = {"slice": "duration", "group": "< 2 s", "wer": "9.5", "low": "8", "high": "11", "num_utterances": "40"}
+
+
+@pytest.fixture
+def filled() -> dict:
+    vega = pytest.importorskip("dvc_render.vega")
+    points = [POINT | {"rev": rev} for rev in ("workspace", "HEAD")]
+    properties = {"x": "wer", "y": "group", "title": "By slice", "x_label": "WER, %", "y_label": ""}
+    renderer = vega.VegaRenderer(
+        points,
+        "slices",
+        template="wer_by_slice",
+        template_dir=str(TEMPLATES),
+        revs_with_datapoints=["workspace", "HEAD"],
+        **properties,
+    )
+    return renderer.get_filled_template()
+
+
+def test_every_place_is_filled(filled):
+    assert "DVC_METRIC" not in json.dumps(filled)
+    assert filled["title"]["text"] == "By slice"
+    assert [point["rev"] for point in filled["data"]["values"]] == ["workspace", "HEAD"]
+
+
+def test_intervals_and_rates_share_an_axis_with_its_unit(filled):
+    interval, rate = filled["spec"]["layer"]
+    assert interval["encoding"]["x"] == {"field": "low", "type": "quantitative", "title": "WER, %"}
+    assert interval["encoding"]["x2"] == {"field": "high"}
+    assert rate["encoding"]["x"] == {"field": "wer", "type": "quantitative", "title": "WER, %"}
+    assert filled["spec"]["encoding"]["color"]["scale"]["domain"] == ["workspace", "HEAD"]
