@@ -13,6 +13,7 @@ from typing import ClassVar
 from asr.corpus import workers
 from asr.corpus.checks import CheckParams
 from asr.corpus.exporter import Cut, Gate, Regroup, export
+from asr.corpus.ids import read_ids
 from asr.corpus.radio import RadioParams
 from asr.corpus.source import Source
 from asr.corpus.synthetic import SyntheticParams
@@ -32,12 +33,15 @@ class ExportParams:
     layout: str = option("how a corpus that is not synthetic is laid out", choices=("datasets", "manifests", "ldc"))
     configs: list[str] = option("configurations to export, each to its own folder")
     revision: str | None = option("commit or tag of a Hub data set; null = newest")
-    train_split: str | None = option("the corpus's name for train; null = none")
+    train_split: str | None = option("the corpus's name for train, a+b joins two; null = none")
     valid_split: str | None = option("the corpus's name for valid; null = none")
     test_split: str | None = option("the corpus's name for test; null = none")
     audio_column: str = option("column with the audio")
     text_column: str = option("column with the transcript")
     id_column: str = option("column with the id; path = name of the audio file, content = a hash")
+    id_pattern: str | None = option(
+        "regular expression whose named groups in the corpus's ids become columns; null = off"
+    )
     columns: list[str] = option("further columns to keep: speaker, tape, callsign …")
     train_fraction: float = option("first fraction of train to export", above=0, high=1)
     validation_samples: int = option("first rows of valid to export; 0 = all", low=0)
@@ -73,8 +77,11 @@ def run(
     regroup = None
     if params.split_by:
         regroup = Regroup(params.split_by, {"valid": params.valid_share, "test": params.test_share}, params.split_seed)
+    sources = open_sources(params, synthetic, radio)
+    if params.id_pattern:
+        sources = {config: read_ids(source, params.id_pattern) for config, source in sources.items()}
     export(
-        open_sources(params, synthetic, radio),
+        sources,
         out_dir=out_dir,
         cut=Cut(params.train_fraction, params.validation_samples),
         gate=Gate(checks, params.max_rejected),

@@ -215,7 +215,7 @@ def open_hub(
     """Find, and where need be download, one configuration of a Hub data set or local folder.
 
     Args:
-        splits: "train", "valid", "test" -> the corpus's name for it, None = not wanted.
+        splits: "train", "valid", "test" -> the corpus's name for it ("train+test" joins two), None = not wanted.
 
     Raises:
         InputError: it cannot be had, or it has none of these splits; the token is never in the message.
@@ -231,14 +231,14 @@ def open_hub(
     name = f"{corpus} ({config})"
     if layout not in LAYOUTS:
         raise InputError(f"{name}: its files are of kind {layout}, wanted {', '.join(LAYOUTS)}")
-    wanted = {split: theirs for split, theirs in splits.items() if theirs in found}
-    if not wanted:
+    wanted = {split: theirs.split("+") for split, theirs in splits.items() if theirs}
+    files = {split: tuple(path for part in parts for path in found.get(part, ())) for split, parts in wanted.items()}
+    files = {split: paths for split, paths in files.items() if paths}
+    if not files:
         asked = ", ".join(theirs for theirs in splits.values() if theirs)
         raise InputError(f"{name}: has splits {', '.join(found)}, wanted one of {asked}")
-    for split, theirs in splits.items():
-        if theirs and split not in wanted:
-            log.info("%s: has no split %s", name, theirs)
-    files = {split: tuple(found[theirs]) for split, theirs in wanted.items()}
+    for part in sorted({part for parts in wanted.values() for part in parts} - set(found)):
+        log.info("%s: has no split %s", name, part)
     facts = {"corpus": corpus, "config": config, **facts}
     if layout == "audiofolder":
         return open_audio_folder(files, text_column=columns.text, facts=facts)

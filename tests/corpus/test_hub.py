@@ -130,6 +130,12 @@ def test_what_is_not_there(folder, change, wanted):
         open_folder(folder, **change).shards()
 
 
+def test_two_splits_joined(folder):
+    splits = {"train": "train+test", "valid": None, "test": None}
+    source = hub.open_hub(str(folder), "base", revision=None, splits=splits, columns=COLUMNS)
+    assert [(split, len(found)) for split, found in clips(source).items()] == [("train", 33), ("valid", 0), ("test", 0)]
+
+
 def test_no_split_of_these_names(folder):
     with pytest.raises(InputError, match=r"has splits train, test, wanted one of dev"):
         hub.open_hub(

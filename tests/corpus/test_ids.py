@@ -1,0 +1,40 @@
+from dataclasses import dataclass
+
+import pytest
+
+from asr.corpus import ids
+from asr.corpus.source import Clip, Shard
+from asr.errors import InputError
+
+UWB = r"^uwb-atcc_(?P<tape>[^_]+)_\d+_\d+_(?P<role>AT|PI|PIAT)$"
+
+
+@dataclass(frozen=True)
+class Named:
+    names: tuple[str | None, ...]
+
+    def identity(self):
+        return {"names": self.names}
+
+    def shards(self):
+        return [Shard("train", 0, None, len(self.names))]
+
+    def read(self, shard):
+        return iter([Clip(name, None, None, "x", {"channel": "left"}) for name in self.names])
+
+
+def test_named_groups_become_columns():
+    source = ids.read_ids(Named(("uwb-atcc_TWR-34720N_000100_000250_PI", "else", None)), UWB)
+    (shard,) = source.shards()
+    assert [clip.columns for clip in source.read(shard)] == [
+        {"channel": "left", "tape": "TWR-34720N", "role": "PI"},
+        {"channel": "left", "tape": "", "role": ""},
+        {"channel": "left", "tape": "", "role": ""},
+    ]
+    assert source.identity() == {"names": source.source.names, "id_pattern": UWB}
+
+
+@pytest.mark.parametrize(("pattern", "wanted"), [("(", "no regular expression"), ("x(y)", "no named group")])
+def test_a_pattern_that_cannot_be_used(pattern, wanted):
+    with pytest.raises(InputError, match=wanted):
+        ids.read_ids(Named(()), pattern)
