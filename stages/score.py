@@ -12,9 +12,7 @@ when asked
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import soundfile
 from tqdm import tqdm
@@ -23,35 +21,9 @@ from asr.atomic import new_file
 from asr.corpus.manifest import Utterance
 from asr.door import Door, enter
 from asr.errors import InputError
-from asr.params import option
 from asr.record import write_metrics
 from asr.scoring import atc, bootstrap, ladder, pairs, scores, slices, wer
-
-
-@dataclass(frozen=True)
-class ScoreParams:
-    """What is counted, how it is divided, and how wide the error bars are."""
-
-    section: ClassVar[str] = "score"
-    resamples: int = option("bootstrap resamples of the test set", low=100)
-    confidence: float = option("per cent covered by an interval", above=0, high=99.9)
-    seed: int = option("of the bootstrap's random draws", low=0)
-    group_column: str | None = option(
-        "manifest column whose groups are resampled whole: speaker, tape; null = utterances"
-    )
-    callsign_column: str | None = option(
-        "manifest column with the true callsign in ICAO form; null = read the reference"
-    )
-    normalize_hypotheses: bool = option(
-        "normalise hypotheses of other recognisers; false refuses what is not normalised"
-    )
-    duration_edges: list[float] = option("edges of the duration slices, seconds", above=0)
-    rate_edges: list[float] = option("edges of the speaking-rate slices, words a minute", above=0)
-    snr_edges: list[float] = option("edges of the slices by estimated signal-to-noise ratio, dB")
-    estimate_snr: bool = option("read the audio for slices by signal-to-noise ratio")
-    slice_columns: list[str] = option("manifest columns to slice by, where present")
-    confused_words: int = option("words in the confusion table", low=2)
-
+from asr.scoring.scores import ScoreParams
 
 SECTIONS = (ScoreParams,)
 

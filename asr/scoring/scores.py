@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from asr.params import option
 from asr.scoring import atc, slices, wer
 from asr.scoring.bootstrap import Interval, Rate, make_rate
 
@@ -18,6 +20,31 @@ FRACTIONS: dict[str, Callable[[wer.ScoredPair], tuple[int, int]]] = {
     "cer": lambda one: (one.characters.errors, one.characters.ref_length),
     "sentence_error_rate": lambda one: (one.words.errors > 0, 1),
 }
+
+
+@dataclass(frozen=True)
+class ScoreParams:
+    """What is counted, how it is divided, and how wide the error bars are."""
+
+    section: ClassVar[str] = "score"
+    resamples: int = option("bootstrap resamples of the test set", low=100)
+    confidence: float = option("per cent covered by an interval", above=0, high=99.9)
+    seed: int = option("of the bootstrap's random draws", low=0)
+    group_column: str | None = option(
+        "manifest column whose groups are resampled whole: speaker, tape; null = utterances"
+    )
+    callsign_column: str | None = option(
+        "manifest column with the true callsign in ICAO form; null = read the reference"
+    )
+    normalize_hypotheses: bool = option(
+        "normalise hypotheses of other recognisers; false refuses what is not normalised"
+    )
+    duration_edges: list[float] = option("edges of the duration slices, seconds", above=0)
+    rate_edges: list[float] = option("edges of the speaking-rate slices, words a minute", above=0)
+    snr_edges: list[float] = option("edges of the slices by estimated signal-to-noise ratio, dB")
+    estimate_snr: bool = option("read the audio for slices by signal-to-noise ratio")
+    slice_columns: list[str] = option("manifest columns to slice by, where present")
+    confused_words: int = option("words in the confusion table", low=2)
 
 
 def error_rates(scored: Sequence[wer.ScoredPair]) -> list[Rate]:
