@@ -26,7 +26,7 @@ from asr.model import run_record, training
 from asr.model.evaluation import evaluate
 from asr.model.lora import LoraParams
 from asr.model.network import HPARAMS_FILE, ModelParams, SpecAugmentParams
-from asr.model.run_folder import load_recognizer
+from asr.model.run_folder import HPARAMS, load_recognizer
 from asr.model.tokens import TokenizerParams, Tokens, build_tokens
 from asr.model.training import TrainParams
 from asr.record import RecordParams
@@ -57,6 +57,20 @@ def load_tokens(params: TokenizerParams, places: Places, train_set: Sequence[Utt
     if places.spm_model is not None:
         raise InputError("--spm_model: given with --tokenizer_dir, wanted one of them")
     return Tokens.load(places.tokenizer_dir)
+
+
+def publish(work_dir: Path, run_dir: Path) -> None:
+    """Give a finished run folder its place; in a folder that is there, files that are not a run's own stay."""
+    if not run_dir.exists():
+        os.replace(work_dir, run_dir)
+        return
+    # Without its hyper-parameters a run folder is refused, so they leave first and come last.
+    (run_dir / HPARAMS).unlink(missing_ok=True)
+    for item in sorted(work_dir.iterdir(), key=lambda item: item.name == HPARAMS):
+        if (run_dir / item.name).is_dir():
+            shutil.rmtree(run_dir / item.name)
+        os.replace(item, run_dir / item.name)
+    work_dir.rmdir()
 
 
 def run(
@@ -103,9 +117,7 @@ def run(
         metrics_file=places.metrics_file,
         metrics_csv=places.metrics_csv,
     )
-    if run_dir.exists():
-        shutil.rmtree(run_dir)
-    os.replace(work_dir, run_dir)
+    publish(work_dir, run_dir)
     return run_dir
 
 

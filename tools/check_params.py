@@ -9,14 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import stages
+import tools
 from asr import params
 from asr.door import Door, enter
 from asr.errors import InputError
 
+SECTIONS = ()
+
 
 def section_classes() -> dict[str, type]:
-    """Section name -> its dataclass, of all doors in `stages`."""
-    doors = [importlib.import_module(f"stages.{door.name}") for door in pkgutil.iter_modules(stages.__path__)]
+    """Section name -> its dataclass, of all doors in `stages` and `tools`."""
+    names = [
+        f"{package.__name__}.{door.name}"
+        for package in (stages, tools)
+        for door in pkgutil.iter_modules(package.__path__)
+    ]
+    doors = [importlib.import_module(name) for name in names]
     return {section_class.section: section_class for door in doors for section_class in door.SECTIONS}
 
 
@@ -37,7 +45,7 @@ def run(path: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the tool."""
-    run(Door(__doc__).parse(argv).params)
+    run(Door(__doc__, sections=SECTIONS).parse(argv).params)
 
 
 if __name__ == "__main__":

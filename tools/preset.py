@@ -15,6 +15,8 @@ from asr.door import Door, enter
 from asr.errors import InputError
 from tools import check_params
 
+SECTIONS = ()
+
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +66,7 @@ def run(preset_file: Path, params_file: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the tool."""
-    door = Door(__doc__)
+    door = Door(__doc__, sections=SECTIONS)
     door.path("preset_file", help="the preset, as presets/atc0.yaml")
     args = door.parse(argv)
     run(args.paths.preset_file, args.params)

@@ -17,7 +17,7 @@ from asr.errors import InputError
 from asr.model.tokens import Tokens
 
 PCM16_SCALE = 1 / 2**15
-SPREAD = 0.1  # batches change from epoch to epoch because durations are sorted with this relative error
+SPREAD = 0.03  # batches change from epoch to epoch because durations are sorted with this relative error
 
 
 def pack(durations: Sequence[float], max_seconds: float) -> list[list[int]]:

@@ -259,7 +259,9 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
     if params.init_from:
         facts["transplant"] = transplant_facts(start_from(setup, hparams))
     else:
-        take_statistics(hparams, train_loader, device)
+        # A loader of its own: one that was iterated no longer takes up a checkpoint's position.
+        statistics_loader = make_loader(train_set, train_batches, setup, hparams.sample_rate, setup.tokens.encode)
+        take_statistics(hparams, statistics_loader, device)
     if setup.lora.peft == "lora":
         facts["adapters"] = lora.add_adapters(hparams.conformer, setup.lora)
     facts["parameters"] = network.count_parameters(hparams.model)

@@ -1,0 +1,89 @@
+"""Batches: every utterance once, none over the limit, little padding, repeatable."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asr.corpus.manifest import Utterance
+from asr.errors import InputError
+from asr.model import batches
+from asr.model.batches import DurationBatches
+from asr.model.tokens import char_tokens
+
+durations = st.lists(st.floats(0.1, 30.0), min_size=1, max_size=80)
+
+
+@given(durations, st.floats(30.0, 200.0), st.sampled_from([None, 0, 7]), st.integers(1, 9))
+def test_every_utterance_once_and_no_batch_over_the_limit(seconds, limit, seed, epoch):
+    made = DurationBatches(seconds, max_seconds=limit, seed=seed).batches(epoch)
+    assert sorted(index for batch in made for index in batch) == list(range(len(seconds)))
+    assert all(len(batch) * max(seconds[index] for index in batch) <= limit for batch in made)
+
+
+def test_an_epoch_has_the_same_batches_again_and_others_than_the_next():
+    seconds = np.random.default_rng(0).uniform(1, 9, 100)
+    sampler = DurationBatches(seconds, max_seconds=40, seed=3)
+    assert sampler.batches(2) == DurationBatches(seconds, max_seconds=40, seed=3).batches(2)
+    assert sampler.batches(2) != sampler.batches(3)
+    assert sampler.batches(2) != DurationBatches(seconds, max_seconds=40, seed=4).batches(2)
+
+
+def test_without_a_seed_from_long_to_short():
+    assert list(DurationBatches([1, 3, 2, 2], max_seconds=6, seed=None)) == [[1, 2], [3, 0]]
+
+
+def test_padding_by_hand():
+    assert batches.padding_share([1.0, 2.0, 3.0], [[0, 1], [2]]) == pytest.approx(1 / 7)
+
+
+def test_padding_is_small_on_durations_like_radios():
+    seconds = np.random.default_rng(0).lognormal(1.2, 0.5, 4000).clip(0.5, 20)
+    made = DurationBatches(seconds, max_seconds=120, seed=1).batches(1)
+    assert batches.padding_share(seconds, made) < 0.05
+
+
+@pytest.mark.parametrize(("numbers", "frames"), [([], 0), ([1], 1), ([1, 2, 1], 3), ([1, 1, 1, 2], 6)])
+def test_frames_a_ctc_path_needs(numbers, frames):
+    assert batches.needed_frames(numbers) == frames
+
+
+def utterance(tmp_path, name, samples, text="A", rate=16000):
+    path = tmp_path / f"{name}.wav"
+    soundfile.write(path, samples, rate, subtype="PCM_16")
+    return Utterance(name, path, len(samples) / rate, text)
+
+
+def test_a_batch_by_hand(tmp_path):
+    units = char_tokens(["AB"])
+    rows = [
+        utterance(tmp_path, "x", np.array([0.5, -0.5, 0.25, 0.0]), "AB"),
+        utterance(tmp_path, "y", np.array([-1.0, 0.5]), "B"),
+    ]
+    dataset = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
+    batch = batches.collate([dataset[0], dataset[1]])
+    assert batch.ids == ["x", "y"]
+    assert batch.transcripts == ["AB", "B"]
+    torch.testing.assert_close(batch.wavs, torch.tensor([[0.5, -0.5, 0.25, 0.0], [-1.0, 0.5, 0.0, 0.0]]))
+    torch.testing.assert_close(batch.wav_lens, torch.tensor([1.0, 0.5]))
+    assert batch.tokens.tolist() == [[1, 2], [2, 0]]
+    torch.testing.assert_close(batch.token_lens, torch.tensor([1.0, 0.5]))
+
+
+def test_audio_of_another_rate_or_layout_is_refused(tmp_path):
+    wrong_rate = utterance(tmp_path, "x", np.zeros(100), rate=8000)
+    stereo = utterance(tmp_path, "y", np.zeros((100, 2)))
+    with pytest.raises(InputError, match=r"x\.wav \(id x\): got 1 channels at 8000 Hz, wanted mono at 16000 Hz"):
+        batches.read_wav(wrong_rate, 16000)
+    with pytest.raises(InputError, match="got 2 channels"):
+        batches.read_wav(stereo, 16000)
+    (tmp_path / "z.wav").write_bytes(b"RIFF")
+    with pytest.raises(InputError, match=r"z\.wav \(id z\): cannot be read as audio"):
+        batches.read_wav(Utterance("z", tmp_path / "z.wav", 1.0, "A"), 16000)
+
+
+def test_held_out_text_keeps_its_known_characters():
+    units = char_tokens(["AB"])
+    assert batches.known_tokens(units, "AZB") == units.encode("AB")

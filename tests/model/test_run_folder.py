@@ -1,0 +1,99 @@
+"""The run folder: stands alone, opens in SpeechBrain too, and says what is wrong with it."""
+
+import shutil
+
+import pytest
+import torch
+
+from asr.errors import InputError
+from asr.model import network, run_folder
+from asr.model.batches import read_wav
+from asr.model.run_folder import load_recognizer
+from asr.model.tokens import char_tokens, train_spm
+
+
+@pytest.fixture(params=["char", "spm"])
+def run_dir(request, tiny_model, specaugment, tmp_path):
+    texts = ["AB CD", "DCBA ABC", "A B C D", "ABBA CD"]
+    units = char_tokens(texts) if request.param == "char" else train_spm(texts, 8)
+    torch.manual_seed(3)
+    values = network.hparams_values(tiny_model, specaugment, len(units))
+    text = network.fill_placeholders(network.HPARAMS_FILE, values)
+    hparams = network.build(text, "test")
+    hparams.encoder(torch.randn(1, 16000), torch.ones(1))
+    torch.nn.init.normal_(hparams.ctc_head.w.weight, std=3.0)  # so that it writes more than blanks
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run_folder.save_weights(folder, hparams_text=text, hparams=hparams, tokens=units)
+    return folder
+
+
+def test_moves_and_gives_the_same(run_dir, tmp_path):
+    wavs, lens = torch.randn(2, 8000), torch.tensor([1.0, 0.5])
+    before = load_recognizer(run_dir, device="cpu").log_probs(wavs, lens)
+    moved = tmp_path / "else where"
+    shutil.move(run_dir, moved)
+    after = load_recognizer(moved, device="cpu").log_probs(wavs, lens)
+    assert torch.equal(before[0], after[0])
+    assert after[1].tolist() == [13, 6]
+
+
+def test_speechbrain_opens_it_and_transcribes_the_same(run_dir, make_utterances, tmp_path):
+    from speechbrain.decoders import ctc_greedy_decode
+    from speechbrain.inference.ASR import EncoderASR
+
+    row = make_utterances(["ABCD"])[0]
+    recognizer = load_recognizer(run_dir, device="cpu")
+    wavs = torch.from_numpy(read_wav(row, 16000)).float()[None] / 2**15
+    log_probs, _ = recognizer.log_probs(wavs, torch.ones(1))
+    ours = recognizer.tokens.decode(ctc_greedy_decode(log_probs, torch.ones(1), 0)[0])
+    theirs = EncoderASR.from_hparams(source=str(run_dir), savedir=str(tmp_path / "saved"))
+    texts, _ = theirs.transcribe_batch(wavs, torch.ones(1))
+    torch.testing.assert_close(theirs.encode_batch(wavs, torch.ones(1)), log_probs)
+    assert texts[0].strip() == ours
+    assert ours
+
+
+def test_frame_and_rate_are_known(run_dir):
+    recognizer = load_recognizer(run_dir, device="cpu")
+    assert (recognizer.frame_seconds, recognizer.sample_rate) == (pytest.approx(0.04), 16000)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "normalizer.ckpt"])
+def test_a_file_cut_short_is_named(run_dir, name):
+    path = run_dir / name
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(InputError, match=f"{name}: cannot be loaded"):
+        load_recognizer(run_dir, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "hyperparams.yaml", "tokens.txt"])
+def test_a_missing_file_is_named(run_dir, name):
+    (run_dir / name).unlink()
+    with pytest.raises(InputError, match=name):
+        load_recognizer(run_dir, device="cpu")
+
+
+def test_code_in_a_checkpoint_is_not_run(run_dir, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    torch.save({"x": Evil()}, run_dir / "model.ckpt")
+    with pytest.raises(InputError, match="not only weights"):
+        load_recognizer(run_dir, device="cpu")
+    assert not (tmp_path / "written").exists()
+
+
+def test_tokens_of_another_run_are_refused(run_dir):
+    char_tokens(["ABCDEFGHIJKLMNOP"]).save(run_dir)
+    with pytest.raises(InputError, match="outputs, its tokens are"):
+        load_recognizer(run_dir, device="cpu")
+
+
+def test_the_specifications_hparams_file_beside_a_run_folder(run_dir):
+    loaded = load_recognizer(run_dir, device="cpu", hparams_file=network.HPARAMS_FILE)
+    wavs, lens = torch.randn(1, 8000), torch.ones(1)
+    assert torch.equal(
+        loaded.log_probs(wavs, lens)[0], load_recognizer(run_dir, device="cpu").log_probs(wavs, lens)[0]
+    )

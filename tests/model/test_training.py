@@ -1,0 +1,139 @@
+"""Training: it learns, it resumes to the same weights, it starts from another run, it refuses what it cannot use."""
+
+from dataclasses import replace
+
+import pytest
+import soundfile
+import torch
+
+from asr.errors import InputError
+from asr.model import run_folder, training
+from asr.model.brain import ConformerCTC
+from asr.model.evaluation import evaluate
+from asr.model.run_folder import load_recognizer
+
+
+class Killed(BaseException):
+    """Stands for a signal that no handler sees."""
+
+
+def weights(folder):
+    return torch.load(folder / run_folder.MODEL, weights_only=True)
+
+
+def assert_same_weights(left, right, atol=0.0):
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], atol=atol, rtol=0)
+
+
+def test_the_same_training_gives_the_same_weights(setup, tmp_path):
+    for name in ("a", "b"):
+        training.train(setup, tmp_path / name)
+    assert_same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("batch_of_death", [2, 5, 6])
+def test_resumes_to_the_undisturbed_weights(setup, tmp_path, monkeypatch, batch_of_death):
+    setup = replace(setup, train=replace(setup.train, checkpoint_minutes=1e-9))  # after every batch
+    whole = training.train(setup, tmp_path / "whole")
+    fit_batch, seen = ConformerCTC.fit_batch, []
+
+    def dying(brain, batch):
+        seen.append(batch)
+        if len(seen) == batch_of_death:
+            raise Killed
+        return fit_batch(brain, batch)
+
+    monkeypatch.setattr(ConformerCTC, "fit_batch", dying)
+    with pytest.raises(Killed):
+        training.train(setup, tmp_path / "torn")
+    monkeypatch.undo()
+    torch.manual_seed(99)
+    resumed = training.train(setup, tmp_path / "torn")
+    assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "torn"), atol=1e-6)
+    assert [row["epoch"] for row in resumed.curves] == [row["epoch"] for row in whole.curves] == [1, 2]
+    assert resumed.best["valid_wer"] == whole.best["valid_wer"]
+
+
+@pytest.mark.slow
+def test_learns_tones_by_heart(setup, tmp_path):
+    setup = replace(
+        setup,
+        train=replace(setup.train, epochs=60, lr=1e-2),
+        model=replace(setup.model, dropout=0.0),
+        specaugment=replace(setup.specaugment, freq_masks=0, time_masks=0),
+    )
+    outcome = training.train(setup, tmp_path / "run")
+    assert outcome.best["valid_wer"] < 20
+    scores = evaluate(load_recognizer(tmp_path / "run", device="cpu"), setup.valid_set, beam_size=1, batch_seconds=9)
+    assert scores.wer == pytest.approx(outcome.best["valid_wer"])
+    beam = evaluate(load_recognizer(tmp_path / "run", device="cpu"), setup.valid_set, beam_size=4, batch_seconds=9)
+    assert beam.wer <= scores.wer + 10
+
+
+def test_starts_from_a_run(setup, tmp_path):
+    training.train(setup, tmp_path / "first")
+    again = replace(setup, train=replace(setup.train, init_from=str(tmp_path / "first"), lr=1e-12))
+    outcome = training.train(again, tmp_path / "second")
+    assert outcome.facts["transplant"]["parameters_new"] == 0
+    assert_same_weights(weights(tmp_path / "first"), weights(tmp_path / "second"), atol=1e-6)
+
+
+def test_refuses_a_start_from_another_network(setup, tmp_path):
+    training.train(setup, tmp_path / "first")
+    other = replace(
+        setup,
+        train=replace(setup.train, init_from=str(tmp_path / "first")),
+        model=replace(setup.model, d_ffn=64),
+    )
+    with pytest.raises(InputError, match=r"model\.d_ffn: got 64, wanted 32 as in train\.init_from"):
+        training.train(other, tmp_path / "second")
+
+
+def test_adapters_are_merged_into_the_run_folder(setup, tmp_path):
+    adapted = replace(setup, lora=replace(setup.lora, peft="lora"))
+    outcome = training.train(adapted, tmp_path / "run")
+    assert outcome.facts["trainable_parameters"] < outcome.facts["parameters"]
+    assert outcome.facts["adapters"] > 5
+    training.train(setup, tmp_path / "full")
+    assert weights(tmp_path / "run").keys() == weights(tmp_path / "full").keys()
+    load_recognizer(tmp_path / "run", device="cpu")
+
+
+def test_the_key_knows_what_decides_the_weights(setup, tmp_path):
+    keys = {training.training_key(setup)}
+    others = (
+        replace(setup, train=replace(setup.train, lr=1e-3)),
+        replace(setup, model=replace(setup.model, dropout=0.2)),
+        replace(setup, train_set=setup.train_set[1:]),
+        replace(setup, train_set=[replace(setup.train_set[0], transcript="A"), *setup.train_set[1:]]),
+    )
+    keys |= {training.training_key(other) for other in others}
+    soundfile.write(setup.train_set[0].wav, [0.0] * 100, 16000, subtype="PCM_16")
+    keys.add(training.training_key(setup))
+    assert len(keys) == 6
+
+
+def test_a_clip_longer_than_a_batch_is_named(setup, tmp_path):
+    rows = [replace(setup.train_set[0], duration=99.0), *setup.train_set[1:]]
+    with pytest.raises(InputError, match=r"u0\.wav \(id u0\): lasts 99\.00 s, a batch of batch_size 6 holds"):
+        training.train(replace(setup, train_set=rows), tmp_path)
+
+
+def test_transcripts_that_cannot_fit_are_left_out_and_counted(setup, tmp_path):
+    rows = [replace(setup.train_set[0], transcript="ABCD" * 20), *setup.train_set[1:]]
+    outcome = training.train(replace(setup, train_set=rows), tmp_path)
+    assert outcome.facts["train_too_dense"] == 1
+    assert outcome.facts["train_utterances"] == len(rows) - 1
+
+
+def test_nothing_left_is_an_error(setup, tmp_path):
+    rows = [replace(row, transcript="ABCD" * 20) for row in setup.train_set]
+    with pytest.raises(InputError, match="no transcript fits its frames"):
+        training.train(replace(setup, train_set=rows), tmp_path)
+
+
+def test_subset_takes_the_first_rows(setup):
+    assert training.select_train(setup.train_set, replace(setup.train, train_subset=3)) == setup.train_set[:3]
+    assert training.select_train(setup.train_set, setup.train) == setup.train_set
