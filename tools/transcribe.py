@@ -1,0 +1,236 @@
+"""transcribe: recordings of any length, or live audio, -> transmissions with times.
+
+Reads   inputs          audio files, folders of them, or `-`: raw PCM (16 bit, little-endian) from standard input
+        checkpoint_dir  run folder of stages.train, or one brought by `dvc get`
+Writes  out_dir/        one file per recording (jsonl, srt, vtt, TextGrid); without it, standard output
+"""
+
+import collections
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from asr.atomic import write_text
+from asr.decoding.boost import CallsignBoost, read_expected
+from asr.decoding.captions import FORMATS, Transmission, place, to_jsonl
+from asr.decoding.confidence import Calibration, read_calibration, recalibrate
+from asr.decoding.posteriors import PosteriorsParams, Recognizer, batch_log_probs, make_batches
+from asr.decoding.recording import find_audio, read_blocks, read_pcm
+from asr.decoding.search import DecodeParams, Job, SearchSources, check_boost, decode_all
+from asr.decoding.segment import Segment, Segmenter, SegmentParams
+from asr.door import Door, enter
+from asr.errors import InputError
+from asr.params import option
+
+log = logging.getLogger(__name__)
+
+LIVE = Path("-")
+WINDOW_BATCHES = 4  # batches' worth of audio that is sorted by length at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class PcmParams:
+    """Section `pcm`."""
+
+    section: ClassVar[str] = "pcm"
+    pcm_rate: int = option("sample rate of raw PCM on standard input, Hz", low=1000)
+    pcm_channels: int = option("interleaved channels of raw PCM on standard input", low=1)
+
+
+SECTIONS = (DecodeParams, PosteriorsParams, SegmentParams, PcmParams)
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """All that turns segments into transmissions."""
+
+    recognizer: Recognizer
+    params: DecodeParams
+    batch_seconds: float
+    sources: SearchSources
+    boost: CallsignBoost
+    calibration: Calibration | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A segment and the file it is from."""
+
+    file: str
+    segment: Segment
+    seconds: float
+
+
+def pieces_of(file: str, blocks: Iterable[np.ndarray], segmenter: Segmenter, sample_rate: int) -> Iterator[Piece]:
+    """Transmissions of a stream of blocks, each as soon as its squelch closes."""
+    for block in blocks:
+        for segment in segmenter.push(block):
+            yield Piece(file, segment, len(segment.samples) / sample_rate)
+    for segment in segmenter.flush():
+        yield Piece(file, segment, len(segment.samples) / sample_rate)
+
+
+def windows(pieces: Iterable[Piece], seconds: float) -> Iterator[list[Piece]]:
+    """Pieces gathered up to so many seconds of audio; 0 = each alone, at once."""
+    gathered: list[Piece] = []
+    total = 0.0
+    for piece in pieces:
+        gathered.append(piece)
+        total += piece.seconds
+        if total >= seconds:
+            yield gathered
+            gathered, total = [], 0.0
+    if gathered:
+        yield gathered
+
+
+def search_jobs(
+    engine: Engine, pieces: Iterable[Piece], window_seconds: float, waiting: collections.deque[Piece]
+) -> Iterator[Job]:
+    """Log-probabilities of pieces in their order; each piece is put into `waiting` before its job."""
+    for window in windows(pieces, window_seconds):
+        found: dict[int, np.ndarray] = {}
+        for batch in make_batches([piece.seconds for piece in window], engine.batch_seconds):
+            names = [f"{window[row].file} at {window[row].segment.start:.1f} s" for row in batch]
+            signals = [window[row].segment.samples for row in batch]
+            found |= dict(zip(batch, batch_log_probs(engine.recognizer, signals, names), strict=True))
+        for row, piece in enumerate(window):
+            start = piece.segment.start
+            waiting.append(Piece(piece.file, Segment(start, np.zeros(0, dtype=np.float32)), piece.seconds))
+            forms = engine.boost.forms(Path(piece.file).stem, start, start + piece.seconds)
+            yield Job(f"{piece.file}#{start}", found[row], forms)
+
+
+def transcribe(engine: Engine, pieces: Iterable[Piece], window_seconds: float) -> Iterator[Transmission]:
+    """Transmissions in order; stretches in which the network hears nothing but blanks are left out."""
+    waiting: collections.deque[Piece] = collections.deque()
+    jobs = search_jobs(engine, pieces, window_seconds, waiting)
+    tokens, frame_seconds = engine.recognizer.tokens, engine.recognizer.frame_seconds
+    for hypothesis in decode_all(engine.params, tokens, frame_seconds, engine.sources, jobs):
+        piece = waiting.popleft()
+        if hypothesis.hyp:
+            if engine.calibration is not None:
+                hypothesis = recalibrate(engine.calibration, hypothesis)
+            start = piece.segment.start
+            yield place(hypothesis, piece.file, start, start + piece.seconds)
+
+
+class Readings:
+    """The pieces of many files one after the other; what cannot be read is logged and counted."""
+
+    def __init__(self, files: Sequence[Path], segment: SegmentParams, sample_rate: int) -> None:
+        self.durations: dict[str, float] = {}
+        self.failed: list[str] = []
+        self._files = files
+        self._segment = segment
+        self._sample_rate = sample_rate
+
+    def _blocks(self, file: Path, bar: tqdm) -> Iterator[np.ndarray]:
+        self.durations[str(file)] = 0.0
+        for block in read_blocks(file, self._sample_rate):
+            self.durations[str(file)] += len(block) / self._sample_rate
+            bar.update(len(block) / self._sample_rate)
+            yield block
+
+    def __iter__(self) -> Iterator[Piece]:
+        with tqdm(unit="s", desc="transcribe", disable=None, smoothing=0) as bar:
+            for file in self._files:
+                segmenter = Segmenter(self._segment, self._sample_rate)
+                try:
+                    yield from pieces_of(str(file), self._blocks(file, bar), segmenter, self._sample_rate)
+                except InputError as error:
+                    log.error("%s", error)
+                    self.failed.append(str(file))
+
+
+def run_files(
+    engine: Engine, segment: SegmentParams, *, inputs: list[Path], out_dir: Path | None, file_format: str
+) -> None:
+    """Transcribe files and folders; every recording that can be read gets its output.
+
+    Raises:
+        InputError: an input is missing, or some recordings could not be read (the others are written).
+    """
+    found = find_audio(inputs)
+    if out_dir is None and len(found) > 1 and file_format != "jsonl":
+        raise InputError(f"--format {file_format}: got {len(found)} recordings without --out_dir, wanted a folder")
+    readings = Readings([file for file, _ in found], segment, engine.recognizer.sample_rate)
+    started = time.perf_counter()
+    by_file: dict[str, list[Transmission]] = {}
+    for one in transcribe(engine, readings, WINDOW_BATCHES * engine.batch_seconds):
+        by_file.setdefault(one.file, []).append(one)
+    audio = sum(readings.durations.values())
+    seconds = time.perf_counter() - started
+    log.info("%d recordings, %.0f s of audio in %.1f s: %.0f x real time", len(found), audio, seconds, audio / seconds)
+    for file, name in found:
+        if str(file) in readings.failed:
+            continue
+        transmissions = by_file.get(str(file), [])
+        if not transmissions:
+            log.warning("%s: no transmissions found", file)
+        text = FORMATS[file_format](transmissions, readings.durations[str(file)])
+        if out_dir is None:
+            sys.stdout.write(text)
+        else:
+            write_text(out_dir / name.with_name(f"{name.name}.{file_format}"), text)
+    if readings.failed:
+        raise InputError(f"{len(readings.failed)} of {len(found)} recordings cannot be read: {readings.failed[0]} …")
+
+
+def run_live(engine: Engine, segment: SegmentParams, pcm: PcmParams, write: Callable[[str], object]) -> None:
+    """Transcribe standard input until it ends; each transmission is written when its squelch closes."""
+    rate = engine.recognizer.sample_rate
+    blocks = read_pcm(sys.stdin.buffer, pcm.pcm_rate, pcm.pcm_channels, rate)
+    for one in transcribe(engine, pieces_of("-", blocks, Segmenter(segment, rate), rate), 0.0):
+        write(to_jsonl(one))
+        sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the tool."""
+    door = Door(__doc__, sections=SECTIONS)
+    door.path("inputs", nargs="+", help="audio files, folders, or - for raw PCM on standard input")
+    door.path("--checkpoint_dir", required=True, help="run folder")
+    door.path("--out_dir", help="folder for the transcripts (standard output)")
+    door.path("--format", type=str, choices=sorted(FORMATS), default="jsonl", help="form of the transcripts (jsonl)")
+    door.path("--device", type=str, help="cpu, cuda or cuda:N (the first GPU there is, else cpu)")
+    door.path("--lm_dir", help="language model folder of stages.lm")
+    door.path("--lexicon", help="text file of further words, one a line")
+    door.path("--boost", help="CSV of callsigns expected on frequency (callsign[,file,start,end])")
+    door.path("--calibration", help="calibration of stages.calibrate for the word confidences")
+    args = door.parse(argv)
+    paths = args.paths
+    decode, posteriors, segment, pcm = args.sections
+    if paths.boost is not None:
+        check_boost(decode)
+    live = LIVE in paths.inputs
+    if live and (len(paths.inputs) > 1 or paths.out_dir is not None or paths.format != "jsonl"):
+        raise InputError("-: standard input goes alone, as jsonl, to standard output")
+    import torch
+
+    from asr.model.run_folder import load_recognizer
+
+    device = paths.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    engine = Engine(
+        load_recognizer(paths.checkpoint_dir, device=device),
+        dataclasses.replace(decode, num_processes=1) if live else decode,
+        posteriors.batch_seconds,
+        SearchSources(lm_dir=paths.lm_dir, lexicon=paths.lexicon),
+        CallsignBoost(read_expected(paths.boost) if paths.boost is not None else []),
+        read_calibration(paths.calibration) if paths.calibration is not None else None,
+    )
+    if live:
+        run_live(engine, segment, pcm, sys.stdout.write)
+    else:
+        run_files(engine, segment, inputs=paths.inputs, out_dir=paths.out_dir, file_format=paths.format)
+
+
+if __name__ == "__main__":
+    enter(main)
