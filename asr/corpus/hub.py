@@ -251,6 +251,8 @@ def _find(
     """The kind of files, split -> files on this machine by the corpus's own names, and the facts of the revision."""
     import datasets  # two seconds that no other corpus has to wait for
 
+    for client in ("httpx", "httpx2"):  # they log every address, those that are signed included
+        logging.getLogger(client).setLevel(logging.WARNING)
     if (Path(corpus) / "dataset_dict.json").is_file():
         saved = datasets.load_from_disk(corpus)
         files = {split: [entry["filename"] for entry in rows.cache_files] for split, rows in saved.items()}
