@@ -1,9 +1,11 @@
 """Opens a report of 5,000 utterances in headless Chromium and times what a reader does.
 
     python -m benchmarks.report --work_dir /tmp/report_benchmark
+    python -m benchmarks.report --page report/report.html --picture docs/report.png
 
 Prints size, time to open, and what several sorts and searches take. Utterances are drawn at random and share
-a few sound files: the page without audio is what is measured. Needs Chromium and its driver.
+a few sound files: the page without audio is what is measured. The second form takes README's picture of a report.
+Needs Chromium and its driver.
 """
 
 import argparse
@@ -34,6 +36,8 @@ WORDS = (
 SPEAKERS = 40
 SOUNDS = 20
 SAMPLE_RATE = 16000
+PICTURE_HEIGHT = 1900
+SECONDS_TO_DRAW = 2.0
 
 
 def draw_text(generator: random.Random) -> list[str]:
@@ -176,12 +180,35 @@ def measure(page: Path, repeats: int) -> dict[str, float]:
     }
 
 
+def take_picture(page: Path, picture: Path) -> None:
+    """The upper part of a page as PNG, its first utterance drawn."""
+    browser = open_browser()
+    try:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 1280, "height": PICTURE_HEIGHT, "deviceScaleFactor": 1, "mobile": False},
+        )
+        browser.get(page.resolve().as_uri())
+        time.sleep(SECONDS_TO_DRAW)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        browser.save_screenshot(str(picture))
+    finally:
+        browser.quit()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work_dir", type=Path, required=True)
+    parser.add_argument("--work_dir", type=Path)
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--picture", type=Path)
     parser.add_argument("--num_utterances", type=int, default=5000)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
+    if args.page is not None and args.picture is not None:
+        take_picture(args.page, args.picture)
+        return
+    if args.work_dir is None:
+        parser.error("--work_dir is missing, or --page and --picture")
     (args.work_dir / "wavs").mkdir(parents=True, exist_ok=True)
     make_sounds(args.work_dir / "wavs")
     make_inputs(args.work_dir, args.num_utterances)

@@ -21,7 +21,7 @@ FACTS = {
     "text_version": "Text normalisation",
     "git_commit": "Commit",
 }
-MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
+MARKUP = re.compile(r"([\\`*_\[\]<>#|~&!])")
 
 
 def escape(text: Any) -> str:

@@ -95,5 +95,5 @@ function table(headers, rows, label) {
   const lines = rows.map((cells) => element("tr", {}, ...cells.map((text, at) => (
     at === 0 ? element("th", { scope: "row", text }) : element("td", { class: headers[at][1], text })))));
   const made = element("table", { class: "plain", "aria-label": label }, element("thead", {}, head), element("tbody", {}, ...lines));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, made);
+  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, made);
 }

@@ -14,7 +14,7 @@ function drawFigures() {
   if (data.scorecard.length) {
     show("scorecard");
     const rows = data.scorecard.map((figure) => [figure.label, percent(figure.value), range(figure), figure.population === null ? "" : figure.population.toLocaleString("en")]);
-    const headers = [["", ""], ["%", "number"], [data.interval, "number"], ["population", "number"]];
+    const headers = [["Score", ""], ["%", "number"], [data.interval, "number"], ["population", "number"]];
     find("scorecard").replaceChildren(table(headers, rows, "Scorecard"));
   }
   if (data.ladder.length) {
@@ -70,7 +70,7 @@ function drawSlices() {
     const chart = intervalChart({ title: `Word error rate by ${chooser.value}`, rows, xLabel: "WER, %", width: find("slices").clientWidth - 20, onPick: (row) => pickSlice(row.slice, row.label) });
     const cells = rows.map((row) => [row.label, percent(row.value), range(row), row.population === null ? "" : row.population.toLocaleString("en")]);
     const details = element("details", {}, element("summary", { text: "The same as a table" }), table([[chooser.value, ""], ["WER %", "number"], ["interval", "number"], ["utterances", "number"]], cells, `Word error rate by ${chooser.value}`));
-    find("slices").replaceChildren(element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Word error rate by ${chooser.value}` }, chart), details);
+    find("slices").replaceChildren(element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Word error rate by ${chooser.value}` }, chart), details);
   };
   chooser.addEventListener("change", draw);
   draw();
@@ -84,7 +84,15 @@ function fillValues() {
   find("column").value = view.column;
 }
 
+// The column with the fewest groups says most at a glance.
+function fewestGroups() {
+  const sizes = data.columns.map((_, at) => new Set(utterances.map((utterance) => utterance.columns[at])).size);
+  const useful = sizes.filter((size) => size > 1);
+  return useful.length ? sizes.indexOf(Math.min(...useful)) : 0;
+}
+
 function fillColumns() {
+  view.column = fewestGroups();
   find("column").replaceChildren(...data.columns.map((name, at) => element("option", { value: at, text: name })));
   find("column").parentElement.hidden = find("value").parentElement.hidden = data.columns.length === 0;
   find("search-help").textContent = `Also: ${["id", "ref", "hyp", ...data.columns].map((name) => `${name}:…`).join(" ")} "two words" wer>20 wer=0 sec<3 wpm>200 words>=5 errors>2`;
