@@ -14,6 +14,7 @@ import numpy as np
 from asr import atomic
 from asr.corpus import checks
 from asr.corpus.clips import Row
+from asr.corpus.source import SPLITS
 
 _NUMBERS = re.compile(r"\[[\s\d.,eE+-]+\]")
 NARROW_BAND = 4000.0  # Hz, the bandwidth of 8 kHz audio
@@ -97,15 +98,21 @@ def _counts(values: Any) -> dict[str, int]:
 
 
 def write_histograms(folder: Path, splits: Mapping[str, Sequence[Row]], frame_seconds: float) -> None:
-    """One CSV a quantity for `dvc plots`: the bin's middle, then per cent of each split's utterances in it."""
+    """One CSV a quantity for `dvc plots`: the bin's middle, then per cent of each split's utterances in it.
+
+    All splits have their column, because dvc.yaml names them; one that is not there is 0 all along.
+    """
     for histogram in HISTOGRAMS:
         middles = (histogram.edges[:-1] + histogram.edges[1:]) / 2
-        shares = [100 * np.array(histogram.counts(rows, frame_seconds)) / max(1, len(rows)) for rows in splits.values()]
+        shares = [
+            100 * np.array(histogram.counts(rows, frame_seconds)) / max(1, len(rows))
+            for rows in (splits.get(split, ()) for split in SPLITS)
+        ]
         with (
             atomic.new_file(folder / f"{histogram.name}.csv") as partial,
             open(partial, "w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([histogram.name, *splits])
+            writer.writerow([histogram.name, *SPLITS])
             for middle, *cells in zip(middles.tolist(), *shares, strict=True):
                 writer.writerow([round(middle, 4), *(round(float(cell), 4) for cell in cells)])

@@ -46,7 +46,7 @@ def test_histogram_files_are_shares_in_per_cent(tmp_path):
     )
     with open(tmp_path / "duration.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert rows[2] == {"duration": "1.25", "train": "50.0", "test": "100.0"}
+    assert rows[2] == {"duration": "1.25", "train": "50.0", "valid": "0.0", "test": "100.0"}
     assert sum(float(line["train"]) for line in rows) == 100.0
 
 
