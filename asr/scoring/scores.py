@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from asr.params import option
-from asr.scoring import atc, slices, wer
+from asr.scoring import atc, sclite, slices, wer
 from asr.scoring.bootstrap import Interval, Rate, make_rate
 
 SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances", "num_words")
@@ -83,9 +83,18 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
 def make_metrics(
     scored: Sequence[wer.ScoredPair], cards: Sequence[atc.Card], intervals: Mapping[str, Interval], ladder: Mapping
 ) -> dict[str, Any]:
-    """All numbers of a corpus, rates in per cent."""
+    """All numbers of a corpus, rates in per cent; `sclite` counts by the rules of that program."""
     metrics = merge(wer.summarize(scored), interval_metrics(intervals))
-    return merge(metrics, atc.count_slots(cards)) | {"ladder": dict(ladder)}
+    by_sclite = sclite.count_corpus(scored)
+    return merge(metrics, atc.count_slots(cards)) | {
+        "ladder": dict(ladder),
+        "sclite": {
+            "wer": by_sclite.rate,
+            "insertions": by_sclite.insertions,
+            "deletions": by_sclite.deletions,
+            "substitutions": by_sclite.substitutions,
+        },
+    }
 
 
 def slice_rows(intervals: Mapping[tuple[str, str], Interval], sizes: Mapping[tuple[str, str], int]) -> list[tuple]:
