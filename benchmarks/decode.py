@@ -1,0 +1,433 @@
+"""Benchmark of decoding: accuracy of every search, words unseen in train, speed, memory, boosting, confidence.
+
+    python -m benchmarks.decode                                  # everything, on models/asr and data/corpus
+    python -m benchmarks.decode --parts accuracy boost           # some of it
+
+Needs a finished `dvc repro`. It stores log-probabilities, makes the language model and tunes the weights on valid in
+`--work`, then measures on test. Prints Markdown for RESULTS.md.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import glob
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import soundfile
+
+from asr.corpus.manifest import Utterance, read_manifests
+from asr.decoding import confidence
+from asr.decoding.boost import CallsignBoost, ExpectedCallsign
+from asr.decoding.hypotheses import Hypothesis
+from asr.decoding.ngram import estimate, write_arpa
+from asr.decoding.posteriors import StoredPosteriors
+from asr.decoding.search import DecodeParams, Decoder, Job, SearchSources, parallel_map
+from asr.model.tokens import Tokens
+from asr.params import load_section
+from asr.scoring import atc, wer
+from tools.tune_decoding import Trial, TrialRunner, TuneParams, best_of, grid
+
+ROOT = Path(__file__).resolve().parents[1]
+BEAM = 100  # the width at which the issue compares searches
+SLOW_UTTERANCES = 60  # what the Python search is timed on
+CALLSIGNS = 50  # in a list of which one is right
+TEXTS = 25_000  # transcripts of the language model's own timing
+HOUR = 3600.0
+GAP_SECONDS = 1.5  # between transmissions of the long recordings
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Where everything is, and the weights that valid chose."""
+
+    run_dir: Path
+    corpus: Path
+    work: Path
+    tokens: Tokens
+    tuned: DecodeParams
+
+    @property
+    def sources(self) -> SearchSources:
+        """The language model of the train transcripts."""
+        return SearchSources(lm_dir=self.work / "lm")
+
+    def manifests(self, split: str) -> list[Path]:
+        """Manifests of a split."""
+        return [Path(name) for name in sorted(glob.glob(str(self.corpus / "*" / f"{split}.csv")))]
+
+    def utterances(self, split: str) -> list[Utterance]:
+        """Rows of a split."""
+        return read_manifests(self.manifests(split))
+
+    def stored(self, split: str) -> StoredPosteriors:
+        """Log-probabilities of a split."""
+        return StoredPosteriors(self.work / f"{split}.posteriors")
+
+
+def run_module(*command: object) -> None:
+    """Run a door of the project; its output is shown only when it fails."""
+    found = subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, capture_output=True, text=True)
+    if found.returncode:
+        sys.exit(f"{command[0]} failed: {found.stderr[-2000:]}")
+
+
+@contextlib.contextmanager
+def memory_of_children() -> Iterator[list[float]]:
+    """Peak memory in MiB (proportional share of all child processes together) while the block lasts."""
+    peak = [0.0]
+    done = threading.Event()
+
+    def watch() -> None:
+        own = psutil.Process()
+        while not done.wait(0.2):
+            total = 0
+            for child in own.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    total += child.memory_full_info().pss
+            peak[0] = max(peak[0], total / 2**20)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        done.set()
+        thread.join()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a Markdown table."""
+    print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")
+    print(flush=True)
+
+
+def prepare(run_dir: Path, corpus: Path, work: Path) -> Bench:
+    """Language model, log-probabilities and tuned weights."""
+    work.mkdir(parents=True, exist_ok=True)
+    tokens = Tokens.load(run_dir)
+    bench = Bench(run_dir, corpus, work, tokens, load_section(DecodeParams))
+    train, valid = bench.manifests("train"), bench.manifests("valid")
+    run_module(
+        "stages.lm", "--train_manifest", *train, "--valid_manifest", *valid, "--order", 4, "--token_order", 6,
+        "--tokenizer_dir", run_dir, "--out_dir", work / "lm", "--metrics_file", work / "lm.json",
+    )  # fmt: skip
+    for split in ("valid", "test"):
+        out = ("--out_file", work / f"{split}.posteriors")
+        run_module("stages.posteriors", "--checkpoint_dir", run_dir, "--manifest", *bench.manifests(split), *out)
+    base = dataclasses.replace(bench.tuned, search="lexicon", nbest=0, words=False, num_processes=0)
+    best = best_of(tune(bench, base, load_section(TuneParams))).params
+    names = ("beam_size", "lm_weight", "word_score", "oov_score")
+    print("Tuned on valid: " + ", ".join(f"{name} {getattr(best, name):g}" for name in names) + ".\n")
+    return dataclasses.replace(bench, tuned=dataclasses.replace(best, beam_size=BEAM))
+
+
+def tune(bench: Bench, base: DecodeParams, axes: TuneParams) -> list[Trial]:
+    """All trials of a grid on valid."""
+    transcripts = {utterance.id: utterance.transcript for utterance in bench.utterances("valid")}
+    rows = list(range(len(bench.stored("valid").meta.ids)))
+    arguments = (bench.work / "valid.posteriors", rows, transcripts, bench.tokens, bench.sources)
+    return list(parallel_map(TrialRunner, arguments, grid(axes, base), axes.tune_processes, chunk=1))
+
+
+def jobs(bench: Bench, split: str, ids: frozenset[str] | None = None) -> list[Job]:
+    """Stored log-probabilities of a split, or of some of its utterances."""
+    stored = bench.stored(split)
+    names = enumerate(stored.meta.ids)
+    return [Job(name, stored.read(row)) for row, name in names if ids is None or name in ids]
+
+
+def search(bench: Bench, params: DecodeParams, todo: Sequence[Job], processes: int) -> tuple[list[Hypothesis], float]:
+    """Hypotheses and the seconds the search itself took, processes already started."""
+    frame_seconds = bench.stored("test").meta.frame_seconds
+    arguments = (params, bench.tokens, frame_seconds, bench.sources)
+    warm = [*todo[:1] * processes * 8, *todo]
+    found = parallel_map(Decoder, arguments, warm, processes, chunk=1)
+    for _ in range(processes * 8):
+        next(found)
+    started = time.perf_counter()
+    hypotheses = list(found)
+    return hypotheses, time.perf_counter() - started
+
+
+def error_rate(references: dict[str, str], hypotheses: Sequence[Hypothesis]) -> float:
+    """WER in per cent."""
+    counts = wer.total(
+        wer.count_edits(references[one.id].split(), one.hyp.split()) for one in hypotheses if one.id in references
+    )
+    return 100 * counts.errors / counts.ref_length
+
+
+def kinds(bench: Bench) -> dict[str, DecodeParams]:
+    """The searches that are compared."""
+    tuned = bench.tuned
+    change = dataclasses.replace
+    return {
+        "greedy": change(tuned, search="greedy"),
+        f"beam {BEAM} (SpeechBrain)": change(tuned, search="beam", lm_weight=0.0),
+        f"beam {BEAM} + 4-gram (SpeechBrain)": change(tuned, search="beam"),
+        f"lexicon_free {BEAM}": change(tuned, search="lexicon_free", lm_weight=0.0),
+        f"lexicon_free {BEAM} + token 6-gram": change(tuned, search="lexicon_free"),
+        f"lexicon {BEAM}": change(tuned, lm_weight=0.0),
+        f"lexicon {BEAM} + 4-gram, no unseen words": change(tuned, oov_score=-1000.0),
+        f"lexicon {BEAM} + 4-gram": tuned,
+    }
+
+
+def accuracy(bench: Bench) -> None:
+    """WER of every search, on all of test and on utterances with words that train lacks."""
+    seen = {word for utterance in bench.utterances("train") for word in utterance.transcript.split()}
+    references = {utterance.id: utterance.transcript for utterance in bench.utterances("test")}
+    unseen = {name: text for name, text in references.items() if not seen.issuperset(text.split())}
+    todo = jobs(bench, "test")
+    rows = []
+    for name, params in kinds(bench).items():
+        found, seconds = search(bench, params, todo, 2)
+        rest = error_rate(unseen, found) if unseen else float("nan")
+        cells = f"{error_rate(references, found):.2f}", f"{rest:.2f}", f"{1000 * seconds / len(todo):.2f}"
+        rows.append((name, *cells))
+    print(f"{len(references)} test utterances; {len(unseen)} hold a word that train lacks (fixes, callsigns).\n")
+    table(("search", "WER %", "WER %, unseen words", "ms an utterance, two processes"), rows)
+
+
+def held_out(bench: Bench) -> None:
+    """A tenth of test's callsign and fix words taken out of lexicon and n-gram: what is left of them?"""
+    test = bench.utterances("test")
+    words = sorted({word for utterance in test for word in utterance.transcript.split()})
+    common = {word for utterance in bench.utterances("valid") for word in utterance.transcript.split()}
+    names = [word for word in words if word not in common] or words
+    airlines = sorted({utterance.transcript.split()[0] for utterance in test} & set(words))
+    pool = sorted(set(names) | set(airlines))
+    absent = set(random.Random(1).sample(pool, max(1, len(pool) // 10)))
+    texts = [utterance.transcript.split() for utterance in bench.utterances("train")]
+    kept = [text for text in texts if not absent.intersection(text)]
+    folder = bench.work / "held_out"
+    folder.mkdir(exist_ok=True)
+    model = estimate(kept, 4)
+    write_arpa(folder / "word.arpa", model)
+    (folder / "words.txt").write_text("".join(f"{word}\n" for word in model.words[3:]))
+    holding = {one.id: one.transcript for one in test if absent.intersection(one.transcript.split())}
+    todo = jobs(bench, "test", frozenset(holding))
+    rows = []
+    reached = dataclasses.replace(bench, work=bench.work)
+    for name, params in (
+        ("greedy", dataclasses.replace(bench.tuned, search="greedy")),
+        ("lexicon + 4-gram, unseen words out of reach", dataclasses.replace(bench.tuned, oov_score=-1000.0)),
+        ("lexicon + 4-gram", bench.tuned),
+    ):
+        decoder = Decoder(params, reached.tokens, bench.stored("test").meta.frame_seconds, SearchSources(folder))
+        rows.append((name, f"{error_rate(holding, [decoder(job) for job in todo]):.2f}"))
+    print(f"{len(absent)} words of {len(pool)} absent from lexicon and n-gram; {len(holding)} utterances hold one.\n")
+    table(("search", "WER %"), rows)
+
+
+def speed(bench: Bench) -> None:
+    """Search alone on the same log-probabilities, ours against SpeechBrain's, one and two processes each."""
+    todo = jobs(bench, "test")[:SLOW_UTTERANCES]
+    names = frozenset(job.id for job in todo)
+    references = {one.id: one.transcript for one in bench.utterances("test") if one.id in names}
+    rows = []
+    for processes in (1, 2):
+        times = {}
+        for name, params in (("ours", bench.tuned), ("SpeechBrain", dataclasses.replace(bench.tuned, search="beam"))):
+            params = dataclasses.replace(params, words=False)
+            found, seconds = search(bench, params, todo, processes)
+            times[name] = seconds
+            rows.append((name, processes, f"{1000 * seconds / len(todo):.2f}", f"{error_rate(references, found):.2f}"))
+        rows.append(("ratio", processes, f"{times['SpeechBrain'] / times['ours']:.1f}", ""))
+    table(("search, beam 100, same 4-gram", "processes", "ms an utterance", "WER %"), rows)
+
+
+def whole(bench: Bench) -> None:
+    """The stage from WAVs to decode.jsonl: speed and memory."""
+    audio = sum(utterance.duration for utterance in bench.utterances("test"))
+    rows = []
+    for name, more in (("greedy", ("--beam_size", 1)), ("lexicon + 4-gram", overrides(bench))):
+        with memory_of_children() as peak:
+            started = time.perf_counter()
+            run_module(
+                "stages.decode", "--checkpoint_dir", bench.run_dir, "--manifest", *bench.manifests("test"),
+                "--out_file", bench.work / "test.jsonl", "--lm_dir", bench.work / "lm", *more,
+            )  # fmt: skip
+            seconds = time.perf_counter() - started
+        rows.append((name, f"{audio:.0f}", f"{seconds:.1f}", f"{audio / seconds:.0f}", f"{peak[0]:.0f}"))
+    table(("stages.decode, with start-up", "audio, s", "seconds", "times real time", "peak MiB, all processes"), rows)
+
+
+def overrides(bench: Bench) -> tuple[object, ...]:
+    """The tuned weights as flags."""
+    names = ("search", "beam_size", "lm_weight", "word_score", "oov_score")
+    return tuple(item for name in names for item in (f"--{name}", getattr(bench.tuned, name)))
+
+
+def make_recording(bench: Bench, seconds: float) -> Path:
+    """Test utterances one after the other over faint noise, until it is long enough."""
+    path = bench.work / f"{seconds / HOUR:g}h.wav"
+    rng = np.random.default_rng(1)
+    utterances = bench.utterances("test")
+    with soundfile.SoundFile(path, "w", 16000, 1, subtype="PCM_16") as file:
+        written = number = 0
+        while written < seconds * 16000:
+            samples, _ = soundfile.read(utterances[number % len(utterances)].wav, dtype="float32")
+            block = np.concatenate((samples, np.zeros(round(GAP_SECONDS * 16000), dtype=np.float32)))
+            file.write(block + 1e-4 * rng.standard_normal(len(block)).astype(np.float32))
+            written, number = written + len(block), number + 1
+    return path
+
+
+def recordings(bench: Bench) -> None:
+    """tools.transcribe on one hour and on four."""
+    rows = []
+    for hours in (1, 4):
+        path = make_recording(bench, hours * HOUR)
+        with memory_of_children() as peak:
+            started = time.perf_counter()
+            run_module(
+                "tools.transcribe", path, "--checkpoint_dir", bench.run_dir, "--out_dir", bench.work / "transcripts",
+                "--lm_dir", bench.work / "lm", *overrides(bench),
+            )  # fmt: skip
+            seconds = time.perf_counter() - started
+        lines = (bench.work / "transcripts" / f"{path.stem}.jsonl").read_text().count("\n")
+        rows.append((hours, lines, f"{seconds:.0f}", f"{hours * HOUR / seconds:.0f}", f"{peak[0]:.0f}"))
+        path.unlink()
+    table(("hours", "transmissions", "seconds", "times real time", "peak MiB, all processes"), rows)
+
+
+def boost(bench: Bench) -> None:
+    """Callsign accuracy with a list of 50 callsigns of which one is right, by boost."""
+    test = [one for one in bench.utterances("test") if one.columns.get("callsign")]
+    if not test:
+        print("No `callsign` column in the test manifests: boosting not measured.\n")
+        return
+    rng = random.Random(1)
+    everyone = sorted({one.columns["callsign"] for one in test} | {one.columns["callsign"] for one in
+                       bench.utterances("train") if one.columns.get("callsign")})  # fmt: skip
+    expected = [
+        ExpectedCallsign(callsign, one.id, 0.0, float("inf"))
+        for one in test
+        for callsign in {one.columns["callsign"], *rng.sample(everyone, CALLSIGNS - 1)}
+    ]
+    boosts = CallsignBoost(expected)
+    plain = jobs(bench, "test", frozenset(one.id for one in test))
+    listed = [Job(job.id, job.log_probs, boosts.forms(job.id, 0.0, 1e9)) for job in plain]
+    rows = []
+    for name, todo, score in (("off", plain, 0.0), *((f"{value:g}", listed, value) for value in (1.0, 2.0, 3.0, 4.0))):
+        found, seconds = search(bench, dataclasses.replace(bench.tuned, boost_score=score), todo, 2)
+        hyps = {one.id: one.hyp for one in found}
+        scored = [wer.score_pair(wer.Pair(one.id, one.transcript, hyps[one.id])) for one in test]
+        cards = [atc.make_card(item, one.columns["callsign"]) for item, one in zip(scored, test, strict=True)]
+        right = sum(card.callsign_right is True for card in cards)
+        known = sum(card.callsign_right is not None for card in cards)
+        rate = 100 * wer.total(item.words for item in scored).errors / wer.total(i.words for i in scored).ref_length
+        cells = f"{100 * right / known:.1f} ({right}/{known})", f"{rate:.2f}", f"{1000 * seconds / len(todo):.2f}"
+        rows.append((name, *cells))
+    table(("boost_score", "callsign accuracy %", "WER %", "ms an utterance, two processes"), rows)
+
+
+def confidences(bench: Bench) -> None:
+    """Calibration error before and after, and how well confidence tells right words from wrong ones."""
+    params = load_section(confidence.CalibrationParams)
+    rows = []
+    for name, search_params in (
+        ("greedy", dataclasses.replace(bench.tuned, search="greedy")),
+        ("lexicon", bench.tuned),
+    ):
+        values = {}
+        for split in ("valid", "test"):
+            found, _ = search(bench, dataclasses.replace(search_params, words=True), jobs(bench, split), 2)
+            references = {one.id: one.transcript for one in bench.utterances(split)}
+            raw = np.array([word.confidence for one in found for word in one.words])
+            steps = (step for one in found for step in wer.align(references[one.id].split(), one.hyp.split()))
+            correct = np.array([step.operation == "equal" for step in steps if step.hyp is not None])
+            values[split] = raw, correct
+        calibration = confidence.fit(*values["valid"])
+        raw, correct = values["test"]
+        errors = [
+            confidence.expected_calibration_error(confidence.reliability(one, correct, params.num_bins))
+            for one in (raw, confidence.apply(calibration, raw))
+        ]
+        area = confidence.area_under_risk(confidence.risk_coverage(raw, correct, params.curve_points))
+        rows.append(
+            (name, len(raw), f"{100 * (~correct).mean():.2f}", *(f"{one:.2f}" for one in errors), f"{area:.2f}")
+        )
+    table(("search", "words", "wrong %", "ECE % raw", "ECE % calibrated", "area under risk-coverage %"), rows)
+
+
+NGRAM = """
+import resource, sys, time
+from pathlib import Path
+from asr.decoding.ngram import estimate, load_kenlm, write_arpa
+texts = [line.split() for line in open(sys.argv[1])]
+started = time.perf_counter()
+model = estimate(texts, int(sys.argv[2]))
+write_arpa(Path(sys.argv[3]), model)
+load_kenlm(Path(sys.argv[3]))
+seconds = time.perf_counter() - started
+print(len(texts), sum(map(len, texts)), sum(len(gram.word) for gram in model.grams), seconds,
+      resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def ngram(bench: Bench) -> None:
+    """The language model of 25,000 transcripts: time and memory."""
+    texts = [utterance.transcript for utterance in bench.utterances("train")]
+    rng = random.Random(1)
+    words = [text.split() for text in texts]
+    halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text in words]
+    lines = [" ".join((*rng.choice(halves)[0], *rng.choice(halves)[1])) for _ in range(TEXTS)]
+    (bench.work / "texts.txt").write_text("\n".join(lines) + "\n")
+    rows = []
+    for order in (3, 4, 5):
+        found = subprocess.run(
+            [sys.executable, "-c", NGRAM, bench.work / "texts.txt", str(order), bench.work / "timed.arpa"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout.split()  # fmt: skip
+        rows.append((order, found[0], found[1], found[2], f"{float(found[3]):.2f}", f"{float(found[4]):.0f}"))
+    table(("order", "transcripts", "words", "n-grams", "seconds, ARPA written and loaded", "peak MiB"), rows)
+    metrics = json.loads((bench.work / "lm.json").read_text())
+    print(
+        f"Perplexity of valid, 4-gram of the train transcripts: {metrics['word_valid_perplexity']:.1f} "
+        f"(known words {metrics['word_valid_perplexity_known']:.1f}, {metrics['word_valid_oov_rate']:.2f} % unknown).\n"
+    )
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "accuracy": accuracy,
+    "held_out": held_out,
+    "speed": speed,
+    "whole": whole,
+    "recordings": recordings,
+    "boost": boost,
+    "confidences": confidences,
+    "ngram": ngram,
+}
+
+
+def main() -> None:
+    """Command line of the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run_dir", type=Path, default=ROOT / "models" / "asr")
+    parser.add_argument("--corpus", type=Path, default=ROOT / "data" / "corpus")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/decode_benchmark"))
+    parser.add_argument("--parts", nargs="*", choices=sorted(PARTS), default=list(PARTS))
+    args = parser.parse_args()
+    os.chdir(ROOT)
+    bench = prepare(args.run_dir.resolve(), args.corpus.resolve(), args.work.resolve())
+    for part in args.parts:
+        print(f"### {part}\n")
+        PARTS[part](bench)
+
+
+if __name__ == "__main__":
+    main()
