@@ -129,7 +129,7 @@ def makers(long_file: bytes) -> list[Callable[[random.Random], tuple[Any, ...]]]
         lambda draw: (encode(speech(draw)), draw.choice(EMPTY_TEXTS), ("empty_text",)),
         lambda draw: (encode(speech(draw)), "x" * 10_000, ("too_fast",)),
         lambda draw: (encode(speech(draw)), "поверните налево", ("foreign_characters",)),
-        lambda draw: (encode(np.zeros(RATE, np.int16)), text, ("silence",)),
+        lambda draw: (encode(np.zeros(2 * RATE, np.int16)), text, ("silence",)),
         lambda draw: (encode(np.sign(speech(draw))), text, ("clipping",)),
         lambda draw: (encode(speech(draw) * 0.1 + 0.5), text, ("dc_offset",)),
     ]  # fmt: skip

@@ -58,7 +58,12 @@ def read_header(audio: bytes | np.ndarray, sample_rate: int | None) -> Header:
         with sf.SoundFile(io.BytesIO(audio)) as file:
             return Header(file.samplerate, file.channels, file.frames, missing_wav_bytes(audio))
     except (sf.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        raise AudioError(str(error)) from error
+        raise AudioError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """The decoder's words without soundfile's, which name an object by its address in memory."""
+    return error.error_string if isinstance(error, sf.LibsndfileError) else str(error)
 
 
 def missing_wav_bytes(data: bytes) -> int:
@@ -92,7 +97,7 @@ def decode(audio: bytes | np.ndarray) -> np.ndarray:
     try:
         return sf.read(io.BytesIO(audio), dtype="float32", always_2d=True)[0]
     except (sf.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        raise AudioError(str(error)) from error
+        raise AudioError(_reason(error)) from error
 
 
 def mix_down(samples: np.ndarray) -> np.ndarray:

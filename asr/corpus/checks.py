@@ -13,6 +13,7 @@ from asr.corpus.audio import Header
 from asr.params import option
 
 BANDWIDTH_FRAME = 512  # samples of one spectrum
+BANDWIDTH_WINDOW = np.hanning(BANDWIDTH_FRAME).astype(np.float32)
 BANDWIDTH_FRAMES = 200  # spectra averaged at most, spread over the clip
 
 
@@ -34,9 +35,14 @@ class CheckParams:
     min_characters_per_second: float = option("slowest transcript", low=0)
     max_characters_per_second: float = option("fastest transcript", above=0)
     max_foreign_characters: int = option("letters that normalisation would lose, most", low=0)
-    frame_seconds: float = option("one encoder frame of the model, seconds; targets must fit", above=0)
+    frame_ms: int = option("encoder frame of the model, ms; targets must fit into their frames", low=1)
     allow_duplicates: bool = option("whether a split may hold the same audio twice")
     allow_leakage: bool = option("whether two splits may hold the same audio")
+
+    @property
+    def frame_seconds(self) -> float:
+        """The encoder frame in seconds."""
+        return self.frame_ms / 1000
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def bandwidth(samples: np.ndarray, sample_rate: int, bandwidth_range: float) -> 
     used = min(len(samples), len(whole))
     whole[:used] = samples[:used]
     frames = whole.reshape(count, BANDWIDTH_FRAME)[:: -(-count // BANDWIDTH_FRAMES)]
-    spectra = np.fft.rfft(frames * np.hanning(BANDWIDTH_FRAME).astype(np.float32), axis=1)
+    spectra = np.fft.rfft(frames * BANDWIDTH_WINDOW, axis=1)
     power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
     heard = np.nonzero(power >= power.max() * 10 ** (-bandwidth_range / 10))[0]
     return float(heard[-1]) * sample_rate / BANDWIDTH_FRAME

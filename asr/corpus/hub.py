@@ -249,14 +249,16 @@ def _find(
     corpus: str, config: str, revision: str | None, token: str | None
 ) -> tuple[str, dict[str, list[str]], dict[str, Any]]:
     """The kind of files, split -> files on this machine by the corpus's own names, and the facts of the revision."""
+    if Path(corpus).is_file():
+        return Path(corpus).suffix.removeprefix("."), {"train": [corpus]}, {}
     import datasets  # two seconds that no other corpus has to wait for
 
     for client in ("httpx", "httpx2"):  # they log every address, those that are signed included
         logging.getLogger(client).setLevel(logging.WARNING)
-    if (Path(corpus) / "dataset_dict.json").is_file():
+    if (Path(corpus) / "dataset_dict.json").is_file() or (Path(corpus) / "state.json").is_file():
         saved = datasets.load_from_disk(corpus)
-        files = {split: [entry["filename"] for entry in rows.cache_files] for split, rows in saved.items()}
-        return "arrow", files, {}
+        splits = saved if isinstance(saved, datasets.DatasetDict) else {"train": saved}
+        return "arrow", {split: [entry["filename"] for entry in rows.cache_files] for split, rows in splits.items()}, {}
     builder = datasets.load_dataset_builder(corpus, config, revision=revision, token=token)
     manager = datasets.DownloadManager(download_config=datasets.DownloadConfig(token=token))
     data_files = builder.config.data_files or {}

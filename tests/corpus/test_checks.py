@@ -94,7 +94,7 @@ def test_measures(change, reason):
     ],
 )
 def test_text(transcript, foreign, duration, reason):
-    params = dataclasses.replace(PARAMS, frame_seconds=0.02)
+    params = dataclasses.replace(PARAMS, frame_ms=20)
     rejection = checks.check_text(transcript, foreign, duration, params)
     assert (rejection and rejection.reason) == reason
 
@@ -106,6 +106,7 @@ def test_frames_by_hand():
     assert checks.num_frames(1.0, 0.04) == 26  # 101 windows of 10 ms, halved twice, rounded up
 
 
+@pytest.mark.slow
 def test_frames_needed_is_what_ctc_needs():
     torch = pytest.importorskip("torch")
     target = "ALLTOO"

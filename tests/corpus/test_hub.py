@@ -114,8 +114,16 @@ def test_a_folder_saved_to_disk(tmp_path):
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_dict({"audio": [{"bytes": b"x", "path": "a.wav"}], "text": ["roger"]})
     datasets.DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "saved"))
-    (clip,) = clips(open_folder(tmp_path / "saved"))["train"]
-    assert (clip.id, clip.audio, clip.text) == ("a", b"x", "roger")
+    rows.save_to_disk(str(tmp_path / "one"))
+    for name in ("saved", "one"):
+        (clip,) = clips(open_folder(tmp_path / name))["train"]
+        assert (clip.id, clip.audio, clip.text) == ("a", b"x", "roger")
+
+
+def test_one_parquet_file_is_train(folder):
+    assert len(clips(open_folder(folder / "base/train-0.parquet"))["train"]) == 25
+    with pytest.raises(InputError, match="its files are of kind md, wanted parquet"):
+        open_folder(folder / "README.md")
 
 
 @pytest.mark.parametrize(
