@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from asr.corpus import workers
 from asr.corpus.checks import CheckParams
-from asr.corpus.exporter import Cut, Gate, Regroup, export
+from asr.corpus.exporter import Cut, export
+from asr.corpus.gate import Gate, Regroup
 from asr.corpus.ids import read_ids
 from asr.corpus.radio import RadioParams
 from asr.corpus.source import Source

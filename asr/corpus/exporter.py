@@ -16,18 +16,18 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from asr import atomic
 from asr.corpus import leakage, manifest, shards, stats, text, workers
-from asr.corpus.checks import CheckParams, Duplicates
+from asr.corpus.checks import CheckParams
 from asr.corpus.clips import Row
+from asr.corpus.gate import Gate, Regroup, by_split, kept, refuse_duplicates, refuse_too_many, regrouped
 from asr.corpus.manifest import Utterance
 from asr.corpus.source import SPLITS, Source
-from asr.corpus.split import assign_groups
 from asr.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -53,23 +53,6 @@ class Cut:
         if self.validation_samples:
             sizes["valid"] = min(sizes["valid"], self.validation_samples)
         return dict(sizes)
-
-
-@dataclass(frozen=True)
-class Regroup:
-    """How a corpus without valid or test gets them: whole groups of a column, taken out of train."""
-
-    column: str
-    shares: Mapping[str, float]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What may go, and what may not be shared."""
-
-    checks: CheckParams
-    max_rejected: float
 
 
 def export(
@@ -109,6 +92,9 @@ def refuse_foreign_folder(out_dir: Path, config: str) -> None:
     if not _CONFIG_NAME.fullmatch(config):
         raise InputError(f"export.configs: got {config!r}, wanted a name of letters, digits, '.', '_' and '-'")
     folder = out_dir / config
+    for place in (out_dir, folder):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{place}: is a file, wanted a folder or nothing")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / manifest.STATS_FILE).is_file():
         raise InputError(f"{folder}: holds files and no {manifest.STATS_FILE}, so no export; it is left as it is")
 
@@ -153,7 +139,8 @@ def publish(
     if regroup:
         rows = {config: regrouped(rows[config], regroup) for config in rows}
     for config in rows:
-        refuse_too_many(config, rows[config], gate.max_rejected, work)
+        write_rejected(work / config / REJECTED_FILE, rows[config])
+        refuse_too_many(config, rows[config], gate.max_rejected, work / config / REJECTED_FILE)
     together = by_split([row for config in rows for row in kept(rows[config])])
     if not gate.checks.allow_leakage:
         leakage.refuse_shared_audio(leakage.shared_audio(together))
@@ -165,74 +152,6 @@ def publish(
     for config in rows:
         replace_folder(work / config / "whole", out_dir / config)
         log.info("%s: %s", out_dir / config, summary(rows[config]))
-
-
-def refuse_duplicates(rows: Sequence[Row], allow_same_audio: bool) -> list[Row]:
-    """Rows with those rejected whose id or audio was in their split before."""
-    ids = Duplicates("duplicate_id")
-    digests = {split: Duplicates("duplicate_audio") for split in SPLITS}
-    checked = []
-    for row in rows:
-        if not row.rejection:
-            rejection = ids.check(row.id, row.id)
-            if not rejection and not allow_same_audio:
-                rejection = digests[row.split].check(row.digest, row.id)
-            row = replace(row, rejection=rejection)
-        checked.append(row)
-    return checked
-
-
-def regrouped(rows: Sequence[Row], regroup: Regroup) -> list[Row]:
-    """Rows with the splits that the corpus lacks taken out of its train split, group by group.
-
-    Raises:
-        InputError: the column is not there, or there are too few groups.
-    """
-    there = {row.split for row in rows}
-    shares = {split: share for split, share in regroup.shares.items() if split not in there and share > 0}
-    train = [row for row in kept(rows) if row.split == "train"]
-    if not shares or not train:
-        return list(rows)
-    unknown = next((row for row in train if not row.columns.get(regroup.column)), None)
-    if unknown:
-        columns = ", ".join(sorted(unknown.columns)) or "none"
-        raise InputError(f"export.split_by: {unknown.id} has no {regroup.column} (its columns: {columns})")
-    splits = assign_groups([row.columns[regroup.column] for row in train], shares, regroup.seed)
-    return [
-        row if row.split != "train" or row.rejection else replace(row, split=splits[row.columns[regroup.column]])
-        for row in rows
-    ]
-
-
-def refuse_too_many(config: str, rows: Sequence[Row], max_rejected: float, work: Path) -> None:
-    """Raise when more than the allowed share of a split was rejected, or nothing is left of it.
-
-    Raises:
-        InputError: that is so; rejected.csv is left in the work folder for the user to read.
-    """
-    for split in SPLITS:
-        here = [row for row in rows if row.split == split]
-        dropped = Counter(row.rejection.reason for row in here if row.rejection)
-        count = sum(dropped.values())
-        if here and (count == len(here) or count > max_rejected * len(here)):
-            place = work / config / REJECTED_FILE
-            write_rejected(place, rows)
-            reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.most_common())
-            raise InputError(
-                f"{config}: {count} of {len(here)} {split} rows rejected ({reasons}), "
-                f"wanted at most {max_rejected:.0%} (export.max_rejected) and some left; see {place}"
-            )
-
-
-def kept(rows: Sequence[Row]) -> list[Row]:
-    """The rows that pass."""
-    return [row for row in rows if not row.rejection]
-
-
-def by_split(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of each split that has any, train first."""
-    splits = {split: [row for row in rows if row.split == split] for split in SPLITS}
-    return {split: here for split, here in splits.items() if here}
 
 
 def fill(folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], leaks: dict, frame_seconds: float) -> None:

@@ -13,7 +13,8 @@ import soundfile as sf
 
 from asr.corpus import audio, exporter, shards
 from asr.corpus.checks import CheckParams
-from asr.corpus.exporter import Cut, Gate, Regroup
+from asr.corpus.exporter import Cut
+from asr.corpus.gate import Gate, Regroup
 from asr.corpus.source import Clip, Shard
 from asr.errors import InputError
 from asr.params import load_section
@@ -202,6 +203,8 @@ def test_an_older_export_is_replaced_and_foreign_files_are_not(tmp_path):
     with pytest.raises(InputError, match="no export"):
         export({"mine": source()}, tmp_path / "out")
     assert (tmp_path / "out/mine/thesis.txt").exists()
+    with pytest.raises(InputError, match=r"thesis\.txt: is a file"):
+        export(source(), tmp_path / "out/mine/thesis.txt")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "/abs", "a b", "-x"])

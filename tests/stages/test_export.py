@@ -28,7 +28,7 @@ def wav(seed, rate=8000):
     from io import BytesIO
 
     file = BytesIO()
-    samples = np.random.default_rng(seed).standard_normal(rate) * 0.1
+    samples = np.random.default_rng(seed).standard_normal(2 * rate) * 0.1
     sf.write(file, samples, rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
 
@@ -73,7 +73,7 @@ def test_the_specification_s_flags(corpus, tmp_path):
     assert rows[0].transcript == "NOVEMBER 0 WERE NUMBER TWO"
     assert (tmp_path / "atc0/base/train.csv").read_text().startswith("id,wav,duration,transcript\n")
     info = sf.info(rows[0].wav)
-    assert (info.samplerate, info.channels, info.subtype, info.frames) == (16000, 1, "PCM_16", 16000)
+    assert (info.samplerate, info.channels, info.subtype, info.frames) == (16000, 1, "PCM_16", 32000)
 
 
 def test_several_configurations_at_once_are_what_each_is_alone(corpus, tmp_path):
