@@ -77,7 +77,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     door = Door(__doc__, sections=SECTIONS)
     door.path("--study_dir", required=True, help="folder of the sweep; its name is the name of the sweep")
     door.path("--metrics", type=str, required=True, help="metrics file that has sweep.metric, as dvc.yaml names it")
-    door.path("--curve", type=str, help="training curve (CSV) that grows during a run; needed to end runs early")
+    door.path(
+        "--curve",
+        type=str,
+        help="training curve (CSV, or a pattern of it) that grows during a run; needed to end runs early",
+    )
     door.path("--run_metrics", type=str, help="metrics.json of a run, as dvc.yaml names it; needed for --metrics_csv")
     door.path("--metrics_csv", help="the sweep's master CSV")
     args = door.parse(argv)

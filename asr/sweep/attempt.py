@@ -140,11 +140,13 @@ def start(
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     for parameter, value in overrides.items():
         command += ["--set-param", f"{parameter}={value}"]
+    # dvc.yaml says `python`: the one that runs the sweep, also where its environment is not activated.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with open(log_file, "ab") as output:
         return subprocess.Popen(
             command,
             cwd=root,
-            env=os.environ | share,
+            env=os.environ | share | {"PATH": path},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

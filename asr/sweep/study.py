@@ -54,7 +54,14 @@ class SweepParams:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a sweep reads and writes."""
+    """Where a sweep reads and writes.
+
+    Attributes:
+        root: the repository.
+        study_dir: the sweep's own folder.
+        metrics: metrics file of a run, inside the repository.
+        curve: training curve that grows during a run, inside the repository; may be a pattern.
+    """
 
     root: Path
     study_dir: Path
@@ -228,12 +235,13 @@ class Sweep:
         if not self._params.prune or self._places.curve is None:
             return False
         for _, folder in attempt.information_of(self._places.root, name):
-            curve = attempt.read_curve(folder / self._places.curve, self._params.curve_step, self._params.curve_value)
-            with self._bookkeeping:
-                for step, value in curve[self._reported[trial.number] :]:
-                    trial.report(value, step)
-                self._reported[trial.number] = len(curve)
-                return trial.should_prune()
+            for path in sorted(folder.glob(self._places.curve)):
+                curve = attempt.read_curve(path, self._params.curve_step, self._params.curve_value)
+                with self._bookkeeping:
+                    for step, value in curve[self._reported[trial.number] :]:
+                        trial.report(value, step)
+                    self._reported[trial.number] = len(curve)
+                    return trial.should_prune()
         return False
 
 

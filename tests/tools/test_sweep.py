@@ -13,13 +13,15 @@ import pytest
 from asr.sweep.experiments import list_experiments
 
 ROOT = Path(__file__).resolve().parents[2]
+# No environment is activated: a sweep brings its own Python to the stages.
+BARE_PATH = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if "venv" not in part)
 
 
 def tool(repository: Path, *flags: str, name: str = "sweep", **variables: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", f"tools.{name}", *flags],
         cwd=repository,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": BARE_PATH} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -155,7 +157,7 @@ def test_bad_runs_are_ended_early(tiny_repository):
     _, errors = finish(sweep(tiny_repository, *flags, "--prune"), status=2)
     assert errors.splitlines()[-1] == "error: space: train.epochs=3,: got an empty value or one twice"
     flags = ("--space", "train.lr=0.3,0.31,0.9", "train.sleep=1.5", "train.epochs=4", "--num_workers", "1")
-    early = ("--prune", "--prune_startup_trials", "2", "--curve", "models/curve.csv")
+    early = ("--prune", "--prune_startup_trials", "2", "--curve", "mod*/curve.csv")
     output, _ = finish(sweep(tiny_repository, *flags, *early))
     assert states(tiny_repository) == {"coarse-0": None, "coarse-1": None}
     assert output.splitlines()[-1].split()[:2] == ["coarse-2", "pruned"]
