@@ -53,6 +53,7 @@ class Bench:
     run_dir: Path
     corpus: Path
     work: Path
+    hours: Sequence[float]
     tokens: Tokens
     tuned: DecodeParams
 
@@ -113,11 +114,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     print(flush=True)
 
 
-def prepare(run_dir: Path, corpus: Path, work: Path) -> Bench:
+def prepare(run_dir: Path, corpus: Path, work: Path, hours: Sequence[float]) -> Bench:
     """Language model, log-probabilities and tuned weights."""
     work.mkdir(parents=True, exist_ok=True)
     tokens = Tokens.load(run_dir)
-    bench = Bench(run_dir, corpus, work, tokens, load_section(DecodeParams))
+    bench = Bench(run_dir, corpus, work, hours, tokens, load_section(DecodeParams))
     train, valid = bench.manifests("train"), bench.manifests("valid")
     run_module(
         "stages.lm", "--train_manifest", *train, "--valid_manifest", *valid, "--order", 4, "--token_order", 6,
@@ -220,13 +221,12 @@ def held_out(bench: Bench) -> None:
     holding = {one.id: one.transcript for one in test if absent.intersection(one.transcript.split())}
     todo = jobs(bench, "test", frozenset(holding))
     rows = []
-    reached = dataclasses.replace(bench, work=bench.work)
     for name, params in (
         ("greedy", dataclasses.replace(bench.tuned, search="greedy")),
         ("lexicon + 4-gram, unseen words out of reach", dataclasses.replace(bench.tuned, oov_score=-1000.0)),
         ("lexicon + 4-gram", bench.tuned),
     ):
-        decoder = Decoder(params, reached.tokens, bench.stored("test").meta.frame_seconds, SearchSources(folder))
+        decoder = Decoder(params, bench.tokens, bench.stored("test").meta.frame_seconds, SearchSources(folder))
         rows.append((name, f"{error_rate(holding, [decoder(job) for job in todo]):.2f}"))
     print(f"{len(absent)} words of {len(pool)} absent from lexicon and n-gram; {len(holding)} utterances hold one.\n")
     table(("search", "WER %"), rows)
@@ -287,9 +287,9 @@ def make_recording(bench: Bench, seconds: float) -> Path:
 
 
 def recordings(bench: Bench) -> None:
-    """tools.transcribe on one hour and on four."""
+    """tools.transcribe on recordings of several lengths."""
     rows = []
-    for hours in (1, 4):
+    for hours in bench.hours:
         path = make_recording(bench, hours * HOUR)
         with memory_of_children() as peak:
             started = time.perf_counter()
@@ -299,7 +299,7 @@ def recordings(bench: Bench) -> None:
             )  # fmt: skip
             seconds = time.perf_counter() - started
         lines = (bench.work / "transcripts" / f"{path.stem}.jsonl").read_text().count("\n")
-        rows.append((hours, lines, f"{seconds:.0f}", f"{hours * HOUR / seconds:.0f}", f"{peak[0]:.0f}"))
+        rows.append((f"{hours:g}", lines, f"{seconds:.0f}", f"{hours * HOUR / seconds:.0f}", f"{peak[0]:.0f}"))
         path.unlink()
     table(("hours", "transmissions", "seconds", "times real time", "peak MiB, all processes"), rows)
 
@@ -420,10 +420,11 @@ def main() -> None:
     parser.add_argument("--run_dir", type=Path, default=ROOT / "models" / "asr")
     parser.add_argument("--corpus", type=Path, default=ROOT / "data" / "corpus")
     parser.add_argument("--work", type=Path, default=Path("/tmp/decode_benchmark"))
+    parser.add_argument("--hours", type=float, nargs="*", default=[1.0, 4.0], help="lengths of the recordings")
     parser.add_argument("--parts", nargs="*", choices=sorted(PARTS), default=list(PARTS))
     args = parser.parse_args()
     os.chdir(ROOT)
-    bench = prepare(args.run_dir.resolve(), args.corpus.resolve(), args.work.resolve())
+    bench = prepare(args.run_dir.resolve(), args.corpus.resolve(), args.work.resolve(), args.hours)
     for part in args.parts:
         print(f"### {part}\n")
         PARTS[part](bench)
