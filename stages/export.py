@@ -15,9 +15,11 @@ from asr.corpus.checks import CheckParams
 from asr.corpus.exporter import Cut, export
 from asr.corpus.gate import Gate, Regroup
 from asr.corpus.ids import read_ids
+from asr.corpus.ldc import open_ldc
+from asr.corpus.listed import open_listed
 from asr.corpus.radio import RadioParams
 from asr.corpus.source import Source
-from asr.corpus.synthetic import SyntheticParams
+from asr.corpus.synthetic import SyntheticParams, SyntheticSource
 from asr.door import Door, enter
 from asr.errors import InputError
 from asr.params import option
@@ -94,14 +96,12 @@ def run(
 def open_sources(params: ExportParams, synthetic: SyntheticParams, radio: RadioParams) -> dict[str, Source]:
     """Configuration -> its source."""
     if params.corpus == SYNTHETIC:
-        from asr.corpus.synthetic import SyntheticSource
-
         if len(params.configs) > 1:
             raise InputError(f"export.configs: got {params.configs}, wanted one name for the synthetic corpus")
         return {params.configs[0]: SyntheticSource(synthetic, radio)}
     splits = {"train": params.train_split, "valid": params.valid_split, "test": params.test_split}
     if params.layout == "datasets":
-        from asr.corpus.hub import Columns, open_hub
+        from asr.corpus.hub import Columns, open_hub  # brings pyarrow, which the workers of other corpora can spare
 
         columns = Columns(params.audio_column, params.text_column, params.id_column, tuple(params.columns))
         return {
@@ -109,11 +109,7 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams, radio: RadioP
             for config in params.configs
         }
     if params.layout == "manifests":
-        from asr.corpus.listed import open_listed
-
         return {config: open_listed(params.corpus, config, splits=splits) for config in params.configs}
-    from asr.corpus.ldc import open_ldc
-
     return {config: open_ldc(params.corpus, config) for config in params.configs}
 
 
