@@ -39,8 +39,10 @@ def run(path: Path) -> None:
     for name in content:
         if name not in classes:
             raise InputError(f"{path}: unknown section {name}{params.did_you_mean(str(name), classes)}")
-    for section_class in classes.values():
-        params.load_section(section_class, path)
+    for name, section_class in classes.items():
+        if name not in content:
+            raise InputError(f"{path}: section {name} is missing")
+        params.make_section(section_class, content[name], f"{path}: {name}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,0 +1,157 @@
+"""The train door as the specification calls it: by hand, its files, its CSV, its refusals."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr import record
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.errors import InputError
+from asr.model import run_folder
+from asr.model.run_folder import load_recognizer
+from stages import train
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "--front_end_channels 4 4 --n_mels 20 --num_layers 1 --d_model 16 --num_heads 2 --d_ffn 32 --kernel_size 3 "
+    "--epochs 1 --batch_size 4 --init_from null --checkpoint_minutes 0"
+).split()
+
+
+@pytest.fixture
+def manifests(tmp_path):
+    """Three manifests of noise with words, as a corpus folder has them."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "my corpus"
+    folder.mkdir()
+    paths = {}
+    for split, size in (("train", 8), ("valid", 3), ("test", 2)):
+        rows = []
+        for number in range(size):
+            wav = folder / f"{split}{number}.wav"
+            soundfile.write(wav, random.normal(0, 0.1, 16000), 16000, subtype="PCM_16")
+            rows.append(Utterance(f"{split}{number}", wav, 1.0, "AIR CLEARED" if number % 2 else "TURN LEFT"))
+        paths[split] = folder / f"{split}.csv"
+        write_manifest(paths[split], rows)
+    return paths
+
+
+@pytest.fixture
+def arguments(manifests, tmp_path):
+    found = [part for split, path in manifests.items() for part in (f"--{split}_manifest", str(path))]
+    return [*found, "--params", str(ROOT / "params.yaml"), "--output_dir", str(tmp_path / "out"), *TINY]
+
+
+def run_dirs(tmp_path):
+    return sorted((tmp_path / "out").iterdir())
+
+
+def test_a_run_folder_as_the_specification_lists_it(arguments, tmp_path):
+    train.main([*arguments, "--model_name", "sb", "--notes", "first", "--metrics_csv", str(tmp_path / "sweep.csv")])
+    (run_dir,) = run_dirs(tmp_path)
+    assert run_dir.name.startswith("sb_20")
+    for name in ("checkpoints", "train_log.txt", "metrics.json", "model_card.json", "curves.csv"):
+        assert (run_dir / name).exists(), name
+    load_recognizer(run_dir, device="cpu")
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert {"valid_wer", "test_wer", "train_runtime", "peak_memory_mb", "git_commit", "flags"} <= metrics.keys()
+    assert metrics["notes"] == "first"
+    (row,) = csv.DictReader((tmp_path / "sweep.csv").open())
+    assert tuple(row) == record.SWEEP_COLUMNS
+    assert row["wer"] == str(metrics["valid_wer"])
+    assert (row["model"], row["epochs"], row["device"], row["lora_r"]) == ("sb", "1", "cpu", "")
+    assert (row["quant_weights_dtype"], row["quant_compute_dtype"]) == ("fp32", "float32")
+
+
+def test_lora_beam_subset_and_no_test(arguments, tmp_path):
+    lora = "--peft lora --lora_r 2 --lora_alpha 4 --lora_dropout 0.05 --beam_size 4 --train_subset 5 --skip_test"
+    train.main([*arguments, *lora.split(), "--run_dir", str(tmp_path / "out" / "run")])
+    metrics = json.loads((tmp_path / "out" / "run" / "metrics.json").read_text())
+    assert "test_wer" not in metrics
+    assert metrics["train_utterances"] == 5
+    assert metrics["lora_r"] == 2
+    assert metrics["trainable_parameters"] < metrics["parameters"]
+
+
+def test_sentencepiece_learnt_on_the_way(arguments, tmp_path):
+    train.main([*arguments, "--tokenizer_type", "spm", "--vocab_size", "14", "--frame_ms", "20"])
+    assert load_recognizer(run_dirs(tmp_path)[0], device="cpu").tokens.kind == "spm"
+
+
+def test_numbers_for_dvc_are_numbers(arguments, tmp_path):
+    train.main([*arguments, "--skip_test", "--metrics_file", str(tmp_path / "m.json")])
+
+    def leaves(value):
+        return [leaf for part in value.values() for leaf in leaves(part)] if isinstance(value, dict) else [value]
+
+    found = leaves(json.loads((tmp_path / "m.json").read_text()))
+    assert found
+    assert all(isinstance(leaf, int | float) for leaf in found)
+
+
+def test_a_run_folder_that_is_there_keeps_what_is_not_a_runs(arguments, tmp_path):
+    run_dir = tmp_path / "out" / "run"
+    run_dir.mkdir(parents=True)
+    (run_dir / ".gitignore").write_text("/model.ckpt\n")
+    for _ in range(2):
+        train.main([*arguments, "--skip_test", "--run_dir", str(run_dir)])
+    assert (run_dir / ".gitignore").exists()
+    load_recognizer(run_dir, device="cpu")
+    assert [item.name for item in run_dir.parent.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--lm_weight", "0.5"], "--lm_weight: training decodes without a language model; wanted stages.decode"),
+        (["--tokenizer_type", "spm", "--spm_model", "none.model"], "--spm_model none.model: no such file"),
+        (["--batch_size", "0"], "--batch_size: got 0, wanted int >= 1"),
+        (["--hparams_file", "none.yaml"], "none.yaml: cannot be read"),
+        (["--init_from", "nowhere"], "nowhere"),
+    ],
+)
+def test_refusals(arguments, tmp_path, extra, message):
+    with pytest.raises(InputError, match=message):
+        train.main([*arguments, *extra])
+    assert not [item for item in (tmp_path / "out").glob("*") if not item.name.startswith(".training-")]
+
+
+def test_a_csv_with_another_header_is_refused_before_the_training(arguments, tmp_path):
+    path = tmp_path / "sweep.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"sweep\.csv:1: got the header"):
+        train.main([*arguments, "--metrics_csv", str(path)])
+    assert not (tmp_path / "out").exists()
+    assert path.read_text() == "a,b\n1,2\n"
+
+
+@pytest.mark.slow
+def test_killed_and_called_again(arguments, tmp_path):
+    """kill -9 in the middle: no run folder; called again, the weights of an undisturbed run."""
+    common = [*arguments, "--skip_test", "--epochs", "40", "--checkpoint_minutes", "0.001"]
+    command = [sys.executable, "-m", "stages.train", *common, "--run_dir"]
+    subprocess.run([*command, str(tmp_path / "out" / "whole")], cwd=ROOT, check=True, capture_output=True)
+    torn = tmp_path / "torn" / "run"
+    process = subprocess.Popen([*command, str(torn)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(torn.parent.glob(".training-*/checkpoints/CKPT*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert not torn.exists()
+    again = subprocess.run([*command, str(torn)], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "Loading a checkpoint" in again.stderr
+    whole, resumed = (
+        run_folder.load_state(folder / run_folder.MODEL) for folder in (tmp_path / "out" / "whole", torn)
+    )
+    assert all((whole[name] - resumed[name]).abs().max() <= 1e-6 for name in whole)
