@@ -22,7 +22,7 @@ from asr.errors import InputError
 from asr.record import write_metrics, write_record
 from asr.report.page import page_data, render_page
 from asr.scoring.wer import Pair, score_pair
-from stages import report
+from stages import report, score
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_UTTERANCES = 120
@@ -193,6 +193,25 @@ def test_optional_inputs_may_be_left_out(inputs, tmp_path):
     data = data_of((folder / "report.html").read_text(encoding="utf-8"))
     assert data["slices"] == data["curves"] == []
     assert "## Training" not in (folder / "model_card.md").read_text()
+
+
+def test_page_counts_as_the_score_stage_does(inputs, tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    files = {name: tmp_path / f"{name}.out" for name in ("metrics_file", "alignments_file", "slices_file")}
+    flags = ["--resamples", "200", "--estimate_snr", "false", "--params", str(params)]
+    score.main(
+        [*flags, "--ref_manifest", str(inputs / "test.csv"), "--hyp_file", str(inputs / "test.jsonl")]
+        + [part for name, path in files.items() for part in (f"--{name}", str(path))]
+    )
+    folder = run(inputs, tmp_path / "report", metrics_file=files["metrics_file"], slices_file=files["slices_file"])
+    data = data_of((folder / "report.html").read_text(encoding="utf-8"))
+    errors, words = (sum(row[at] for row in data["utterances"]) for at in (3, 4))
+    wer = data["headline"][0]
+    assert wer["value"] == pytest.approx(100 * errors / words) and wer["population"] == words == 480
+    assert wer["low"] < wer["value"] < wer["high"]
+    assert {row["slice"] for row in data["slices"]} == {"duration", "speaking rate", "speaker", "role"}
+    assert [rung for rung, _ in data["ladder"]] == ["raw", "rule", "digits folded", "groups folded"]
 
 
 @pytest.mark.parametrize(
