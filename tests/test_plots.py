@@ -1,4 +1,4 @@
-"""The plot template of .dvc/plots, filled as `dvc plots` fills it."""
+"""The plot templates of .dvc/plots, filled as `dvc plots` fills them."""
 
 import json
 from pathlib import Path
@@ -37,3 +37,23 @@ def test_intervals_and_rates_share_an_axis_with_its_unit(filled):
     assert interval["encoding"]["x2"] == {"field": "high"}
     assert rate["encoding"]["x"] == {"field": "wer", "type": "quantitative", "title": "WER, %"}
     assert filled["spec"]["encoding"]["color"]["scale"]["domain"] == ["workspace", "HEAD"]
+
+
+def test_curves_of_splits_stay_apart():
+    vega = pytest.importorskip("dvc_render.vega")
+    points = [{"rev": "workspace", "split": split, "coverage": "5", "risk": "1"} for split in ("valid", "test")]
+    labels = {"title": "Risk", "x_label": "kept, %", "y_label": "wrong, %"}
+    renderer = vega.VegaRenderer(
+        points,
+        "risk",
+        template="line_by_split",
+        template_dir=str(TEMPLATES),
+        revs_with_datapoints=["workspace"],
+        x="coverage",
+        y="risk",
+        **labels,
+    )
+    filled = renderer.get_filled_template()
+    assert "DVC_METRIC" not in json.dumps(filled)
+    assert filled["encoding"]["strokeDash"]["field"] == "split"
+    assert filled["encoding"]["x"]["title"] == "kept, %"
