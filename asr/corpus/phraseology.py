@@ -57,11 +57,12 @@ FIX_VOWELS = "aeio"
 
 @dataclass(frozen=True)
 class Airline:
-    """An operator: ICAO designator and the name it is called by."""
+    """An operator: ICAO designator, the name it is called by, and whether the synthetic corpus speaks of it."""
 
     icao: str
     telephony: str
     country: str
+    synthetic: bool
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,13 @@ def read_airlines(path: Path = AIRLINES_FILE) -> tuple[Airline, ...]:
             rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return tuple(Airline(row["icao"], row["telephony"], row["country"]) for row in rows)
+    return tuple(Airline(row["icao"], row["telephony"], row["country"], row["synthetic"] == "yes") for row in rows)
+
+
+@functools.cache
+def synthetic_airlines() -> tuple[Airline, ...]:
+    """The airlines that the synthetic corpus speaks of."""
+    return tuple(airline for airline in read_airlines() if airline.synthetic)
 
 
 def split_of(name: str) -> str:
@@ -217,7 +224,7 @@ class Talk:
                 return callsign
 
     def _flight(self) -> Callsign:
-        airline = self.pick(read_airlines())
+        airline = self.pick(synthetic_airlines())
         number = self.number(2, 9999) if self.chance(0.35) else self.number(2, 999)
         words = group_words(number) if self._groups else self.spell(str(number))
         heavy = " heavy" if self.chance(0.06) else ""

@@ -64,7 +64,8 @@ def make_card(item: ScoredPair, truth: str | None) -> Card:
         item: the pair, aligned.
         truth: the callsign in ICAO form from the manifest, empty where it has none; None to read it from the reference.
     """
-    ref_slots, hyp_slots = read_slots(item.pair.ref.split()), read_slots(item.pair.hyp.split())
+    ref_slots = read_slots(item.pair.ref.split())
+    hyp_slots = read_slots(item.pair.hyp.split()) if item.words.errors else ref_slots
     kinds = {slot.kind for slot in [*ref_slots, *hyp_slots]}
     return Card(
         slots={kind: compare_slots(_values(ref_slots, kind), _values(hyp_slots, kind)) for kind in kinds},
