@@ -7,7 +7,7 @@ import numpy as np
 
 from asr.decoding.ctc import BLANK_ID, Candidate
 from asr.decoding.lexicon import read_words, spell
-from asr.decoding.ngram import WORD_ARPA, WORDS_FILE, arpa_of, load_kenlm, quiet_stderr
+from asr.decoding.ngram import WORD_ARPA, WORDS_FILE, arpa_of, check_units, load_kenlm, quiet_stderr
 from asr.decoding.search import DecodeParams
 from asr.model.tokens import SPACE, Tokens
 
@@ -31,8 +31,9 @@ class BeamSearch:
         if params.lm_weight:
             words_file = arpa_of(lm_dir, WORDS_FILE)
             words = list(spell(read_words(words_file), tokens, str(words_file)))
-            language_model = {"kenlm_model_path": str(arpa_of(lm_dir, WORD_ARPA)), "unigrams": words}
-            load_kenlm(arpa_of(lm_dir, WORD_ARPA))  # what is wrong with it is said in one line here
+            arpa = arpa_of(lm_dir, WORD_ARPA)
+            check_units(load_kenlm(arpa), words, arpa)
+            language_model = {"kenlm_model_path": str(arpa), "unigrams": words}
         with quiet_stderr():
             self._searcher = CTCBeamSearcher(
                 blank_index=BLANK_ID,

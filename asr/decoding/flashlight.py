@@ -32,7 +32,7 @@ from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 
 from asr.decoding.ctc import BLANK_ID, Candidate, collapse, greedy, text_of
-from asr.decoding.ngram import UNK, load_kenlm, quiet_stderr
+from asr.decoding.ngram import UNK, check_units, load_kenlm, quiet_stderr
 from asr.errors import InputError
 from asr.model.tokens import SPACE, Tokens
 
@@ -254,6 +254,8 @@ class LexiconSearch:
         slots = [f"<extra:{slot}>" for slot in range(EXTRA_ENTRIES)]
         dictionary = Dictionary([*lexicon, UNK, *slots])
         self._kenlm = None if arpa is None else load_kenlm(arpa)
+        if self._kenlm is not None:
+            check_units(self._kenlm, lexicon, arpa)
         self._lm = ZeroLM() if arpa is None else load_flashlight_lm(arpa, dictionary)
         start = self._lm.start(False)
         scores = [self._lm.score(start, number)[1] for number in range(len(lexicon) + 1)]
@@ -338,6 +340,8 @@ class LexiconFreeSearch:
         """
         self._options = options
         self._tokens = tokens
+        if arpa is not None:
+            check_units(load_kenlm(arpa), tokens.symbols[BLANK_ID + 1 :], arpa)
         self._lm = ZeroLM() if arpa is None else load_flashlight_lm(arpa, Dictionary(list(tokens.symbols)))
         boundary = tokens.symbols.index(SPACE) if SPACE in tokens.symbols else BLANK_ID
         flashlight_options = LexiconFreeDecoderOptions(

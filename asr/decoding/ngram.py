@@ -244,6 +244,17 @@ def load_kenlm(path: Path):
         raise InputError(f"{path}: KenLM cannot read it: {' '.join(str(error).split())[:200]}") from error
 
 
+def check_units(model, units: Iterable[str], arpa: Path) -> None:
+    """Refuse a model of another alphabet or another kind of unit, under which everything is `<unk>`.
+
+    Raises:
+        InputError: it knows none of the units.
+    """
+    units = list(units)
+    if not any(unit in model for unit in units):
+        raise InputError(f"{arpa}: knows none of {len(units)} units ({', '.join(units[:3])} …), wanted their n-gram")
+
+
 @dataclass(frozen=True)
 class Perplexity:
     """How well a model predicts some sentences; `</s>` counts as a word.

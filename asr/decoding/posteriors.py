@@ -63,26 +63,18 @@ def make_batches(durations: Sequence[float], batch_seconds: float) -> list[list[
     return batches
 
 
-def read_wav(utterance: Utterance, sample_rate: int) -> np.ndarray:
-    """Mono float32 samples (S,) of an utterance.
+def read_signal(utterance: Utterance, sample_rate: int) -> np.ndarray:
+    """Mono float32 samples (S,) of an utterance, read as training reads them.
 
     Raises:
         InputError: the file cannot be read, is empty, or has another rate or several channels.
     """
-    import soundfile
+    from asr.model.batches import PCM16_SCALE, read_wav
 
-    where = f"{utterance.wav} (id {utterance.id})"
-    try:
-        samples, rate = soundfile.read(utterance.wav, dtype="float32", always_2d=True)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(f"{where}: cannot be read as audio: {error}") from error
-    if rate != sample_rate or samples.shape[1] != 1:
-        raise InputError(
-            f"{where}: {rate} Hz, {samples.shape[1]} channels, wanted {sample_rate} Hz mono (stages.export writes that)"
-        )
+    samples = read_wav(utterance, sample_rate)
     if len(samples) == 0:
-        raise InputError(f"{where}: holds no samples, wanted speech")
-    return samples[:, 0]
+        raise InputError(f"{utterance.wav} (id {utterance.id}): holds no samples, wanted speech")
+    return samples.astype(np.float32) * PCM16_SCALE
 
 
 def pad(signals: Sequence[np.ndarray], shortest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +111,7 @@ def compute_log_probs(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(row, float16 log-probabilities (T, V)) of every utterance, longest first."""
     for batch in make_batches([utterance.duration for utterance in utterances], batch_seconds):
-        signals = [read_wav(utterances[row], recognizer.sample_rate) for row in batch]
+        signals = [read_signal(utterances[row], recognizer.sample_rate) for row in batch]
         yield from zip(batch, batch_log_probs(recognizer, signals, [utterances[row].id for row in batch]), strict=True)
 
 

@@ -16,7 +16,7 @@ from asr.decoding.posteriors import (
     batch_log_probs,
     compute_log_probs,
     make_batches,
-    read_wav,
+    read_signal,
     write_posteriors,
 )
 from asr.errors import InputError
@@ -63,21 +63,21 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("samples", "rate", "message"),
     [
-        (np.zeros(100), 8000, "8000 Hz, 1 channels, wanted 16000 Hz mono"),
-        (np.zeros((100, 2)), 16000, "16000 Hz, 2 channels"),
+        (np.zeros(100), 8000, "got 1 channels at 8000 Hz, wanted mono at 16000 Hz"),
+        (np.zeros((100, 2)), 16000, "got 2 channels at 16000 Hz"),
         (np.zeros(0), 16000, "holds no samples"),
     ],
 )
 def test_audio_of_another_kind_is_refused(tmp_path: Path, samples: np.ndarray, rate: int, message: str) -> None:
     soundfile.write(tmp_path / "x.wav", samples, rate)
     with pytest.raises(InputError, match=message):
-        read_wav(Utterance("x", tmp_path / "x.wav", 1.0, "A"), 16000)
+        read_signal(Utterance("x", tmp_path / "x.wav", 1.0, "A"), 16000)
 
 
 def test_unreadable_audio_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_bytes(b"RIFF")
     with pytest.raises(InputError, match=r"x\.wav \(id x\): cannot be read as audio"):
-        read_wav(Utterance("x", tmp_path / "x.wav", 1.0, "A"), 16000)
+        read_signal(Utterance("x", tmp_path / "x.wav", 1.0, "A"), 16000)
 
 
 def test_twenty_milliseconds_are_padded_and_answered() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 import asr.model.run_folder
 from asr.decoding.hypotheses import read_hypotheses
+from asr.decoding.ngram import estimate, write_arpa
 from asr.errors import InputError
+from asr.model.tokens import train_spm
 from stages import decode, lm, posteriors
 from tests.echo import TOKENS, EchoRecognizer, write_corpus
 
@@ -122,6 +124,11 @@ def test_lexicons_and_language_models_that_do_not_fit(run_dir: Path, lm_dir: Pat
     (lm_dir / "words.txt").write_text("ÉTÉ\n")
     with pytest.raises(InputError, match=r"words\.txt:1: 'ÉTÉ' is no normalised word"):
         decode.main(flags(run_dir, manifest, *wide, "--lm_dir", lm_dir))
+    (lm_dir / "words.txt").write_text("ONE\nTWO\n")
+    write_arpa(lm_dir / "word.arpa", estimate([["one", "two"], ["two"]], 2))
+    for search in ("lexicon", "beam"):
+        with pytest.raises(InputError, match=r"word\.arpa: knows none of 2 units \(ONE, TWO"):
+            decode.main(flags(run_dir, manifest, "--search", search, *wide[2:], "--lm_dir", lm_dir, "--lm_weight", 1))
     (lm_dir / "word.arpa").unlink()
     with pytest.raises(InputError, match=r"word\.arpa: no such file"):
         decode.main(flags(run_dir, manifest, *wide, "--lm_dir", lm_dir, "--lm_weight", 1))
@@ -138,3 +145,27 @@ def test_expected_callsigns_need_a_lexicon_search_and_win(run_dir: Path, lm_dir:
     assert read_hypotheses(run_dir / "decode.jsonl")[0].hyp == "DELTA ONE TOO"
     decode.main(flags(run_dir, manifest, *wide, "--boost", tmp_path / "boost.csv", "--boost_score", 8))
     assert read_hypotheses(run_dir / "decode.jsonl")[0].hyp == "DELTA ONE TWO"
+
+
+@pytest.mark.parametrize("search", ["greedy", "beam", "lexicon", "lexicon_free"])
+def test_every_search_with_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: str) -> None:
+    texts = TEXTS | {"d": "CLIMB LEFT DELTA TURN", "e": "UNITED ONE HEAVY", "f": "LEFT TURN CLIMB TWO"}
+    pieces = train_spm(list(texts.values()) * 4, 25)
+    pieces.save(tmp_path)
+    monkeypatch.setattr(asr.model.run_folder, "load_recognizer", lambda *_, **__: EchoRecognizer(pieces))
+    manifest = write_corpus(tmp_path / "corpus", texts, pieces)
+    lm_files = ["--out_dir", str(tmp_path / "lm"), "--metrics_file", str(tmp_path / "lm.json")]
+    orders = ["--order", "2", "--token_order", "3", "--tokenizer_dir", str(tmp_path)]
+    lm.main(["--train_manifest", str(manifest), "--valid_manifest", str(manifest), *lm_files, *orders])
+    wide = ("--search", search, "--beam_size", 8, "--lm_weight", 0.3, "--num_processes", 1, "--beam_tokens", 40)
+    decode.main(flags(tmp_path, manifest, *wide, "--lm_dir", tmp_path / "lm"))
+    assert {one.id: one.hyp for one in read_hypotheses(tmp_path / "decode.jsonl")} == texts
+
+
+def test_a_run_folder_without_tokens_is_named(run_dir: Path, tmp_path: Path) -> None:
+    stored = tmp_path / "test.posteriors"
+    posteriors.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), "--out_file", stored))
+    (run_dir / "tokens.txt").unlink()
+    with pytest.raises(InputError, match=r"has no tokens\.txt"):
+        decode.main(["--checkpoint_dir", str(run_dir), "--posteriors", str(stored)])
+    assert not (run_dir / "decode.jsonl").exists()
