@@ -190,7 +190,8 @@ def format_alignment(item: ScoredPair) -> str:
         f"[{counts.errors} / {counts.ref_length}, {counts.insertions} ins, {counts.deletions} del, "
         f"{counts.substitutions} sub]"
     )
-    return "\n".join([head, *(f"{name} {row}".rstrip() for name, row in zip(("REF", "HYP", "   "), rows, strict=True))])
+    lines = [f"{name} {row}".rstrip() for name, row in zip(("REF", "HYP", "   "), rows, strict=True)]
+    return "\n".join([head, *(line for line in lines if line)])
 
 
 def format_alignments(scored: Iterable[ScoredPair]) -> Iterator[str]:
