@@ -62,6 +62,7 @@ def run(
     )
     of_slices = {key: intervals.pop(rate.name) for key, rate in by_slice.items()}
     metrics = scores.make_metrics(scored, cards, intervals, ladder.climb(corpus.written))
+    metrics["confidence"] = params.confidence
     words = slices.score_words(scored)
     tables = (
         (slices_file, scores.SLICE_COLUMNS, scores.slice_rows(of_slices, slices.group_sizes(divisions))),

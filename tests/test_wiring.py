@@ -42,8 +42,9 @@ def neighbours(path: Path) -> set[Path]:
     """Files of this project that a file needs: the modules it imports and the data files it names."""
     modules = {module_file(name) for name in imported_modules(path)} - {None}
     text = (ROOT / path).read_text(encoding="utf-8")
-    named = {ROOT / path.parent / name for name in re.findall(r'"([\w/]+\.(?!py")\w+)"', text)}
-    data = {name.relative_to(ROOT) for name in named if name.is_file() and "asr" in name.parts}
+    named = {ROOT / path.parent / name for name in re.findall(r'"([\w/]+(?:\.(?!py")\w+)?)"', text)}
+    named = {file for name in named for file in (name.iterdir() if name.is_dir() else [name])}
+    data = {file.relative_to(ROOT) for file in named if file.is_file() and "asr" in file.parts and file.suffix != ".py"}
     return {file for file in modules | data if (ROOT / file).stat().st_size}
 
 
@@ -98,7 +99,7 @@ def test_every_key_of_params_yaml_has_its_hint_on_its_line():
     for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines():
         section = line.split(":")[0] if re.match(r"\w+:", line) else section
         if re.match(r"  \w+:", line):
-            assert "  # " in line, f"{section}: {line.strip()} has no hint"
+            assert " # " in line, f"{section}: {line.strip()} has no hint"
 
 
 def test_placeholders_are_the_fields_of_the_sections():

@@ -3,6 +3,7 @@
 B utterances, S samples, F mel bands, T encoder frames, V tokens, U labels.
 """
 
+import csv
 import json
 import logging
 import random
@@ -18,6 +19,7 @@ from speechbrain.nnet.losses import ctc_loss
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 from speechbrain.utils.metric_stats import ErrorRateStats
 
+from asr import atomic
 from asr.model.batches import Batch, DurationBatches
 from asr.model.tokens import Tokens
 
@@ -60,10 +62,19 @@ class RandomState:
 
 @register_checkpoint_hooks
 class Curves:
-    """One row of numbers an epoch, as part of a checkpoint."""
+    """One row of numbers an epoch, as part of a checkpoint and as a CSV that grows while the training runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         self.rows: list[dict[str, float]] = []
+        self._path = path
+
+    def add(self, row: dict[str, float]) -> None:
+        """Append an epoch and write the CSV anew."""
+        self.rows.append(row)
+        with atomic.new_file(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
 
     @mark_as_saver
     def save(self, path: Path) -> None:
@@ -91,6 +102,7 @@ class ConformerCTC(sb.Brain):
         batches: DurationBatches,
         lr_of_step: Callable[[int], float],
         train_logger: sb.utils.train_logger.FileTrainLogger,
+        curves_file: Path,
     ) -> None:
         """Hand over what the hooks need.
 
@@ -98,13 +110,14 @@ class ConformerCTC(sb.Brain):
             tokens: the output units.
             batches: the train loader's sampler.
             lr_of_step: learning rate of an update, from 0.
-            train_logger: where each epoch's numbers are written.
+            train_logger: where each epoch's numbers are written for people.
+            curves_file: where they are written as CSV.
         """
         self.tokens = tokens
         self.batches = batches
         self.lr_of_step = lr_of_step
         self.train_logger = train_logger
-        self.curves = Curves()
+        self.curves = Curves(curves_file)
         self.checkpointer.add_recoverables({"curves": self.curves, "random_state": RandomState()})
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> torch.Tensor:
@@ -159,7 +172,7 @@ class ConformerCTC(sb.Brain):
             "valid_wer": wer,
             "valid_seconds": seconds,
         }
-        self.curves.rows.append(row)
+        self.curves.add(row)
         self.train_logger.log_stats(
             stats_meta={"epoch": epoch, "lr": row["lr"]},
             train_stats={"loss": row["train_loss"], "seconds": row["train_seconds"]},

@@ -27,6 +27,8 @@ MODEL = "model.ckpt"
 NORMALIZER = "normalizer.ckpt"
 TOKENIZER = "tokenizer.ckpt"
 CHECKPOINTS = "checkpoints"
+TRAIN_LOG = "train_log.txt"
+CURVES = "curves.csv"
 
 SPEECHBRAIN_TOKENIZER = {
     "char": "speechbrain.dataio.encoder.CTCTextEncoder",

@@ -1,6 +1,5 @@
-"""What a training writes down: metrics.json, model_card.json, curves.csv, DVC's metrics and the sweep's row."""
+"""What a training writes down: metrics.json, model_card.json, DVC's metrics and the sweep's row."""
 
-import csv
 import datetime
 import json
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from asr import atomic, record
+from asr import record
 from asr.corpus import text
 from asr.corpus.manifest import STATS_FILE
 from asr.model.evaluation import Evaluation
@@ -110,14 +109,6 @@ def numbers(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_curves(path: Path, rows: list[dict[str, float]]) -> None:
-    """One line an epoch for `dvc plots`."""
-    with atomic.new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def full_record(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
     """metrics.json of a run folder: the sweep's columns (`row`), all figures, labels and flags."""
     setup = run.setup
@@ -157,7 +148,6 @@ def model_card(run: Run) -> dict[str, Any]:
 def write(work_dir: Path, run: Run, *, metrics_file: Path | None, metrics_csv: Path | None) -> None:
     """Write the records of a finished training into its folder, and its metrics and CSV row where asked for."""
     row = sweep_row(run)
-    write_curves(work_dir / "curves.csv", run.outcome.curves)
     record.write_record(work_dir / "model_card.json", model_card(run))
     record.write_record(work_dir / "metrics.json", full_record(run, row))
     if metrics_file is not None:

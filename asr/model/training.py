@@ -308,7 +308,8 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
         lr_of_step=lambda step: (
             params.lr * lr_factor(step, kind=params.schedule, warmup_steps=warmup_steps, total_steps=total_steps)
         ),
-        train_logger=FileTrainLogger(str(work_dir / "train_log.txt")),
+        train_logger=FileTrainLogger(str(work_dir / run_folder.TRAIN_LOG)),
+        curves_file=work_dir / run_folder.CURVES,
     )
     started = time.monotonic()
     brain.fit(epochs, train_loader, valid_loader)

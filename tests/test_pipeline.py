@@ -1,0 +1,184 @@
+"""The pipeline through the real DVC, in a temporary clone whose path has a space: it learns a few transmissions by
+heart, does nothing twice, and sweeps."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from asr.corpus.manifest import Utterance, write_manifest
+from asr.corpus.radio import RadioParams
+from asr.corpus.synthetic import SAMPLE_RATE, SyntheticParams, SyntheticSource
+from asr.corpus.text import normalize
+from asr.params import load_section
+from tools import preset
+
+ROOT = Path(__file__).resolve().parents[1]
+NUM_UTTERANCES = 24
+
+pytestmark = pytest.mark.slow
+
+SMALL = """
+export: {corpus: spoken, layout: manifests, train_split: spoken, valid_split: spoken, test_split: spoken}
+checks: {allow_leakage: true}
+model: {front_end_channels: [8, 8], num_layers: 2, d_model: 96, d_ffn: 192, kernel_size: 9, dropout: 0.0}
+specaugment: {freq_masks: 0, time_masks: 0}
+train: {epochs: 70, lr: 3.0e-3, batch_size: 3, warmup_epochs: 5, checkpoint_minutes: 0}
+score: {resamples: 200}
+"""
+
+
+def speak(folder):
+    """A manifest of short synthetic transmissions, the same for train, valid and test."""
+    source = SyntheticSource(
+        *(load_section(section, ROOT / "params.yaml") for section in (SyntheticParams, RadioParams))
+    )
+    clips = (clip for shard in source.shards() for clip in source.read(shard))
+    rows = []
+    for clip in clips:
+        if len(clip.audio) < 4 * SAMPLE_RATE:
+            wav = folder / f"{clip.id}.wav"
+            soundfile.write(wav, clip.audio, SAMPLE_RATE, subtype="PCM_16")
+            rows.append(Utterance(clip.id, wav, len(clip.audio) / SAMPLE_RATE, normalize(clip.text)))
+        if len(rows) == NUM_UTTERANCES:
+            break
+    write_manifest(folder / "spoken.csv", rows)
+
+
+class Project:
+    """A clone, and commands in it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@localhost",
+            "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+
+    def run(self, *command):
+        answer = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, f"{command}\n{answer.stdout}\n{answer.stderr}"
+        return answer.stdout
+
+    def commit(self, message):
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "-m", message)
+
+    def restore(self):
+        """Back to the last commit, data and models too."""
+        self.run("git", "checkout", "-q", ".")
+        self.run("dvc", "checkout", "-q")
+
+    def metrics(self, name):
+        return json.loads((self.folder / "metrics" / name).read_text())
+
+    def edit(self, old, new):
+        path = self.folder / "params.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project after `dvc repro`."""
+    folder = tmp_path_factory.mktemp("a path") / "my project"
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    for name in filter(None, files):
+        # Results of the last run here are not what is tested.
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / "spoken").mkdir()
+    speak(folder / "spoken")
+    (folder / "small.yaml").write_text(SMALL, encoding="utf-8")
+    preset.run(folder / "small.yaml", folder / "params.yaml")
+    made = Project(folder)
+    made.run("git", "init", "-q")
+    made.commit("Start")
+    made.run("dvc", "repro")
+    made.commit("Reproduce")
+    return made
+
+
+def stages_run(output):
+    """Names of the stages DVC ran, `foreach` ones without their item."""
+    return {name.split("@")[0] for name in re.findall(r"Running stage '([^']+)'", output)}
+
+
+def test_learns_by_heart(project):
+    assert project.metrics("test.json")["wer"] < 20
+    assert project.metrics("train.json")["train_utterances"] == NUM_UTTERANCES
+
+
+def test_a_second_repro_does_nothing(project):
+    assert stages_run(project.run("dvc", "repro")) == set()
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_a_label_reruns_nothing(project):
+    project.edit('notes: ""', 'notes: "a label"')
+    assert "up to date" in project.run("dvc", "status")
+    project.restore()
+
+
+def test_search_parameters_rerun_the_search(project):
+    output = project.run("dvc", "exp", "run", "-S", "decode.search=beam", "-S", "decode.beam_size=4")
+    assert stages_run(output) == {"decode", "score", "report"} & stages_of(project)
+    project.restore()
+
+
+def stages_of(project):
+    return {name.split("@")[0] for name in project.run("dvc", "stage", "list", "--name-only").split()}
+
+
+def test_the_corpus_reruns_everything(project):
+    output = project.run("dvc", "exp", "run", "-S", "export.train_fraction=0.5", "-S", "train.epochs=1")
+    assert stages_run(output) == stages_of(project)
+    assert project.metrics("train.json")["train_utterances"] == NUM_UTTERANCES // 2
+    project.restore()
+
+
+def test_two_queued_experiments_side_by_side(project):
+    rates = {"slow": 1e-05, "fast": 2e-03}
+    for name, rate in rates.items():
+        project.run("dvc", "exp", "run", "--queue", "-n", name, "-S", f"train.lr={rate}", "-S", "train.epochs=2")
+    project.run("dvc", "queue", "start", "-j", "2")
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        states = re.findall(r"\b(Queued|Running|Success|Failed)\b", project.run("dvc", "queue", "status"))
+        if states.count("Success") + states.count("Failed") == 2:
+            break
+        time.sleep(2)
+    assert states == ["Success", "Success"]
+    shown = {
+        experiment["name"]: experiment["revs"][0]["data"]
+        for baseline in json.loads(project.run("dvc", "exp", "show", "--json"))
+        for experiment in baseline["experiments"] or []
+    }
+    for name, rate in rates.items():
+        assert shown[name]["params"]["params.yaml"]["data"]["train"]["lr"] == rate
+        assert shown[name]["metrics"]["metrics/train.json"]["data"]["best_epoch"] in (1, 2)
+    difference = json.loads(project.run("dvc", "metrics", "diff", "slow", "fast", "--json"))
+    assert difference["metrics/train.json"]["train_loss"]["diff"] < 0
+
+
+def test_curves_are_drawn(project):
+    project.run("dvc", "plots", "show", "--out", "drawn")
+    page = (project.folder / "drawn" / "index.html").read_text(encoding="utf-8")
+    for words in ("CTC loss per label", "Word error rate on valid"):
+        assert words in page
