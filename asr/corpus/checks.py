@@ -35,7 +35,7 @@ class CheckParams:
     min_characters_per_second: float = option("slowest transcript", low=0)
     max_characters_per_second: float = option("fastest transcript", above=0)
     max_foreign_characters: int = option("letters that normalisation would lose, most", low=0)
-    frame_ms: int = option("encoder frame of the model, ms; targets must fit into their frames", low=1)
+    frame_ms: int = option("coarsest encoder frame a transcript must fit, ms", low=1)
     allow_duplicates: bool = option("whether a split may hold the same audio twice")
     allow_leakage: bool = option("whether two splits may hold the same audio")
 

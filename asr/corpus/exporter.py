@@ -16,7 +16,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -72,7 +72,7 @@ def export(
     with shards.locked(work):
         try:
             folders = export_shards(sources, work=work, cut=cut, checks=gate.checks, processes=processes)
-            publish(folders, work=work, out_dir=out_dir, gate=gate, regroup=regroup)
+            publish(folders, work=work, out_dir=out_dir, cut=cut, gate=gate, regroup=regroup)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -129,7 +129,7 @@ def export_shards(
 
 
 def publish(
-    folders: Mapping[str, Sequence[Path]], *, work: Path, out_dir: Path, gate: Gate, regroup: Regroup | None
+    folders: Mapping[str, Sequence[Path]], *, work: Path, out_dir: Path, cut: Cut, gate: Gate, regroup: Regroup | None
 ) -> None:
     """Pass finished shards through the gate and give them their place."""
     found = {config: [pair for shard in folders[config] for pair in shards.read_shard(shard)] for config in folders}
@@ -148,14 +148,18 @@ def publish(
         leaks = leakage.report(by_split(kept(rows[config])) | {"train": together.get("train", [])})
         places = zip(rows[config], found[config], strict=True)
         wavs = {row.id: wav for row, (_, wav) in places if not row.rejection}
-        fill(work / config / "whole", rows[config], wavs, leaks, gate.checks.frame_seconds)
+        facts = {**asdict(cut), "leakage": leaks}
+        fill(work / config / "whole", rows[config], wavs, facts, gate.checks.frame_seconds)
     for config in rows:
         replace_folder(work / config / "whole", out_dir / config)
         log.info("%s: %s", out_dir / config, summary(rows[config]))
 
 
-def fill(folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], leaks: dict, frame_seconds: float) -> None:
-    """Make the whole of one configuration's folder. The shards stay as they are, so it can be done again."""
+def fill(folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], facts: dict, frame_seconds: float) -> None:
+    """Make the whole of one configuration's folder; `facts` goes into stats.json.
+
+    The shards stay as they are, so it can be done again.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     wav_folder = folder / "wavs"
     wav_folder.mkdir(parents=True)
@@ -173,7 +177,7 @@ def fill(folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], leaks: dic
     content = {
         "text_version": text.VERSION,
         "splits": {split: stats.describe_split(here, frame_seconds) for split, here in every.items()},
-        "leakage": leaks,
+        **facts,
     }
     atomic.write_text(folder / manifest.STATS_FILE, stats.to_json(content))
 

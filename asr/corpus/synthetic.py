@@ -117,7 +117,7 @@ def make_clip(split: str, number: int, voices: list[str], params: SyntheticParam
     speech = speak(punctuate(transmission, rng, params.pause_share), manner, SAMPLE_RATE)
     samples = transmit(add_margins(speech, rng, params), SAMPLE_RATE, rng, radio)
     columns = {"role": transmission.role, "callsign": transmission.callsign.icao, "speaker": manner.voice}
-    return Clip(f"syn_{split}_{number:06d}", samples, SAMPLE_RATE, transmission.text, columns)
+    return Clip(f"{number:06d}", samples, SAMPLE_RATE, transmission.text, columns)
 
 
 def draw_manner(rng: np.random.Generator, voices: list[str], params: SyntheticParams) -> Manner:

@@ -94,6 +94,4 @@ def test_tokens_of_another_run_are_refused(run_dir):
 def test_the_specifications_hparams_file_beside_a_run_folder(run_dir):
     loaded = load_recognizer(run_dir, device="cpu", hparams_file=network.HPARAMS_FILE)
     wavs, lens = torch.randn(1, 8000), torch.ones(1)
-    assert torch.equal(
-        loaded.log_probs(wavs, lens)[0], load_recognizer(run_dir, device="cpu").log_probs(wavs, lens)[0]
-    )
+    assert torch.equal(loaded.log_probs(wavs, lens)[0], load_recognizer(run_dir, device="cpu").log_probs(wavs, lens)[0])

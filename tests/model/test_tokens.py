@@ -41,7 +41,7 @@ def test_any_text_of_known_characters_comes_back(text):
 
 @pytest.mark.parametrize("make", [char_tokens, lambda texts: train_spm(texts, 36)])
 def test_an_unseen_character_is_refused_and_named(make):
-    with pytest.raises(InputError, match="Z.*not in the"):
+    with pytest.raises(InputError, match=r"Z.*not in the"):
         make(TEXTS).encode("AIR Z")
 
 

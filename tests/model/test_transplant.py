@@ -30,9 +30,7 @@ def test_other_units_and_an_own_layer():
     source, target = net(3), net(4)
     before = target[1].weight.clone()
     state = source.state_dict() | {"stranger": torch.zeros(1)}
-    report = transplant(
-        state, target, head="1.", source_tokens=char_tokens(["AB"]), target_tokens=char_tokens(["BCD"])
-    )
+    report = transplant(state, target, head="1.", source_tokens=char_tokens(["AB"]), target_tokens=char_tokens(["BCD"]))
     assert torch.equal(target[1].weight[[0, 1]], source[1].weight[[0, 2]])
     assert torch.equal(target[1].weight[2:], before[2:])
     assert report.rows_taken == 2

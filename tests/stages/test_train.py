@@ -151,7 +151,5 @@ def test_killed_and_called_again(arguments, tmp_path):
     assert not torn.exists()
     again = subprocess.run([*command, str(torn)], cwd=ROOT, check=True, capture_output=True, text=True)
     assert "Loading a checkpoint" in again.stderr
-    whole, resumed = (
-        run_folder.load_state(folder / run_folder.MODEL) for folder in (tmp_path / "out" / "whole", torn)
-    )
+    whole, resumed = (run_folder.load_state(folder / run_folder.MODEL) for folder in (tmp_path / "out" / "whole", torn))
     assert all((whole[name] - resumed[name]).abs().max() <= 1e-6 for name in whole)
