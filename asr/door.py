@@ -124,6 +124,8 @@ def from_text(text: str | list[str], wanted: Any) -> Any:
 def setup_logging() -> None:
     """One line per message on standard error."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # Said by every import of speechbrain, of no use to a user of the doors.
+    logging.getLogger("speechbrain.utils.quirks").setLevel(logging.WARNING)
 
 
 def enter(main: Callable[[], None]) -> None:

@@ -103,6 +103,7 @@ class ConformerCTC(sb.Brain):
         lr_of_step: Callable[[int], float],
         train_logger: sb.utils.train_logger.FileTrainLogger,
         curves_file: Path,
+        inter_ctc: float,
     ) -> None:
         """Hand over what the hooks need.
 
@@ -112,29 +113,51 @@ class ConformerCTC(sb.Brain):
             lr_of_step: learning rate of an update, from 0.
             train_logger: where each epoch's numbers are written for people.
             curves_file: where they are written as CSV.
+            inter_ctc: weight of the CTC loss after half of the layers, in [0, 1).
         """
         self.tokens = tokens
         self.batches = batches
         self.lr_of_step = lr_of_step
         self.train_logger = train_logger
+        self.inter_ctc = inter_ctc
         self.curves = Curves(curves_file)
         self.checkpointer.add_recoverables({"curves": self.curves, "random_state": RandomState()})
 
-    def compute_forward(self, batch: Batch, stage: sb.Stage) -> torch.Tensor:
-        """Log-probabilities (B, T, V) of a batch; features are masked in training."""
+    def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Log-probabilities (B, T, V) of a batch after all layers and, in training, after half of them.
+
+        Features are masked in training.
+        """
         batch = batch.to(self.device)
         encoder = self.modules.encoder
         features = encoder["compute_features"](batch.wavs)  # (B, 10 ms steps, F)
         features = encoder["normalizer"](features, batch.wav_lens, epoch=STATISTICS_TAKEN)
         if stage == sb.Stage.TRAIN:
             features = self.modules.time_mask(self.modules.freq_mask(features))
-        hidden = encoder["conformer"](encoder["front_end"](features), batch.wav_lens)  # (B, T, D)
+        hidden, layers = encoder["conformer"](encoder["front_end"](features), batch.wav_lens)  # (B, T, D)
+        half = None
+        if stage == sb.Stage.TRAIN and self.inter_ctc > 0:
+            # layers[0] is the input of the first layer
+            half = self.log_probs(encoder["conformer"].transformer.encoder.norm(layers[len(layers) // 2]))
+        return self.log_probs(hidden), half
+
+    def log_probs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) -> (B, T, V) in float32, whatever the precision of the layers."""
+        encoder = self.modules.encoder
         return encoder["log_softmax"](encoder["ctc_head"](hidden).float())
 
-    def compute_objectives(self, log_probs: torch.Tensor, batch: Batch, stage: sb.Stage) -> torch.Tensor:
-        """CTC loss a label, averaged over the batch; collects the errors of greedy decoding outside of training."""
+    def compute_objectives(
+        self, predictions: tuple[torch.Tensor, torch.Tensor | None], batch: Batch, stage: sb.Stage
+    ) -> torch.Tensor:
+        """CTC loss a label, averaged over the batch; collects the errors of greedy decoding outside of training.
+
+        In training the layers' middle has a part in it, through the same head (Lee & Watanabe 2021, section 3).
+        """
         batch = batch.to(self.device)
-        loss = ctc_loss(log_probs, batch.tokens, batch.wav_lens, batch.token_lens, blank_index=0)
+        log_probs, half = predictions
+        loss = self.ctc(log_probs, batch)
+        if half is not None:
+            return (1 - self.inter_ctc) * loss + self.inter_ctc * self.ctc(half, batch)
         if stage != sb.Stage.TRAIN:
             hypotheses = ctc_greedy_decode(log_probs, batch.wav_lens, blank_id=0)
             self.errors.append(
@@ -143,6 +166,10 @@ class ConformerCTC(sb.Brain):
                 [text.split() for text in batch.transcripts],
             )
         return loss
+
+    def ctc(self, log_probs: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Mean over the batch of an utterance's CTC loss over its number of labels (Graves et al. 2006)."""
+        return ctc_loss(log_probs, batch.tokens, batch.wav_lens, batch.token_lens, blank_index=0)
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Batches of the epoch; a fresh count of errors."""

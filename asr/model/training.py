@@ -8,8 +8,7 @@ import hashlib
 import json
 import logging
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +33,7 @@ from asr.params import option
 
 log = logging.getLogger(__name__)
 
+ADAM_BETAS = (0.9, 0.98)  # as the Conformer was trained (Gulati et al. 2020, section 3.2)
 PRECISION_ON = {"cuda": "fp16", "cpu": "fp32"}  # what `auto` means (specification, section 5)
 
 
@@ -51,6 +51,9 @@ class TrainParams:
     schedule: str = option("learning rate after the warm-up", choices=("constant", "linear", "cosine", "noam"))
     warmup_epochs: float = option("epochs of linear rise to the peak learning rate", low=0)
     weight_decay: float = option("AdamW's decoupled weight decay", low=0)
+    inter_ctc: float = option(
+        "weight of the CTC loss after half of the layers, the last one has the rest", low=0, high=0.9
+    )
     max_grad_norm: float = option("gradients are scaled down to this norm", above=0)
     precision: str = option(
         "arithmetic; auto = fp16 with loss scaling on CUDA, fp32 on CPU", choices=("auto", "fp32", "fp16", "bf16")
@@ -201,8 +204,8 @@ def start_from(setup: Setup, hparams: SimpleNamespace) -> Transplant:
         target_tokens=setup.tokens,
     )
     hparams.normalizer._load_statistics_dict(source.normalizer._statistics_dict())
-    log.info("%s: took %.1f %% of the parameters, %d of %d units", where, 100 * report.share, report.rows_taken,
-             len(setup.tokens))  # fmt: skip
+    units = f"{report.rows_taken} of {len(setup.tokens)} units"
+    log.info("%s: took %.1f %% of the parameters, %s", where, 100 * report.share, units)
     if report.share < setup.train.min_transplanted:
         raise InputError(f"{where}: {report.share:.3f} of the parameters fit, wanted {setup.train.min_transplanted}")
     return report
@@ -218,6 +221,87 @@ def transplant_facts(report: Transplant) -> dict[str, Any]:
         "parameters_taken": report.parameters_taken,
         "parameters_new": report.parameters_new,
     }
+
+
+def alignable_set(setup: Setup, sample_rate: int) -> list[Utterance]:
+    """The train rows that CTC can align; what is left out is said.
+
+    Raises:
+        InputError: none is left.
+    """
+    fits, too_dense = split_alignable(setup.train_set, setup.tokens, setup.model.frame_ms, sample_rate)
+    if not fits:
+        raise InputError("train manifest: no transcript fits its frames, wanted a smaller model.frame_ms")
+    if too_dense:
+        left_out = f"{len(too_dense)} of {len(setup.train_set)} train utterances"
+        log.warning("%s have more tokens than frames and are left out, first: %s", left_out, too_dense[0].id)
+    return fits
+
+
+def start_weights(setup: Setup, hparams: SimpleNamespace, loader: SaveableDataLoader, device: torch.device) -> dict:
+    """Give the network its first weights, statistics and adapters; returns what a record should say of them.
+
+    Args:
+        setup: what to train.
+        hparams: the network's objects, changed in place.
+        loader: the train set. It is used up here: a loader that was iterated takes up no checkpoint's position.
+        device: where features are computed.
+    """
+    facts: dict[str, Any] = {}
+    if setup.train.init_from:
+        facts["transplant"] = transplant_facts(start_from(setup, hparams))
+    else:
+        take_statistics(hparams, loader, device)
+    if setup.lora.peft == "lora":
+        hparams.front_end.requires_grad_(False)
+        facts["adapters"] = lora.add_adapters(hparams.conformer, setup.lora)
+    facts["parameters"] = network.count_parameters(hparams.model)
+    facts["trainable_parameters"] = network.count_parameters(hparams.model, trainable=True)
+    return facts
+
+
+def lr_schedule(params: TrainParams, sampler: batches.DurationBatches) -> Callable[[int], float]:
+    """Learning rate of an update, counted from 0.
+
+    Raises:
+        InputError: an epoch has fewer batches than an update needs.
+    """
+    sizes = [len(sampler.batches(epoch)) for epoch in range(1, params.epochs + 1)]
+    if min(sizes) < params.grad_accum:
+        raise InputError(
+            f"train.grad_accum: got {params.grad_accum}, wanted at most the {min(sizes)} batches of an epoch"
+        )
+    total_steps = sum(size // params.grad_accum for size in sizes)  # SpeechBrain drops an epoch's unfinished update
+    warmup_steps = round(params.warmup_epochs * total_steps / params.epochs)
+    return lambda step: (
+        params.lr * lr_factor(step, kind=params.schedule, warmup_steps=warmup_steps, total_steps=total_steps)
+    )
+
+
+def make_brain(
+    params: TrainParams, hparams: SimpleNamespace, *, device: torch.device, precision: str, checkpointer: Checkpointer
+) -> ConformerCTC:
+    """SpeechBrain's loop around the network."""
+    return ConformerCTC(
+        modules=hparams.modules,
+        opt_class=lambda weights: torch.optim.AdamW(
+            [weight for weight in weights if weight.requires_grad],
+            lr=params.lr,
+            betas=ADAM_BETAS,
+            weight_decay=params.weight_decay,
+            fused=True,
+        ),
+        run_opts={
+            "device": str(device),
+            "precision": precision,
+            "eval_precision": precision,
+            "max_grad_norm": params.max_grad_norm,
+            "grad_accumulation_factor": params.grad_accum,
+            "ckpt_interval_minutes": params.checkpoint_minutes,
+            "noprogressbar": not sys.stderr.isatty(),
+        },
+        checkpointer=checkpointer,
+    )
 
 
 def train(setup: Setup, work_dir: Path) -> Outcome:
@@ -238,87 +322,48 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
     hparams_text = network.fill_placeholders(setup.hparams_file, values)
     hparams = network.build(hparams_text, str(setup.hparams_file))
 
-    train_set, too_dense = split_alignable(setup.train_set, setup.tokens, setup.model.frame_ms, hparams.sample_rate)
-    if not train_set:
-        raise InputError("train manifest: no transcript fits its frames, wanted a smaller model.frame_ms")
-    if too_dense:
-        log.warning("%d of %d train utterances have more tokens than frames and are left out, first: %s",
-                    len(too_dense), len(setup.train_set), too_dense[0].id)  # fmt: skip
+    train_set = alignable_set(setup, hparams.sample_rate)
+    durations = [row.duration for row in train_set]
+    valid_durations = [row.duration for row in setup.valid_set]
     seconds = batch_seconds(train_set, params.batch_size)
-    longest_valid = max(row.duration for row in setup.valid_set)
-    train_batches = batches.DurationBatches([row.duration for row in train_set], max_seconds=seconds, seed=params.seed)
-    valid_batches = batches.DurationBatches(
-        [row.duration for row in setup.valid_set], max_seconds=max(seconds, longest_valid), seed=None
-    )
-    train_loader = make_loader(train_set, train_batches, setup, hparams.sample_rate, setup.tokens.encode)
-    valid_loader = make_loader(
-        setup.valid_set, valid_batches, setup, hparams.sample_rate,
-        lambda text: batches.known_tokens(setup.tokens, text),
-    )  # fmt: skip
+    train_batches = batches.DurationBatches(durations, max_seconds=seconds, seed=params.seed)
+    valid_batches = batches.DurationBatches(valid_durations, max_seconds=max(seconds, *valid_durations), seed=None)
 
-    facts: dict[str, Any] = {
+    def loader(utterances, sampler, encode) -> SaveableDataLoader:
+        return make_loader(utterances, sampler, setup, hparams.sample_rate, encode)
+
+    train_loader = loader(train_set, train_batches, setup.tokens.encode)
+    valid_loader = loader(setup.valid_set, valid_batches, lambda text: batches.known_tokens(setup.tokens, text))
+    facts = {
         "train_utterances": len(train_set),
-        "train_too_dense": len(too_dense),
-        "train_hours": sum(row.duration for row in train_set) / 3600,
-        "padding_share": batches.padding_share([row.duration for row in train_set], train_batches.batches(1)),
+        "train_too_dense": len(setup.train_set) - len(train_set),
+        "train_hours": sum(durations) / 3600,
+        "padding_share": batches.padding_share(durations, train_batches.batches(1)),
         "batch_seconds": seconds,
     }
-    if params.init_from:
-        facts["transplant"] = transplant_facts(start_from(setup, hparams))
-    else:
-        # A loader of its own: one that was iterated no longer takes up a checkpoint's position.
-        statistics_loader = make_loader(train_set, train_batches, setup, hparams.sample_rate, setup.tokens.encode)
-        take_statistics(hparams, statistics_loader, device)
-    if setup.lora.peft == "lora":
-        facts["adapters"] = lora.add_adapters(hparams.conformer, setup.lora)
-    facts["parameters"] = network.count_parameters(hparams.model)
-    facts["trainable_parameters"] = network.count_parameters(hparams.model, trainable=True)
-
-    steps_of_epochs = [
-        -(-len(train_batches.batches(epoch)) // params.grad_accum) for epoch in range(1, params.epochs + 1)
-    ]
-    total_steps = sum(steps_of_epochs)
-    warmup_steps = round(params.warmup_epochs * total_steps / params.epochs)
-    checkpointer = Checkpointer(work_dir / run_folder.CHECKPOINTS)
-    epochs = EpochCounter(params.epochs)
-    brain = ConformerCTC(
-        modules=hparams.modules,
-        opt_class=lambda weights: torch.optim.AdamW(
-            [weight for weight in weights if weight.requires_grad],
-            lr=params.lr, betas=(0.9, 0.98), weight_decay=params.weight_decay,
-        ),
-        run_opts={
-            "device": str(device),
-            "precision": precision,
-            "eval_precision": precision,
-            "max_grad_norm": params.max_grad_norm,
-            "grad_accumulation_factor": params.grad_accum,
-            "ckpt_interval_minutes": params.checkpoint_minutes,
-            "noprogressbar": not sys.stderr.isatty(),
-        },
-        checkpointer=checkpointer,
-    )  # fmt: skip
+    facts |= start_weights(setup, hparams, loader(train_set, train_batches, setup.tokens.encode), device)
     hparams.normalizer.to(device)
-    checkpointer.add_recoverables({
-        "model": hparams.model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader,
-    })  # fmt: skip
+
+    epochs = EpochCounter(params.epochs)
+    checkpointer = Checkpointer(
+        work_dir / run_folder.CHECKPOINTS,
+        {"model": hparams.model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader},
+    )
+    brain = make_brain(params, hparams, device=device, precision=precision, checkpointer=checkpointer)
     brain.prepare(
         tokens=setup.tokens,
         batches=train_batches,
-        lr_of_step=lambda step: (
-            params.lr * lr_factor(step, kind=params.schedule, warmup_steps=warmup_steps, total_steps=total_steps)
-        ),
+        lr_of_step=lr_schedule(params, train_batches),
         train_logger=FileTrainLogger(str(work_dir / run_folder.TRAIN_LOG)),
         curves_file=work_dir / run_folder.CURVES,
+        inter_ctc=params.inter_ctc,
     )
-    started = time.monotonic()
     brain.fit(epochs, train_loader, valid_loader)
-    facts["train_seconds"] = sum(row["train_seconds"] + row["valid_seconds"] for row in brain.curves.rows)
-    facts["train_seconds_this_process"] = time.monotonic() - started
+    curves = brain.curves.rows
+    facts["train_seconds"] = sum(row["train_seconds"] + row["valid_seconds"] for row in curves)
     facts["updates"] = brain.optimizer_step
 
     checkpointer.recover_if_possible(min_key=BEST)
-    best = min(brain.curves.rows, key=lambda row: row[BEST])
     lora.merge_adapters(hparams.conformer)
     run_folder.save_weights(work_dir, hparams_text=hparams_text, hparams=hparams, tokens=setup.tokens)
-    return Outcome(best, brain.curves.rows, facts, device, precision)
+    return Outcome(min(curves, key=lambda row: row[BEST]), curves, facts, device, precision)
