@@ -314,6 +314,8 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
     Raises:
         InputError: something in the setup cannot be used.
     """
+    # Probabilities near 0 underflow in a trained network, and a CPU is slow on such numbers: a tenth of the time here.
+    torch.set_flush_denormal(True)
     params = setup.train
     device = network.pick_device()
     precision = PRECISION_ON[device.type] if params.precision == "auto" else params.precision

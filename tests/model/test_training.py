@@ -137,3 +137,8 @@ def test_nothing_left_is_an_error(setup, tmp_path):
 def test_subset_takes_the_first_rows(setup):
     assert training.select_train(setup.train_set, replace(setup.train, train_subset=3)) == setup.train_set[:3]
     assert training.select_train(setup.train_set, setup.train) == setup.train_set
+
+
+def test_an_update_that_needs_more_batches_than_there_are_is_refused(setup, tmp_path):
+    with pytest.raises(InputError, match=r"train\.grad_accum: got 99, wanted at most the \d+ batches of an epoch"):
+        training.train(replace(setup, train=replace(setup.train, grad_accum=99)), tmp_path)
