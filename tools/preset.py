@@ -53,6 +53,10 @@ def run(preset_file: Path, params_file: Path) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 1000  # never wrap: a key, its value and its comment share a line
+    # ruamel would write nothing at all, which is null too, but does not look like a value.
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
     content = yaml.load(params_file.read_text(encoding="utf-8"))
     changes = apply(content, preset, str(preset_file))
     with atomic.new_file(params_file) as partial:
