@@ -6,6 +6,8 @@ VENV := .venv
 # An absolute path without its folder's name: the project may lie under a path with spaces.
 RUN := PATH="$$PWD/$(VENV)/bin:$$PATH"
 STAMP := $(VENV)/.installed
+# Two processes, a test module in one of them: what a module sets up once stays set up once.
+PARALLEL := -n 2 --dist loadscope
 
 .PHONY: setup repro test test-fast lint format clean
 
@@ -25,11 +27,11 @@ repro: $(STAMP)
 
 test: $(STAMP)
 	@echo "test: running all tests"
-	@$(RUN) python -m pytest -q
+	@$(RUN) python -m pytest -q $(PARALLEL)
 
 test-fast: $(STAMP)
 	@echo "test: running the tests that are not marked slow"
-	@$(RUN) python -m pytest -q -m "not slow"
+	@$(RUN) python -m pytest -q $(PARALLEL) -m "not slow"
 
 lint: $(STAMP)
 	@echo "lint: ruff"
