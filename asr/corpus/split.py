@@ -26,10 +26,11 @@ def assign_groups(groups: Sequence[str], shares: Mapping[str, float], seed: int)
     sizes = Counter(groups)
     order = sorted(sizes, key=lambda group: _draw(group, seed))
     assigned: dict[str, str] = {}
-    for split, share in sorted(shares.items()):
+    for still_to_come, (split, share) in zip(range(len(shares), 0, -1), sorted(shares.items()), strict=True):
         free = [group for group in order if group not in assigned]
-        chosen = _fill(free, sizes, share * len(groups))
-        if len(free) <= len(chosen):
+        # Each split that is still to come, train among them, needs a group too.
+        chosen = _fill(free, sizes, share * len(groups), most=len(free) - still_to_come)
+        if not chosen:
             raise InputError(
                 f"export.split_by: {len(sizes)} groups are too few for train and {', '.join(sorted(shares))}"
             )
@@ -37,17 +38,17 @@ def assign_groups(groups: Sequence[str], shares: Mapping[str, float], seed: int)
     return {group: assigned.get(group, "train") for group in sizes}
 
 
-def _fill(free: Sequence[str], sizes: Mapping[str, int], wanted: float) -> list[str]:
-    """Groups in their order until `wanted` utterances are there; the smallest group when all are too big."""
+def _fill(free: Sequence[str], sizes: Mapping[str, int], wanted: float, *, most: int) -> list[str]:
+    """At most `most` groups in their order until `wanted` utterances are there; the smallest when all are too big."""
     chosen: list[str] = []
     filled = 0
     for group in free:
-        if filled >= wanted:
+        if filled >= wanted or len(chosen) == most:
             break
         if filled + sizes[group] <= OVERSHOOT * wanted:
             chosen.append(group)
             filled += sizes[group]
-    return chosen or sorted(free, key=lambda group: sizes[group])[:1]
+    return chosen or sorted(free, key=lambda group: sizes[group])[: min(1, max(0, most))]
 
 
 def _draw(group: str, seed: int) -> str:

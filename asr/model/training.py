@@ -7,6 +7,7 @@ its work folder is named by a hash of everything that decides the weights.
 import hashlib
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -278,6 +279,14 @@ def lr_schedule(params: TrainParams, sampler: batches.DurationBatches) -> Callab
     )
 
 
+def remove_torn_checkpoints(folder: Path) -> None:
+    """Remove checkpoints with fewer files than the others: a kill came while they were written or deleted."""
+    counts = {checkpoint: len(list(checkpoint.iterdir())) for checkpoint in folder.glob("CKPT+*")}
+    for checkpoint, count in counts.items():
+        if count < max(counts.values()):
+            shutil.rmtree(checkpoint)
+
+
 def make_brain(
     params: TrainParams, hparams: SimpleNamespace, *, device: torch.device, precision: str, checkpointer: Checkpointer
 ) -> ConformerCTC:
@@ -316,6 +325,14 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
     """
     # Probabilities near 0 underflow in a trained network, and a CPU is slow on such numbers: a tenth of the time here.
     torch.set_flush_denormal(True)
+    try:
+        return fit(setup, work_dir)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def fit(setup: Setup, work_dir: Path) -> Outcome:
+    """`train` without its arithmetic mode."""
     params = setup.train
     device = network.pick_device()
     precision = PRECISION_ON[device.type] if params.precision == "auto" else params.precision
@@ -347,6 +364,7 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
     hparams.normalizer.to(device)
 
     epochs = EpochCounter(params.epochs)
+    remove_torn_checkpoints(work_dir / run_folder.CHECKPOINTS)
     checkpointer = Checkpointer(
         work_dir / run_folder.CHECKPOINTS,
         {"model": hparams.model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader},

@@ -142,3 +142,13 @@ def test_subset_takes_the_first_rows(setup):
 def test_an_update_that_needs_more_batches_than_there_are_is_refused(setup, tmp_path):
     with pytest.raises(InputError, match=r"train\.grad_accum: got 99, wanted at most the \d+ batches of an epoch"):
         training.train(replace(setup, train=replace(setup.train, grad_accum=99)), tmp_path)
+
+
+def test_checkpoints_that_a_kill_tore_are_removed(tmp_path):
+    for name, files in {"CKPT+1": 2, "CKPT+2": 3}.items():
+        (tmp_path / name).mkdir()
+        for number in range(files):
+            (tmp_path / name / f"{number}.ckpt").touch()
+    training.remove_torn_checkpoints(tmp_path)
+    training.remove_torn_checkpoints(tmp_path / "not there")
+    assert [folder.name for folder in tmp_path.iterdir()] == ["CKPT+2"]

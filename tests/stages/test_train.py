@@ -2,11 +2,6 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +11,6 @@ import soundfile
 from asr import record
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import InputError
-from asr.model import run_folder
 from asr.model.run_folder import load_recognizer
 from stages import train
 
@@ -132,24 +126,3 @@ def test_a_csv_with_another_header_is_refused_before_the_training(arguments, tmp
         train.main([*arguments, "--metrics_csv", str(path)])
     assert not (tmp_path / "out").exists()
     assert path.read_text() == "a,b\n1,2\n"
-
-
-@pytest.mark.slow
-def test_killed_and_called_again(arguments, tmp_path):
-    """kill -9 in the middle: no run folder; called again, the weights of an undisturbed run."""
-    common = [*arguments, "--skip_test", "--epochs", "40", "--checkpoint_minutes", "0.001"]
-    command = [sys.executable, "-m", "stages.train", *common, "--run_dir"]
-    subprocess.run([*command, str(tmp_path / "out" / "whole")], cwd=ROOT, check=True, capture_output=True)
-    torn = tmp_path / "torn" / "run"
-    process = subprocess.Popen([*command, str(torn)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(torn.parent.glob(".training-*/checkpoints/CKPT*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert process.returncode == -signal.SIGKILL
-    assert not torn.exists()
-    again = subprocess.run([*command, str(torn)], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert "Loading a checkpoint" in again.stderr
-    whole, resumed = (run_folder.load_state(folder / run_folder.MODEL) for folder in (tmp_path / "out" / "whole", torn))
-    assert all((whole[name] - resumed[name]).abs().max() <= 1e-6 for name in whole)

@@ -88,7 +88,7 @@ def tiny_repository(tmp_path, monkeypatch) -> Path:
     (folder / ".gitignore").write_text("/sweeps\n*.csv\n!models/curve.csv\n")
     for command in (
         "git init -q",
-        f"{sys.executable} -m dvc init -q",
+        "dvc init -q",
         "git add -A",
         "git -c commit.gpgsign=false commit -qm begin",
     ):
