@@ -21,8 +21,14 @@ from asr.params import option
 HPARAMS_FILE = Path(__file__).with_name("conformer_ctc.yaml")
 PLACEHOLDER = re.compile(r"^(\w+):[ \t]*!PLACEHOLDER", flags=re.MULTILINE)
 
-# Strides of the two front-end blocks, in time and frequency; 10 ms hop x both = one encoder frame.
+# Strides of the first two front-end blocks, in time and frequency; 10 ms hop x both = one encoder frame.
 STRIDES = {20: (2, 1), 40: (2, 2)}
+ACTIVATIONS = {"swish": "speechbrain.nnet.activations.Swish", "gelu": "torch.nn.GELU"}
+SAMPLES_PER_MS = 16
+
+
+class Name(str):
+    """Dotted name of something in Python, which HyperPyYAML writes as `!name:…`."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,16 @@ class ModelParams:
     section: ClassVar[str] = "model"
     frame_ms: int = option("encoder frame in ms; an utterance needs tokens + repeats <= frames", choices=tuple(STRIDES))
     n_mels: int = option("mel bands of the filter bank", low=8)
-    front_end_channels: list[int] = option("channels of the two convolution blocks", low=1)
+    n_fft: int = option("points of the Fourier transform", low=16)
+    win_length: int = option("analysis window in ms, at most n_fft / 16", low=1)
+    front_end_channels: list[int] = option("channels of the convolution blocks, two or more", low=1)
+    front_end_kernels: list[int] = option("kernel size of each convolution block, odd", low=1)
     num_layers: int = option("Conformer layers", low=1)
     d_model: int = option("width of a layer", low=1)
     num_heads: int = option("attention heads, a divisor of d_model", low=1)
     d_ffn: int = option("width of the feed-forward modules", low=1)
     kernel_size: int = option("frames seen by the convolution module, odd", low=1)
+    activation: str = option("nonlinearity of the layers", choices=tuple(ACTIVATIONS))
     dropout: float = option("share of activations dropped in training", low=0, high=0.99)
     attention_type: str = option("self-attention", choices=("RelPosMHAXL", "RoPEMHA", "regularMHA"))
 
@@ -66,28 +76,42 @@ def count_frames(num_samples: int, frame_ms: int) -> int:
     return num_frames
 
 
+def block_strides(frame_ms: int, num_blocks: int) -> list[int]:
+    """Stride of each front-end block; those after the second keep the frames."""
+    return [*STRIDES[frame_ms], *[1] * (num_blocks - len(STRIDES[frame_ms]))]
+
+
 def hparams_values(model: ModelParams, specaugment: SpecAugmentParams, num_tokens: int) -> dict[str, Any]:
     """Value of every placeholder: the tunables, and what follows from them.
 
     Raises:
         InputError: values that contradict each other.
     """
-    if len(model.front_end_channels) != len(STRIDES[model.frame_ms]):
-        raise InputError(f"model.front_end_channels: got {model.front_end_channels}, wanted two numbers")
+    num_blocks = len(model.front_end_channels)
+    if num_blocks < len(STRIDES[model.frame_ms]):
+        raise InputError(f"model.front_end_channels: got {model.front_end_channels}, wanted two numbers or more")
+    if len(model.front_end_kernels) != num_blocks or any(kernel % 2 == 0 for kernel in model.front_end_kernels):
+        raise InputError(f"model.front_end_kernels: got {model.front_end_kernels}, wanted {num_blocks} odd numbers")
+    if model.win_length * SAMPLES_PER_MS > model.n_fft:
+        least = model.win_length * SAMPLES_PER_MS
+        raise InputError(f"model.n_fft: got {model.n_fft}, wanted at least the {least} samples of win_length")
     if model.d_model % model.num_heads:
         raise InputError(f"model.num_heads: got {model.num_heads}, wanted a divisor of d_model {model.d_model}")
     if model.kernel_size % 2 == 0:
         raise InputError(f"model.kernel_size: got {model.kernel_size}, wanted an odd number")
-    strides = STRIDES[model.frame_ms]
+    strides = block_strides(model.frame_ms, num_blocks)
     bands = model.n_mels
     for stride in strides:
         bands = math.ceil(bands / stride)
     tunables = asdict(model)
-    del tunables["frame_ms"]
+    del tunables["frame_ms"], tunables["activation"]
     derived = {
         "num_tokens": num_tokens,
-        "strides": list(strides),
+        "num_blocks": num_blocks,
+        "strides": strides,
+        "residuals": [False] * num_blocks,
         "front_end_size": bands * model.front_end_channels[-1],
+        "conformer_activation": Name(ACTIVATIONS[model.activation]),
     }
     return derived | tunables | asdict(specaugment)
 
@@ -109,7 +133,8 @@ def fill_placeholders(hparams_file: Path, values: dict[str, Any]) -> str:
         raise InputError(f"{hparams_file}: placeholder {unknown[0]} is no key of params.yaml's model or specaugment")
     if unused:
         raise InputError(f"{hparams_file}: {unused[0]} is no !PLACEHOLDER there, so params.yaml's value has no effect")
-    return PLACEHOLDER.sub(lambda match: f"{match[1]}: {json.dumps(values[match[1]])}", text)
+    written = {key: f"!name:{value}" if isinstance(value, Name) else json.dumps(value) for key, value in values.items()}
+    return PLACEHOLDER.sub(lambda match: f"{match[1]}: {written[match[1]]}", text)
 
 
 def build(text: str, where: str) -> SimpleNamespace:

@@ -11,6 +11,7 @@
 hyperparams.yaml is HyperPyYAML and can run code when loaded: open run folders of your own only.
 """
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,7 +60,7 @@ class Recognizer:
         self.tokens = tokens
         self.device = device
         self.sample_rate = int(hparams.sample_rate)
-        self.frame_seconds = hparams.hop_length / 1000 * hparams.strides[0] * hparams.strides[1]
+        self.frame_seconds = hparams.hop_length / 1000 * math.prod(hparams.strides)
         self._encoder = hparams.encoder.to(device).eval()
         self._encoder["normalizer"].to(device)  # its statistics are plain attributes that Module.to leaves behind
 

@@ -44,8 +44,9 @@ def texts():
 @pytest.fixture
 def tiny_model():
     return ModelParams(
-        frame_ms=40, n_mels=20, front_end_channels=[4, 4], num_layers=1, d_model=16, num_heads=2, d_ffn=32,
-        kernel_size=3, dropout=0.1, attention_type="RelPosMHAXL",
+        frame_ms=40, n_mels=20, n_fft=400, win_length=25, front_end_channels=[4, 4], front_end_kernels=[3, 3],
+        num_layers=1, d_model=16, num_heads=2, d_ffn=32, kernel_size=3, activation="swish", dropout=0.1,
+        attention_type="RelPosMHAXL",
     )  # fmt: skip
 
 

@@ -23,6 +23,15 @@ def test_frames_are_counted_as_the_network_makes_them(tiny_model, specaugment, f
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(log_probs.shape[:2]))
 
 
+def test_a_third_block_keeps_the_frames_and_the_nonlinearity_is_chosen(tiny_model, specaugment):
+    model = replace(tiny_model, front_end_channels=[4, 4, 6], front_end_kernels=[5, 5, 1], activation="gelu")
+    hparams = build(replace(model, n_fft=512, win_length=32), specaugment)
+    assert hparams.encoder(torch.randn(1, 16000), torch.ones(1)).shape == (1, network.count_frames(16000, 40), 5)
+    kinds = {type(module) for module in hparams.conformer.modules()}
+    assert torch.nn.GELU in kinds
+    assert not any(kind.__name__ == "Swish" for kind in kinds)
+
+
 @pytest.mark.parametrize("attention_type", ["RelPosMHAXL", "RoPEMHA", "regularMHA"])
 def test_more_padding_changes_nothing(tiny_model, specaugment, attention_type):
     torch.manual_seed(0)
@@ -43,6 +52,9 @@ def test_more_padding_changes_nothing(tiny_model, specaugment, attention_type):
         ({"num_heads": 3}, "model.num_heads: got 3, wanted a divisor of d_model 16"),
         ({"kernel_size": 4}, "model.kernel_size: got 4, wanted an odd number"),
         ({"front_end_channels": [4]}, "model.front_end_channels: got .4., wanted two numbers"),
+        ({"front_end_kernels": [3]}, "model.front_end_kernels: got .3., wanted 2 odd numbers"),
+        ({"front_end_kernels": [3, 4]}, "model.front_end_kernels: got .3, 4., wanted 2 odd numbers"),
+        ({"win_length": 32}, "model.n_fft: got 400, wanted at least the 512 samples of win_length"),
     ],
 )
 def test_values_that_contradict_each_other(tiny_model, specaugment, changes, message):
