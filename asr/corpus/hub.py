@@ -25,6 +25,7 @@ TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACE_TOKEN")
 SHARD_ROWS = 256  # a shard is whole row groups up to this many rows, about a second of work
 LARGEST_SHARD = 4096  # rows of one row group at most; a part of a row group must read what is before it
 BATCH_ROWS = 16  # rows in memory at a time
+LONGEST_REASON = 300  # characters of another library's message
 LAYOUTS = ("parquet", "arrow", "audiofolder")
 ID_FROM_PATH = "path"
 ID_FROM_CONTENT = "content"
@@ -206,7 +207,9 @@ def read_token() -> str | None:
     from dotenv import dotenv_values
 
     values = {**dotenv_values(".env"), **os.environ}
-    return next((values[name] for name in TOKEN_VARIABLES if values.get(name)), None)
+    # stripped: a line break at its end, as `$(cat file)` in other shells leaves it, is no part of a header
+    tokens = ((values.get(name) or "").strip() for name in TOKEN_VARIABLES)
+    return next(filter(None, tokens), None)
 
 
 def open_hub(
@@ -268,13 +271,13 @@ def _find(
 
 
 def _explain(error: Exception, corpus: str, config: str, token: str | None, local: bool) -> str:
-    text = f"{corpus} ({config}): cannot be loaded: {type(error).__name__}: {_one_line(error)}"
-    if token:
-        text = text.replace(token, "***")
+    text = f"{corpus} ({config}): cannot be loaded: {type(error).__name__}: {_one_line(error, token)}"
     if not local and not token:
         text += f"; no token: a gated data set wants {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
     return text
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+def _one_line(error: BaseException, secret: str | None = None) -> str:
+    text = " ".join(str(error).split())
+    # the secret goes before the text is cut, which could leave the half of it
+    return (text.replace(secret, "***") if secret else text)[:LONGEST_REASON]

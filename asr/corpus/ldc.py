@@ -10,6 +10,7 @@ Format: https://catalog.ldc.upenn.edu/LDC94S14A and its documentation; SPHERE: N
 
 import hashlib
 import logging
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -223,9 +224,10 @@ def _transmission(line: int, fields: Mapping[str, list], closed: bool) -> Transm
 
 def _seconds(value: Any) -> float | None:
     try:
-        return float(value)
+        seconds = float(value)
     except (TypeError, ValueError):
         return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def spoken_text(items: list) -> str:

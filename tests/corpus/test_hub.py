@@ -167,13 +167,14 @@ class Gate:
 
     def __init__(self, monkeypatch):
         self.tokens = []
+        self.reason = "401 for {corpus}\nwith {token}"
         import datasets
 
         monkeypatch.setattr(datasets, "load_dataset_builder", self)
 
     def __call__(self, corpus, config, *, revision, token):
         self.tokens.append(token)
-        raise ConnectionError(f"401 for {corpus}\nwith {token}")
+        raise ConnectionError(self.reason.format(corpus=corpus, token=token))
 
 
 def test_without_a_token_the_line_names_the_variables_and_the_data_set(monkeypatch):
@@ -199,6 +200,23 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(monkeypatch, tmp_path, home,
     assert error.value.__cause__ is None
     printed = capsys.readouterr()
     assert TOKEN not in str(error.value) + caplog.text + printed.out + printed.err
+
+
+def test_no_part_of_a_token_is_left_where_a_long_message_is_cut(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    gate = Gate(monkeypatch)
+    for padding in range(hub.LONGEST_REASON - 60, hub.LONGEST_REASON):
+        monkeypatch.setattr(gate, "reason", "x" * padding + TOKEN)
+        with pytest.raises(InputError) as error:
+            open_folder("HF-SaLAI/salai_atc0")
+        assert TOKEN[:6] not in str(error.value)
+
+
+def test_a_line_break_after_a_token_is_no_part_of_it(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", f" {TOKEN}\n")
+    assert hub.read_token() == TOKEN
+    monkeypatch.setenv("HF_TOKEN", " ")
+    assert hub.read_token() is None
 
 
 def test_a_local_folder_is_never_shown_the_token(folder, monkeypatch):

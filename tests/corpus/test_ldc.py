@@ -138,6 +138,16 @@ def test_what_cannot_be_cut_says_why_and_where(corpus):
     ]
 
 
+@pytest.mark.parametrize("times", ["nan 2.0", "1.0 inf", "1.0 1e999", "1.0", "1 2 3", "one two", "(1) 2"])
+def test_times_that_are_no_two_numbers_cost_one_clip(corpus, times):
+    transcript = corpus / "atc0_dfw/data/transcripts/DFW_A1.txt"
+    transcript.write_text(f"((FROM A) (TO B) (TEXT X) (TIMES {times}))\n((FROM A) (TO B) (TEXT Y) (TIMES 1 2))\n")
+    bad, good = clips_of(corpus)
+    assert (bad.id, good.id) == ("dfw_a1_line000001", "dfw_a1_000100_000200")
+    assert "wanted two numbers" in bad.problem
+    assert good.problem is None
+
+
 def test_shards_know_their_size(corpus):
     source = ldc.open_ldc(str(corpus), "base")
     assert [(shard.split, shard.size) for shard in source.shards()] == [("train", 7)]

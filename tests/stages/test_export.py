@@ -150,6 +150,14 @@ def test_presets_hold_keys_of_the_section(name):
         assert made != load_section(known, ROOT / "params.yaml")
 
 
+@pytest.mark.parametrize("preset", [None, *sorted(path.stem for path in (ROOT / "presets").glob("*.yaml"))])
+def test_the_gate_refuses_no_transcript_that_the_model_s_frames_can_spell(preset):
+    changes = read_yaml(ROOT / "presets" / f"{preset}.yaml") if preset else {}
+    values = read_yaml(ROOT / "params.yaml")
+    frames = [(values[section] | changes.get(section, {}))["frame_ms"] for section in ("checks", "model")]
+    assert frames[0] == frames[1]
+
+
 def test_the_command_s_exit_codes_and_one_line(tmp_path):
     words = [sys.executable, "-m", "stages.export", "--corpus", "nowhere/at/all", "--out_dir", str(tmp_path / "out")]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
