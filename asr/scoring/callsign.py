@@ -18,12 +18,15 @@ LETTERS = {word.upper(): letter for letter, word in phraseology.PHONETIC.items()
 }  # fmt: skip
 # what a US registration is called by instead of November: make, model or kind of flight
 AIRCRAFT = frozenset(word.upper() for word in phraseology.AIRCRAFT) | {
-    "ARCHER", "ARROW", "BARON", "BEECH", "BEECHCRAFT", "CARDINAL", "CENTURION", "CHEYENNE", "CITATION", "COMMANDER",
-    "DIAMOND", "DUKE", "EXPERIMENTAL", "GRUMMAN", "GULFSTREAM", "HAWKER", "HELICOPTER", "LANCE", "LEAR", "LEARJET",
-    "LIFEGUARD", "MEDEVAC", "MERLIN", "MITSUBISHI", "MOONEY", "NAVAJO", "PIPER", "SARATOGA", "SENECA", "SKYLANE",
-    "TOMAHAWK", "WARRIOR", "WESTWIND",
+    "APACHE", "ARCHER", "ARROW", "AZTEC", "BARON", "BEECH", "BEECHCRAFT", "CARAVAN", "CARDINAL", "CENTURION",
+    "CHALLENGER", "CHEYENNE", "CITATION", "COMANCHE", "COMMANDER", "CONQUEST", "DIAMOND", "DUKE", "EXPERIMENTAL",
+    "FALCON", "GRUMMAN", "GULFSTREAM", "HAWKER", "HELICOPTER", "LANCE", "LEAR", "LEARJET", "LIFEGUARD", "MALIBU",
+    "MEDEVAC", "MERLIN", "MITSUBISHI", "MOONEY", "NAVAJO", "PILATUS", "PIPER", "SABRELINER", "SARATOGA", "SEMINOLE",
+    "SENECA", "SKYLANE", "SKYMASTER", "TOMAHAWK", "WARRIOR", "WESTWIND",
 }  # fmt: skip
 AIRCRAFT_PAIRS = frozenset({("KING", "AIR"), ("TWIN", "CESSNA"), ("TWIN", "COMMANDER"), ("TWIN", "BEECH")})
+# what operators are called beside the telephony of the table
+ALSO_CALLED = {"FRONTIER": "FFT", "AMERICAWEST": "AWE"}
 # flights without a three-letter operator in the table: heard as a callsign, not readable as one
 MILITARY = frozenset({("ARMY",), ("NAVY",), ("MARINE",), ("AIR", "FORCE"), ("COAST", "GUARD"), ("GUARD", "COPTER")})
 WAKE = frozenset({"HEAVY", "SUPER"})
@@ -71,7 +74,7 @@ class Callsign:
 @functools.cache
 def telephony() -> dict[str, str]:
     """Telephony in upper case without spaces -> ICAO designator: `USAIR`, `US AIR` and `U S AIR` are one."""
-    return {row.telephony.upper().replace(" ", ""): row.icao for row in phraseology.read_airlines()}
+    return {row.telephony.upper().replace(" ", ""): row.icao for row in phraseology.read_airlines()} | ALSO_CALLED
 
 
 @functools.cache
@@ -253,8 +256,9 @@ def _tail_wanted(run: Sequence[Numeral], words: Sequence[str]) -> str:
 def _is_tail_of(tail: Sequence[Numeral], wanted: str) -> bool:
     """Whether the end of a run can be a number of the wanted kind."""
     kinds = [numeral.kind for numeral in tail]
-    if wanted in kinds:
-        tail = tail[: kinds.index(wanted)]
+    if wanted in ("thousand", "point"):
+        # `THREE THOUSAND ONE`: the ONE behind it is no thousands
+        tail = tail[: kinds.index(wanted)] if wanted in kinds else ()
     if wanted == "FEET" and kinds[-1:] == ["hundred"]:
         tail = tail[:-1]
     if not tail or any(numeral.kind != "digits" for numeral in tail):
@@ -361,6 +365,8 @@ def _read_short_tail(words: Sequence[str], start: int) -> Callsign | None:
     without_mark = SHORT_TAIL_SIGNS < len(signs) <= MAX_TAIL_SIGNS and len(letters) == 2
     if not (cut or without_mark) or not at_edge or _names_place(words, start):
         return None
-    if TAXI_WORDS & set(words[max(0, start - 3) : start]) or _begins_flight(words, run[-1].end) or read_run(words, end):
+    # two letters end a registration (14 CFR 47.15), after one a digit may belong to it
+    goes_on = len(letters) < 2 and bool(read_run(words, end))
+    if TAXI_WORDS & set(words[max(0, start - 3) : start]) or _begins_flight(words, run[-1].end) or goes_on:
         return None
     return Callsign(f"*{signs}", end, "N")

@@ -8,8 +8,8 @@ but cannot be read has the value None. A self-correction takes the place of what
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from asr.scoring.callsign import SIDES, read_callsign, reread_callsign
-from asr.scoring.spoken_numbers import Numeral, is_number_word, join_digits, join_value, read_run
+from asr.scoring.callsign import LETTERS, SIDES, read_callsign, reread_callsign
+from asr.scoring.spoken_numbers import DIGITS, TEENS, TENS, Numeral, is_number_word, join_digits, join_value, read_run
 
 KINDS = ("callsign", "altitude", "heading", "speed", "frequency", "squawk", "runway", "altimeter", "wind")
 
@@ -36,8 +36,10 @@ CONTACTS = frozenset({
 })  # fmt: skip
 SLOWS = frozenset({"REDUCE", "REDUCING", "SLOW", "SLOWING", "INCREASE", "INCREASING"})
 UNTIL = frozenset({"KNOTS", "UNTIL", "TIL", "TILL", "OR", "TO", "THEN"})
-RUNWAY_BEFORE = frozenset({"LAND", "ILS", "S", "VISUAL", "APPROACH", "DEPARTING", "TAKEOFF", "OFF", "LOCALIZER",
-                           "FINAL", "FOR", "RNAV", "NAV", "APPROACHES"})  # fmt: skip
+RUNWAY_BEFORE = frozenset({
+    "LAND", "LANDING", "ILS", "S", "VISUAL", "APPROACH", "DEPARTING", "TAKEOFF", "OFF", "LOCALIZER", "FINAL", "FOR",
+    "RNAV", "NAV", "APPROACHES",
+})  # fmt: skip
 RUNWAY_AFTER = frozenset({"CLEARED", "FINAL", "APPROACH", "LINE", "POSITION", "LOCALIZER"})
 # numbers of these are no slot: they are read over
 READ_OVER = frozenset({
@@ -79,11 +81,17 @@ def read_slots(words: Sequence[str]) -> list[Slot]:
         words: normalised, upper case.
     """
     places = [place for place, word in enumerate(words) if word not in HESITATIONS]
-    spoken = [words[place] for place in places]
+    spoken = [_without_s(words[place]) for place in places]
     return [
         dataclasses.replace(slot, start=places[slot.start], end=places[slot.end - 1] + 1)
         for slot in _read_spoken(spoken)
     ]
+
+
+def _without_s(word: str) -> str:
+    """`TWENTY ONE'S WITH YOU`, of which the normalisation leaves ONES: the sign that carries the S."""
+    sign = word[:-1]
+    return sign if word.endswith("S") and (sign in DIGITS or sign in TEENS or sign in TENS or sign in LETTERS) else word
 
 
 def _read_spoken(words: Sequence[str]) -> list[Slot]:
@@ -339,7 +347,10 @@ def _after_level(words: Sequence[str], start: int) -> Slot | None:
     run = read_run(words, position)
     if any(numeral.kind in ("thousand", "hundred") for numeral in run):
         return _altitude_number(words, start, position)
-    return _flight_level_number(words, start, position) if len(join_digits(run) or "") == 3 else None
+    digits = len(join_digits(run) or "")
+    # a transition level is below ten thousand feet in most of Europe
+    wanted = digits == 3 or (digits == 2 and _word(words, start - 1) == "TRANSITION")
+    return _flight_level_number(words, start, position) if wanted else None
 
 
 def _after_heading(words: Sequence[str], start: int) -> Slot | None:
@@ -531,6 +542,8 @@ def _bare_frequency(words: Sequence[str], position: int, run: Sequence[Numeral])
         plausible = len(whole) >= 3 or (len(whole) == 2 and 18 <= int(whole) <= 36)
         return _frequency_number(words, position, position) if plausible else None
     text = join_digits(run) or ""
+    if _is_grouped_frequency(words, run):
+        return _frequency_number(words, position, position)
     if (
         not CONTACTS & set(before)
         or _kinds(run) != {"digits"}
@@ -540,6 +553,24 @@ def _bare_frequency(words: Sequence[str], position: int, run: Sequence[Numeral])
     full = 4 <= len(text) <= 6 and text[:2] in ("11", "12", "13") and 118 <= int(text[:3]) <= 136
     short = 3 <= len(text) <= 4 and 18 <= int(text[:2]) <= 36
     return _frequency_number(words, position, position) if full or short else None
+
+
+def _is_grouped_frequency(words: Sequence[str], run: Sequence[Numeral]) -> bool:
+    """`ONE TWENTY SIX FIFTY FIVE` said back at the end of an utterance, or before the callsign that ends it."""
+    head = [numeral.digits for numeral in run[:2]]
+    if (
+        _kinds(run) != {"digits"}
+        or len(head) < 2
+        or head[0] != "1"
+        or not (len(head[1]) == 2 and 18 <= int(head[1]) <= 36)
+    ):
+        return False
+    end = run[-1].end + (_word(words, run[-1].end) == "FOR")
+    return 1 <= len(join_digits(run[2:]) or "") <= 3 and (end == len(words) or _names_aircraft(words, end))
+
+
+def _names_aircraft(words: Sequence[str], position: int) -> bool:
+    return position < len(words) and read_callsign(words, position) is not None
 
 
 def _bare_altitude(words: Sequence[str], position: int, run: Sequence[Numeral]) -> Slot | None:
@@ -561,7 +592,9 @@ def _bare_altitude(words: Sequence[str], position: int, run: Sequence[Numeral]) 
 
 def _bare_speed(words: Sequence[str], position: int, run: Sequence[Numeral]) -> Slot | None:
     end = run[-1].end
-    said = _word(words, end) == "KNOTS" or words[end : end + 3] == ["ON", "THE", "SPEED"]
+    if words[end : end + 3] == ["ON", "THE", "SPEED"]:
+        return _stretched(_speed_number(words, position, position), end, 3)
+    said = _word(words, end) == "KNOTS"
     bound = _word(words, end) == "OR" and _word(words, end + 1) in ("GREATER", "BETTER", "LESS")
     return _speed_number(words, position, position) if said or bound else None
 
@@ -570,7 +603,14 @@ def _bare_heading(words: Sequence[str], position: int, run: Sequence[Numeral]) -
     end = run[-1].end
     behind = _word(words, end) == "HEADING" and not read_run(words, _skip(words, end + 1))
     said = words[end : end + 3] == ["ON", "THE", "HEADING"]
-    return _heading_number(words, position, position) if (behind or said) and _prefix(run, 3) else None
+    if not (behind or said) or _prefix(run, 3) is None:
+        return None
+    return _stretched(_heading_number(words, position, position), end, 3 if said else 1)
+
+
+def _stretched(slot: Slot | None, end: int, announced: int) -> Slot | None:
+    """A slot with the words behind its number that say what it is, so that they announce nothing else."""
+    return dataclasses.replace(slot, end=end + announced) if slot is not None and slot.end == end else slot
 
 
 def _bare_runway(words: Sequence[str], position: int, run: Sequence[Numeral]) -> Slot | None:
@@ -582,7 +622,10 @@ def _bare_runway(words: Sequence[str], position: int, run: Sequence[Numeral]) ->
     named = before in RUNWAY_BEFORE and (before != "S" or _word(words, position - 2) == "L")
     follows = _word(words, end) in RUNWAY_AFTER
     unit = _word(words, end) in ("MILES", "MILE", "O", "OCLOCK", "DEGREES", "MINUTES", "KNOTS", "FEET")
-    clear = (side and (named or follows)) or (named and before in ("ILS", "S", "VISUAL", "LOCALIZER", "LAND"))
+    alone = len(text) == 2 and (position == 0 or before == "AND") and (end == len(words) or _names_aircraft(words, end))
+    clear = (side and (named or follows or alone)) or (
+        named and before in ("ILS", "S", "VISUAL", "LOCALIZER", "LAND", "LANDING")
+    )
     if unit or not clear:
         return None
     return Slot("runway", f"{int(text):02d}{side}", position, end)
