@@ -21,7 +21,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
-from asr.model import batches, lora, network, run_folder
+from asr.model import batches, kernels, lora, network, run_folder
 from asr.model.brain import BEST, ConformerCTC
 from asr.model.checkpoints import Checkpoints, file_hash
 from asr.model.lora import LoraParams
@@ -349,6 +349,8 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
         work_dir / run_folder.CHECKPOINTS,
         {"model": hparams.model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader},
     )
+    if device.type == "cpu" and precision == "fp32":
+        kernels.use_cheaper(hparams.model)
     brain = make_brain(params, hparams, device=device, precision=precision, checkpointer=checkpointer)
     brain.prepare(
         tokens=setup.tokens,
