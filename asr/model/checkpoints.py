@@ -30,8 +30,12 @@ def file_hash(path: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        with open(path, "rb") as file:
+            while part := file.read(1 << 20):  # a checkpoint can be larger than the memory
+                digest.update(part)
+        return digest.hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 

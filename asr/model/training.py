@@ -21,7 +21,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
-from asr.model import batches, kernels, lora, network, run_folder
+from asr.model import batches, kernels, lora, network, pretrained, run_folder
 from asr.model.brain import BEST, ConformerCTC
 from asr.model.checkpoints import Checkpoints, file_hash
 from asr.model.lora import LoraParams
@@ -61,7 +61,7 @@ class TrainParams:
     num_workers: int = option("processes that read audio, 0 = none", low=0)
     checkpoint_minutes: float = option("minutes between checkpoints inside an epoch, 0 = only after epochs", low=0)
     beam_size: int = option("beam width of the evaluation after training, 1 = greedy; stages.decode has its own", low=1)
-    init_from: str | None = option("run folder to start from, null = fresh weights")
+    init_from: str | None = option("run folder, SpeechBrain folder or Hub name to start from, null = fresh weights")
     min_transplanted: float = option("with init_from: least share of parameters taken, in [0, 1]", low=0, high=1)
 
 
@@ -111,7 +111,7 @@ def training_key(setup: Setup) -> str:
             (row.id, row.transcript, row.duration, digest) for row, digest in zip(rows, audio, strict=True)
         ]
     if setup.train.init_from:
-        content["init_from"] = file_hash(Path(setup.train.init_from) / run_folder.MODEL)
+        content["init_from"] = pretrained.fingerprint(setup.train.init_from)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -176,24 +176,23 @@ def start_from(setup: Setup, hparams: SimpleNamespace) -> Transplant:
     """Fill the network from `train.init_from`.
 
     Raises:
-        InputError: the source is another architecture, or too little of it fits.
+        InputError: the source cannot be used, is another architecture, or too little of it fits.
     """
     where = f"train.init_from {setup.train.init_from}"
-    source, source_tokens = run_folder.load_network(Path(setup.train.init_from))
-    for name in network.hparams_values(setup.model, setup.specaugment, len(setup.tokens)):
-        there, here = getattr(source, name, None), getattr(hparams, name)
-        if name in asdict(setup.model) and name != "dropout" and there != here:
-            raise InputError(f"model.{name}: got {here}, wanted {there} as in {where}")
-    if source.strides != hparams.strides:
-        raise InputError(f"model.frame_ms: got {setup.model.frame_ms}, but {where} has other strides {source.strides}")
+    source = pretrained.load(pretrained.locate(setup.train.init_from))
+    here = asdict(setup.model)
+    others = [f"model.{key}: got {here[key]}, wanted {there}" for key, there in source.architecture.items()
+              if here[key] != there]  # fmt: skip
+    if others:
+        raise InputError(f"{'; '.join(others)} as in {where}; tools.preset --from_source writes them")
     report = transplant(
-        source.model.state_dict(),
+        source.state,
         hparams.model,
-        head="2.",  # conformer_ctc.yaml: model = [front_end, conformer, ctc_head]
-        source_tokens=source_tokens,
-        target_tokens=setup.tokens,
+        head=pretrained.HEAD,
+        source_symbols=source.symbols,
+        target_symbols=setup.tokens.symbols,
     )
-    hparams.normalizer._load_statistics_dict(source.normalizer._statistics_dict())
+    hparams.normalizer._load_statistics_dict(source.statistics)
     units = f"{report.rows_taken} of {len(setup.tokens)} units"
     log.info("%s: took %.1f %% of the parameters, %s", where, 100 * report.share, units)
     if report.share < setup.train.min_transplanted:
@@ -207,9 +206,11 @@ def transplant_facts(report: Transplant) -> dict[str, Any]:
         "tensors_taken": len(report.taken),
         "tensors_new": len(report.new),
         "tensors_ignored": len(report.ignored),
-        "units_taken": report.rows_taken,
         "parameters_taken": report.parameters_taken,
         "parameters_new": report.parameters_new,
+        "parameters_ignored": report.parameters_ignored,
+        "units_taken": report.rows_taken,
+        "share": report.share,
     }
 
 
