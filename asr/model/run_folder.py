@@ -54,6 +54,7 @@ class Recognizer:
         frame_seconds: seconds an encoder frame stands for.
         sample_rate: Hz of the waveforms.
         device: where the network is.
+        encoder: its modules by name; waveforms (B, S) and relative lengths (B,) -> log-probabilities (B, T, V).
     """
 
     def __init__(self, hparams: SimpleNamespace, tokens: Tokens, device: torch.device) -> None:
@@ -61,10 +62,10 @@ class Recognizer:
         self.device = device
         self.sample_rate = int(hparams.sample_rate)
         self.frame_seconds = hparams.hop_length / 1000 * math.prod(hparams.strides)
-        self._encoder = hparams.encoder.to(device).eval()
-        self._encoder["normalizer"].to(device)  # its statistics are plain attributes that Module.to leaves behind
+        self.encoder = hparams.encoder.to(device).eval()
+        self.encoder["normalizer"].to(device)  # its statistics are plain attributes that Module.to leaves behind
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference mode: SpeechBrain keeps RoPE's sines, and a later training could not use them
     def log_probs(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities of a batch.
 
@@ -75,7 +76,7 @@ class Recognizer:
         Returns:
             (B, T, V) float32 natural logarithms, and (B,) int64 numbers of frames that are audio.
         """
-        log_probs = self._encoder(wavs.to(self.device), wav_lens.to(self.device))
+        log_probs = self.encoder(wavs.to(self.device), wav_lens.to(self.device))
         num_frames = (wav_lens * log_probs.shape[1]).round().long().clamp(min=1)
         return log_probs, num_frames
 
