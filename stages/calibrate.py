@@ -1,13 +1,15 @@
-"""calibrate: learn on valid what a confidence is worth, and measure it on valid and test.
+"""calibrate: learn on valid what a confidence is worth, and write both splits' hypotheses with it.
 
 Reads   valid_manifest, valid_hyps, test_manifest, test_hyps  transcripts and raw hypotheses of both splits
 Writes  out_file            slope and intercept (stages.decode and tools.transcribe: --calibration)
+        valid_out_file, test_out_file  the hypotheses with calibrated word confidences
         metrics_file        expected calibration error before and after, area under the risk-coverage curve
-        reliability_file    CSV for DVC's plots: accuracy over confidence
+        reliability_file    CSV for DVC's plots: accuracy over confidence on test
         risk_coverage_file  CSV for DVC's plots: error rate of the words kept over their share
 """
 
 import csv
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,29 +19,43 @@ import numpy as np
 from asr.atomic import new_file
 from asr.corpus.manifest import read_manifests
 from asr.decoding import confidence
-from asr.decoding.confidence import CalibrationParams
-from asr.decoding.hypotheses import read_hypotheses
+from asr.decoding.confidence import Calibration, CalibrationParams
+from asr.decoding.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
 from asr.door import Door, enter
 from asr.record import write_metrics
 from asr.scoring import wer
 
+log = logging.getLogger(__name__)
+
 SECTIONS = (CalibrationParams,)
+UNCHANGED = Calibration(slope=1.0, intercept=0.0)
 
 
-def read_words(manifest: Sequence[Path], hyps: Path) -> tuple[np.ndarray, np.ndarray]:
+def rate_words(manifest: Sequence[Path], hypotheses: Sequence[Hypothesis], where: str) -> tuple[np.ndarray, np.ndarray]:
     """Confidence and rightness of every hypothesis word, (N,) each; insertions are wrong.
 
     Raises:
         InputError: a file cannot be used, or an id has no partner.
     """
     references = {utterance.id: utterance.transcript for utterance in read_manifests(manifest)}
-    hypotheses = read_hypotheses(hyps)
-    values = confidence.confidences(hypotheses, str(hyps))
+    values = confidence.confidences(hypotheses, where)
     pairs = wer.pair_by_id(references, {hypothesis.id: hypothesis.hyp for hypothesis in hypotheses})
     correct = [
-        step.operation == "equal" for pair in pairs for step in wer.score_pair(pair).steps if step.hyp is not None
+        step.operation == "equal"
+        for pair in pairs
+        if len(values[pair.id])
+        for step in wer.score_pair(pair).steps
+        if step.hyp is not None
     ]
     return np.concatenate([values[pair.id] for pair in pairs]), np.array(correct, dtype=bool)
+
+
+def learn(raw: np.ndarray, correct: np.ndarray) -> Calibration:
+    """The calibration of valid; none, with a warning, when it has no right or no wrong word to learn from."""
+    if correct.all() or not correct.any():
+        log.warning("valid: %d right words of %d, confidences stay as they are", correct.sum(), len(correct))
+        return UNCHANGED
+    return confidence.fit(raw, correct)
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -58,30 +74,40 @@ def run(
     test_manifest: Sequence[Path],
     test_hyps: Path,
     out_file: Path,
+    valid_out_file: Path,
+    test_out_file: Path,
     metrics_file: Path,
     reliability_file: Path,
     risk_coverage_file: Path,
 ) -> None:
-    """Fit on valid, measure on both splits, write everything or nothing.
+    """Learn on valid, measure on both splits, write everything or nothing.
 
     Raises:
-        InputError: a file cannot be used, or valid has no right or no wrong word.
+        InputError: a file cannot be used.
     """
-    splits = {"valid": read_words(valid_manifest, valid_hyps), "test": read_words(test_manifest, test_hyps)}
-    calibration = confidence.fit(*splits["valid"])
-    metrics: dict[str, float] = {}
-    reliability, curves = [], []
+    valid, test = read_hypotheses(valid_hyps), read_hypotheses(test_hyps)
+    splits = {
+        "valid": rate_words(valid_manifest, valid, str(valid_hyps)),
+        "test": rate_words(test_manifest, test, str(test_hyps)),
+    }
+    calibration = learn(*splits["valid"])
+    metrics: dict[str, float | None] = {}
+    reliability, curves = [("ideal", "0", "0"), ("ideal", "1", "1")], []
     for split, (raw, correct) in splits.items():
         for name, values in (("raw", raw), ("calibrated", confidence.apply(calibration, raw))):
             bins = confidence.reliability(values, correct, params.num_bins)
             metrics[f"{split}_ece_{name}"] = confidence.expected_calibration_error(bins)
-            reliability += [(f"{split} {name}", f"{one.confidence:.4f}", f"{one.accuracy:.4f}") for one in bins]
+            if split == "test":
+                reliability += [(name, f"{one.confidence:.4f}", f"{one.accuracy:.4f}") for one in bins]
         curve = confidence.risk_coverage(raw, correct, params.curve_points)
         metrics |= {f"{split}_area_under_risk": confidence.area_under_risk(curve), f"{split}_words": len(raw)}
         curves += [(split, f"{coverage:.2f}", f"{risk:.4f}") for coverage, risk in curve]
     with ExitStack() as outputs:
         confidence.write_calibration(outputs.enter_context(new_file(out_file)), calibration)
-        header = ("words", "confidence", "accuracy")
+        for path, hypotheses in ((valid_out_file, valid), (test_out_file, test)):
+            rescaled = (confidence.recalibrate(calibration, one) for one in hypotheses)
+            write_hypotheses(outputs.enter_context(new_file(path)), rescaled)
+        header = ("split", "confidence", "accuracy")
         write_rows(outputs.enter_context(new_file(reliability_file)), header, reliability)
         header = ("split", "coverage", "risk")
         write_rows(outputs.enter_context(new_file(risk_coverage_file)), header, curves)
@@ -94,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for split in ("valid", "test"):
         door.path(f"--{split}_manifest", nargs="+", required=True, help=f"{split} manifests")
         door.path(f"--{split}_hyps", required=True, help=f"decode.jsonl of {split}")
+        door.path(f"--{split}_out_file", required=True, help=f"decode.jsonl of {split} with calibrated confidences")
     door.path("--out_file", required=True, help="calibration, JSON")
     door.path("--metrics_file", required=True, help="metrics, JSON")
     door.path("--reliability_file", required=True, help="plot data, CSV")

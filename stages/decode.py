@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from asr.corpus.manifest import read_manifests
 from asr.decoding.boost import CallsignBoost, read_expected
 from asr.decoding.confidence import read_calibration, recalibrate
 from asr.decoding.hypotheses import Hypothesis, write_hypotheses
-from asr.decoding.posteriors import PosteriorsMeta, PosteriorsParams, StoredPosteriors, compute_log_probs
+from asr.decoding.posteriors import PosteriorsMeta, PosteriorsParams, StoredPosteriors
 from asr.decoding.search import DecodeParams, Job, SearchSources, check_boost, decode_all
 from asr.door import Door, enter
 from asr.errors import InputError
@@ -32,26 +31,6 @@ SECTIONS = (DecodeParams, PosteriorsParams)
 OUT_FILE = "decode.jsonl"
 
 Rows = Iterator[tuple[int, np.ndarray]]
-
-
-def from_run_folder(
-    checkpoint_dir: Path, hparams_file: Path | None, manifest: Sequence[Path], batch_seconds: float
-) -> tuple[PosteriorsMeta, Tokens, Rows]:
-    """Log-probabilities of manifests, computed as they are asked for."""
-    import torch
-
-    from asr.model.run_folder import load_recognizer
-
-    utterances = read_manifests(manifest)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    recognizer = load_recognizer(checkpoint_dir, device=device, hparams_file=hparams_file)
-    meta = PosteriorsMeta(
-        tuple(utterance.id for utterance in utterances),
-        tuple(utterance.duration for utterance in utterances),
-        recognizer.tokens.symbols,
-        recognizer.frame_seconds,
-    )
-    return meta, recognizer.tokens, compute_log_probs(recognizer, utterances, batch_seconds)
 
 
 def from_stored(checkpoint_dir: Path, posteriors: Path) -> tuple[PosteriorsMeta, Tokens, Rows]:
@@ -116,7 +95,12 @@ def run(
     if posteriors is not None:
         meta, tokens, rows = from_stored(checkpoint_dir, posteriors)
     else:
-        meta, tokens, rows = from_run_folder(checkpoint_dir, hparams_file, manifest, posteriors_params.batch_seconds)
+        # Here and not above: stored log-probabilities are decoded without torch.
+        from asr.decoding.forward import run_network
+
+        meta, tokens, rows = run_network(
+            checkpoint_dir, manifest, hparams_file=hparams_file, batch_seconds=posteriors_params.batch_seconds
+        )
     scale = read_calibration(calibration) if calibration is not None else None
     hypotheses = decode_rows(params, meta, tokens, rows, sources=sources, boost=expected)
     write_hypotheses(out_file, [recalibrate(scale, one) for one in hypotheses] if scale is not None else hypotheses)

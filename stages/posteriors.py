@@ -10,8 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asr.corpus.manifest import read_manifests
-from asr.decoding.posteriors import PosteriorsMeta, PosteriorsParams, compute_log_probs, write_posteriors
+from asr.decoding.posteriors import PosteriorsParams, write_posteriors
 from asr.door import Door, enter
 
 SECTIONS = (PosteriorsParams,)
@@ -23,20 +22,11 @@ def run(params: PosteriorsParams, *, checkpoint_dir: Path, manifest: Sequence[Pa
     Raises:
         InputError: the run folder, a manifest or an audio file cannot be used.
     """
-    import torch
+    # Here and not above: the flags are checked before torch is loaded.
+    from asr.decoding.forward import run_network
 
-    from asr.model.run_folder import load_recognizer
-
-    utterances = read_manifests(manifest)
-    recognizer = load_recognizer(checkpoint_dir, device="cuda" if torch.cuda.is_available() else "cpu")
-    meta = PosteriorsMeta(
-        tuple(utterance.id for utterance in utterances),
-        tuple(utterance.duration for utterance in utterances),
-        recognizer.tokens.symbols,
-        recognizer.frame_seconds,
-    )
-    rows = compute_log_probs(recognizer, utterances, params.batch_seconds)
-    write_posteriors(out_file, meta, tqdm(rows, total=len(utterances), desc="posteriors", disable=None))
+    meta, _, rows = run_network(checkpoint_dir, manifest, hparams_file=None, batch_seconds=params.batch_seconds)
+    write_posteriors(out_file, meta, tqdm(rows, total=len(meta.ids), desc="posteriors", disable=None))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -46,12 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     door.path("--manifest", nargs="+", required=True, help="manifests, CSV or JSONL")
     door.path("--out_file", required=True, help="file of log-probabilities (.npz)")
     args = door.parse(argv)
-    run(
-        *args.sections,
-        checkpoint_dir=args.paths.checkpoint_dir,
-        manifest=args.paths.manifest,
-        out_file=args.paths.out_file,
-    )
+    run(*args.sections, **vars(args.paths))
 
 
 if __name__ == "__main__":

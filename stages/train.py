@@ -13,7 +13,6 @@ A killed training goes on from its last checkpoint when the same training is ask
 
 import datetime
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,11 @@ from asr import record
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.door import Door, enter
 from asr.errors import InputError
-from asr.model import run_record, training
+from asr.model import run_record, training, work_folder
 from asr.model.evaluation import evaluate
 from asr.model.lora import LoraParams
 from asr.model.network import HPARAMS_FILE, ModelParams, SpecAugmentParams
-from asr.model.run_folder import HPARAMS, load_recognizer
+from asr.model.run_folder import load_recognizer
 from asr.model.tokens import TokenizerParams, Tokens, build_tokens
 from asr.model.training import TrainParams
 from asr.record import RecordParams
@@ -48,6 +47,7 @@ class Places:
     run_dir: Path | None
     metrics_file: Path | None
     metrics_csv: Path | None
+    dvc_root: Path | None
 
 
 def load_tokens(params: TokenizerParams, places: Places, train_set: Sequence[Utterance]) -> Tokens:
@@ -59,18 +59,13 @@ def load_tokens(params: TokenizerParams, places: Places, train_set: Sequence[Utt
     return Tokens.load(places.tokenizer_dir)
 
 
-def publish(work_dir: Path, run_dir: Path) -> None:
-    """Give a finished run folder its place; in a folder that is there, files that are not a run's own stay."""
-    if not run_dir.exists():
-        os.replace(work_dir, run_dir)
-        return
-    # Without its hyper-parameters a run folder is refused, so they leave first and come last.
-    (run_dir / HPARAMS).unlink(missing_ok=True)
-    for item in sorted(work_dir.iterdir(), key=lambda item: item.name == HPARAMS):
-        if (run_dir / item.name).is_dir():
-            shutil.rmtree(run_dir / item.name)
-        os.replace(item, run_dir / item.name)
-    work_dir.rmdir()
+def work_home(run_dir: Path, dvc_root: Path | None) -> Path:
+    """Where unfinished trainings lie: beside the run folder; for a queued experiment, whose copy of the project is gone
+    with its worker, beside the run folder of the project that queued it."""
+    parent = run_dir.parent.absolute()
+    if dvc_root is None or not parent.is_relative_to(Path.cwd()):
+        return parent
+    return dvc_root / parent.relative_to(Path.cwd())
 
 
 def run(
@@ -99,25 +94,23 @@ def run(
     setup = training.Setup(train, model, specaugment, lora, tokens, train_set, valid_set, places.hparams_file)
 
     run_dir = places.run_dir or places.output_dir / f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
-    work_dir = run_dir.parent / f".training-{training.training_key(setup)}"
-    work_dir.mkdir(parents=True, exist_ok=True)
-    outcome = training.train(setup, work_dir)
-
-    recognizer = load_recognizer(work_dir, device=outcome.device)
-    scores = {
-        split: evaluate(recognizer, rows, beam_size=train.beam_size, batch_seconds=outcome.facts["batch_seconds"])
-        for split, rows in (("valid", valid_set), ("test", test_set))
-        if rows
-    }
-    run_record.write(
-        work_dir,
-        run_record.Run(
-            setup, labels, run_record.sliced(slicing, places.train_manifest[0]), outcome, scores, run_dir, started
-        ),
-        metrics_file=places.metrics_file,
-        metrics_csv=places.metrics_csv,
-    )
-    publish(work_dir, run_dir)
+    with work_folder.claimed(work_home(run_dir, places.dvc_root), training.training_key(setup)) as work_dir:
+        outcome = training.train(setup, work_dir)
+        recognizer = load_recognizer(work_dir, device=outcome.device)
+        scores = {
+            split: evaluate(recognizer, rows, beam_size=train.beam_size, batch_seconds=outcome.facts["batch_seconds"])
+            for split, rows in (("valid", valid_set), ("test", test_set))
+            if rows
+        }
+        run_record.write(
+            work_dir,
+            run_record.Run(
+                setup, labels, run_record.sliced(slicing, places.train_manifest[0]), outcome, scores, run_dir, started
+            ),
+            metrics_file=places.metrics_file,
+            metrics_csv=places.metrics_csv,
+        )
+        work_folder.publish(work_dir, run_dir)
     return run_dir
 
 
@@ -145,7 +138,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     slicing = run_record.Slicing(paths.pop("train_fraction"), paths.pop("validation_samples"))
     if paths.pop("skip_test"):
         paths["test_manifest"] = None
-    run(*args.sections, places=Places(**paths), slicing=slicing)
+    dvc_root = os.environ.get("DVC_ROOT")  # set by DVC for its commands: the project, not an experiment's copy of it
+    places = Places(**paths, dvc_root=Path(dvc_root) if dvc_root else None)
+    run(*args.sections, places=places, slicing=slicing)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from asr.atomic import write_text
 from asr.decoding.boost import CallsignBoost, read_expected
-from asr.decoding.captions import FORMATS, Transmission, place, to_jsonl
-from asr.decoding.confidence import Calibration, read_calibration, recalibrate
-from asr.decoding.posteriors import PosteriorsParams, Recognizer, batch_log_probs, make_batches
+from asr.decoding.captions import FORMATS, Transmission, to_jsonl
+from asr.decoding.confidence import read_calibration
+from asr.decoding.posteriors import PosteriorsParams
 from asr.decoding.recording import find_audio, read_blocks, read_pcm
-from asr.decoding.search import DecodeParams, Job, SearchSources, check_boost, decode_all
-from asr.decoding.segment import Segment, Segmenter, SegmentParams
+from asr.decoding.search import DecodeParams, SearchSources, check_boost
+from asr.decoding.segment import Segmenter, SegmentParams
+from asr.decoding.transcriber import Engine, Piece, pieces_of, transcribe
 from asr.door import Door, enter
 from asr.errors import InputError
 from asr.params import option
@@ -45,81 +46,6 @@ class PcmParams:
 
 
 SECTIONS = (DecodeParams, PosteriorsParams, SegmentParams, PcmParams)
-
-
-@dataclasses.dataclass(frozen=True)
-class Engine:
-    """All that turns segments into transmissions."""
-
-    recognizer: Recognizer
-    params: DecodeParams
-    batch_seconds: float
-    sources: SearchSources
-    boost: CallsignBoost
-    calibration: Calibration | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """A segment and the file it is from."""
-
-    file: str
-    segment: Segment
-    seconds: float
-
-
-def pieces_of(file: str, blocks: Iterable[np.ndarray], segmenter: Segmenter, sample_rate: int) -> Iterator[Piece]:
-    """Transmissions of a stream of blocks, each as soon as its squelch closes."""
-    for block in blocks:
-        for segment in segmenter.push(block):
-            yield Piece(file, segment, len(segment.samples) / sample_rate)
-    for segment in segmenter.flush():
-        yield Piece(file, segment, len(segment.samples) / sample_rate)
-
-
-def windows(pieces: Iterable[Piece], seconds: float) -> Iterator[list[Piece]]:
-    """Pieces gathered up to so many seconds of audio; 0 = each alone, at once."""
-    gathered: list[Piece] = []
-    total = 0.0
-    for piece in pieces:
-        gathered.append(piece)
-        total += piece.seconds
-        if total >= seconds:
-            yield gathered
-            gathered, total = [], 0.0
-    if gathered:
-        yield gathered
-
-
-def search_jobs(
-    engine: Engine, pieces: Iterable[Piece], window_seconds: float, waiting: collections.deque[Piece]
-) -> Iterator[Job]:
-    """Log-probabilities of pieces in their order; each piece is put into `waiting` before its job."""
-    for window in windows(pieces, window_seconds):
-        found: dict[int, np.ndarray] = {}
-        for batch in make_batches([piece.seconds for piece in window], engine.batch_seconds):
-            names = [f"{window[row].file} at {window[row].segment.start:.1f} s" for row in batch]
-            signals = [window[row].segment.samples for row in batch]
-            found |= dict(zip(batch, batch_log_probs(engine.recognizer, signals, names), strict=True))
-        for row, piece in enumerate(window):
-            start = piece.segment.start
-            waiting.append(Piece(piece.file, Segment(start, np.zeros(0, dtype=np.float32)), piece.seconds))
-            forms = engine.boost.forms(Path(piece.file).stem, start, start + piece.seconds)
-            yield Job(f"{piece.file}#{start}", found[row], forms)
-
-
-def transcribe(engine: Engine, pieces: Iterable[Piece], window_seconds: float) -> Iterator[Transmission]:
-    """Transmissions in order; stretches in which the network hears nothing but blanks are left out."""
-    waiting: collections.deque[Piece] = collections.deque()
-    jobs = search_jobs(engine, pieces, window_seconds, waiting)
-    tokens, frame_seconds = engine.recognizer.tokens, engine.recognizer.frame_seconds
-    for hypothesis in decode_all(engine.params, tokens, frame_seconds, engine.sources, jobs):
-        piece = waiting.popleft()
-        if hypothesis.hyp:
-            if engine.calibration is not None:
-                hypothesis = recalibrate(engine.calibration, hypothesis)
-            start = piece.segment.start
-            yield place(hypothesis, piece.file, start, start + piece.seconds)
 
 
 class Readings:
@@ -150,10 +76,27 @@ class Readings:
                     self.failed.append(str(file))
 
 
+def by_recording(
+    found: Iterable[tuple[Path, Path]], stream: Iterable[Transmission]
+) -> Iterator[tuple[Path, Path, list[Transmission]]]:
+    """(file, name of its output, its transmissions), each as soon as the stream has passed it: a killed run has all
+    recordings that it finished."""
+    waiting = collections.deque(found)
+    gathered: list[Transmission] = []
+    for one in stream:
+        while str(waiting[0][0]) != one.file:
+            yield *waiting.popleft(), gathered
+            gathered = []
+        gathered.append(one)
+    for file, name in waiting:
+        yield file, name, gathered
+        gathered = []
+
+
 def run_files(
     engine: Engine, segment: SegmentParams, *, inputs: list[Path], out_dir: Path | None, file_format: str
 ) -> None:
-    """Transcribe files and folders; every recording that can be read gets its output.
+    """Transcribe files and folders; every recording that can be read gets its output as soon as it is done.
 
     Raises:
         InputError: an input is missing, or some recordings could not be read (the others are written).
@@ -163,16 +106,10 @@ def run_files(
         raise InputError(f"--format {file_format}: got {len(found)} recordings without --out_dir, wanted a folder")
     readings = Readings([file for file, _ in found], segment, engine.recognizer.sample_rate)
     started = time.perf_counter()
-    by_file: dict[str, list[Transmission]] = {}
-    for one in transcribe(engine, readings, WINDOW_BATCHES * engine.batch_seconds):
-        by_file.setdefault(one.file, []).append(one)
-    audio = sum(readings.durations.values())
-    seconds = time.perf_counter() - started
-    log.info("%d recordings, %.0f s of audio in %.1f s: %.0f x real time", len(found), audio, seconds, audio / seconds)
-    for file, name in found:
+    stream = transcribe(engine, readings, WINDOW_BATCHES * engine.batch_seconds)
+    for file, name, transmissions in by_recording(found, stream):
         if str(file) in readings.failed:
             continue
-        transmissions = by_file.get(str(file), [])
         if not transmissions:
             log.warning("%s: no transmissions found", file)
         text = FORMATS[file_format](transmissions, readings.durations[str(file)])
@@ -180,6 +117,9 @@ def run_files(
             sys.stdout.write(text)
         else:
             write_text(out_dir / name.with_name(f"{name.name}.{file_format}"), text)
+    audio = sum(readings.durations.values())
+    seconds = time.perf_counter() - started
+    log.info("%d recordings, %.0f s of audio in %.1f s: %.0f x real time", len(found), audio, seconds, audio / seconds)
     if readings.failed:
         raise InputError(f"{len(readings.failed)} of {len(found)} recordings cannot be read: {readings.failed[0]} …")
 
@@ -213,13 +153,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     live = LIVE in paths.inputs
     if live and (len(paths.inputs) > 1 or paths.out_dir is not None or paths.format != "jsonl"):
         raise InputError("-: standard input goes alone, as jsonl, to standard output")
-    import torch
+    # Here and not above: the processes of the search import this module and need no torch.
+    from asr.model import network, run_folder
 
-    from asr.model.run_folder import load_recognizer
-
-    device = paths.device or ("cuda" if torch.cuda.is_available() else "cpu")
     engine = Engine(
-        load_recognizer(paths.checkpoint_dir, device=device),
+        run_folder.load_recognizer(paths.checkpoint_dir, device=paths.device or network.pick_device()),
         dataclasses.replace(decode, num_processes=1) if live else decode,
         posteriors.batch_seconds,
         SearchSources(lm_dir=paths.lm_dir, lexicon=paths.lexicon),

@@ -18,14 +18,13 @@ import pyarrow.parquet as pq
 from asr.corpus.listed import open_audio_folder
 from asr.corpus.source import SPLITS, Clip, Shard, Source
 from asr.errors import InputError
+from asr.hub_token import TOKEN_VARIABLES, one_line, read_token
 
 log = logging.getLogger(__name__)
 
-TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACE_TOKEN")
 SHARD_ROWS = 256  # a shard is whole row groups up to this many rows, about a second of work
 LARGEST_SHARD = 4096  # rows of one row group at most; a part of a row group must read what is before it
 BATCH_ROWS = 16  # rows in memory at a time
-LONGEST_REASON = 300  # characters of another library's message
 LAYOUTS = ("parquet", "arrow", "audiofolder")
 ID_FROM_PATH = "path"
 ID_FROM_CONTENT = "content"
@@ -103,7 +102,7 @@ class HubSource:
             for row in rows_of(shard.items, self.columns):
                 yield to_clip(row, self.columns)
         except pa.ArrowException as error:
-            raise InputError(f"{self.name}: {shard.items.path}: cannot be read: {_one_line(error)}") from error
+            raise InputError(f"{self.name}: {shard.items.path}: cannot be read: {one_line(error)}") from error
 
 
 def to_clip(row: Mapping[str, Any], columns: Columns) -> Clip:
@@ -148,7 +147,7 @@ def pieces_of(path: str, columns: Columns) -> list[Piece]:
                 names = file.schema_arrow.names
                 sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: cannot be read: {_one_line(error)}") from error
+        raise InputError(f"{path}: cannot be read: {one_line(error)}") from error
     for column in columns.wanted:
         if column not in names:
             raise InputError(f"{path}: has no column {column}, got {', '.join(names)}")
@@ -200,16 +199,6 @@ def _batches(piece: Piece, names: list[str]) -> Iterator[pa.RecordBatch]:
 def _file_facts(path: str) -> list[Any]:
     found = os.stat(path)
     return [Path(path).name, found.st_size, found.st_mtime_ns]
-
-
-def read_token() -> str | None:
-    """The Hub token from the environment, or from `.env` in the working folder; it goes to the Hub and nowhere else."""
-    from dotenv import dotenv_values
-
-    values = {**dotenv_values(".env"), **os.environ}
-    # stripped: a line break at its end, as `$(cat file)` in other shells leaves it, is no part of a header
-    tokens = ((values.get(name) or "").strip() for name in TOKEN_VARIABLES)
-    return next(filter(None, tokens), None)
 
 
 def open_hub(
@@ -271,13 +260,7 @@ def _find(
 
 
 def _explain(error: Exception, corpus: str, config: str, token: str | None, local: bool) -> str:
-    text = f"{corpus} ({config}): cannot be loaded: {type(error).__name__}: {_one_line(error, token)}"
+    text = f"{corpus} ({config}): cannot be loaded: {type(error).__name__}: {one_line(error, token)}"
     if not local and not token:
         text += f"; no token: a gated data set wants {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
     return text
-
-
-def _one_line(error: BaseException, secret: str | None = None) -> str:
-    text = " ".join(str(error).split())
-    # the secret goes before the text is cut, which could leave the half of it
-    return (text.replace(secret, "***") if secret else text)[:LONGEST_REASON]

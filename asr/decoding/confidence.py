@@ -113,9 +113,14 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, num_bins: int) -> l
     ]
 
 
-def expected_calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean distance of confidence and accuracy over words, in per cent (Guo et al. 2017, equation 3)."""
+def expected_calibration_error(bins: Sequence[Bin]) -> float | None:
+    """Mean distance of confidence and accuracy over words, in per cent (Guo et al. 2017, equation 3).
+
+    None without words.
+    """
     words = sum(one.words for one in bins)
+    if not words:
+        return None
     return 100 * sum(one.words * abs(one.confidence - one.accuracy) for one in bins) / words
 
 
@@ -124,6 +129,8 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray, points: int) -> l
 
     Words of equal confidence are kept together; at most `points` pairs, by rising coverage.
     """
+    if not len(confidence):
+        return []
     order = np.argsort(-confidence, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True)) + 1
     wrong = np.cumsum(~correct[order])
@@ -132,8 +139,10 @@ def risk_coverage(confidence: np.ndarray, correct: np.ndarray, points: int) -> l
     return [(100 * int(end) / len(confidence), 100 * int(wrong[end - 1]) / int(end)) for end in ends]
 
 
-def area_under_risk(curve: Sequence[tuple[float, float]]) -> float:
+def area_under_risk(curve: Sequence[tuple[float, float]]) -> float | None:
     """Mean risk over coverage, per cent: lower means that the confidence tells right words from wrong ones."""
+    if not curve:
+        return None
     coverage = np.array([0.0, *(point[0] for point in curve)])
     risk = np.array([curve[0][1], *(point[1] for point in curve)])
     return float(np.sum(np.diff(coverage) * (risk[1:] + risk[:-1]) / 2) / coverage[-1])
@@ -160,14 +169,14 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def confidences(hypotheses: Iterable[Hypothesis], where: str) -> dict[str, np.ndarray]:
-    """Word confidences by id.
+    """Word confidences by id; none of a hypothesis that lists no words.
 
     Raises:
-        InputError: a hypothesis has text without words.
+        InputError: a hypothesis lists other words than its text has.
     """
     found = {}
     for hypothesis in hypotheses:
-        if len(hypothesis.words) != len(hypothesis.hyp.split()):
-            raise InputError(f"{where} (id {hypothesis.id}): has no word confidences, wanted decode.words: true")
+        if hypothesis.words and len(hypothesis.words) != len(hypothesis.hyp.split()):
+            raise InputError(f"{where} (id {hypothesis.id}): field words holds other words than hyp")
         found[hypothesis.id] = np.array([word.confidence for word in hypothesis.words])
     return found

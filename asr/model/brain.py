@@ -18,6 +18,7 @@ from speechbrain.decoders import ctc_greedy_decode
 from speechbrain.nnet.losses import ctc_loss
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 from speechbrain.utils.metric_stats import ErrorRateStats
+from speechbrain.utils.train_logger import FileTrainLogger
 
 from asr import atomic
 from asr.model.batches import Batch, DurationBatches
@@ -69,10 +70,16 @@ class Curves:
         self._path = path
 
     def add(self, row: dict[str, float]) -> None:
-        """Append an epoch and write the CSV anew."""
+        """Append an epoch."""
         self.rows.append(row)
+        self.write()
+
+    def write(self) -> None:
+        """Write the CSV anew, as far as the epochs go."""
+        if not self.rows:
+            return
         with atomic.new_file(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, row.keys(), lineterminator="\n")
+            writer = csv.DictWriter(file, self.rows[0].keys(), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
 
@@ -101,7 +108,7 @@ class ConformerCTC(sb.Brain):
         tokens: Tokens,
         batches: DurationBatches,
         lr_of_step: Callable[[int], float],
-        train_logger: sb.utils.train_logger.FileTrainLogger,
+        log_file: Path,
         curves_file: Path,
         inter_ctc: float,
     ) -> None:
@@ -111,17 +118,32 @@ class ConformerCTC(sb.Brain):
             tokens: the output units.
             batches: the train loader's sampler.
             lr_of_step: learning rate of an update, from 0.
-            train_logger: where each epoch's numbers are written for people.
+            log_file: where each epoch's numbers are written for people.
             curves_file: where they are written as CSV.
             inter_ctc: weight of the CTC loss after half of the layers, in [0, 1).
         """
         self.tokens = tokens
         self.batches = batches
         self.lr_of_step = lr_of_step
-        self.train_logger = train_logger
+        self.log_file = log_file
         self.inter_ctc = inter_ctc
         self.curves = Curves(curves_file)
         self.checkpointer.add_recoverables({"curves": self.curves, "random_state": RandomState()})
+
+    def on_fit_start(self) -> None:
+        """Take up the last checkpoint; files that grow by epochs end where it ends."""
+        super().on_fit_start()
+        self.log_file.unlink(missing_ok=True)
+        self.train_logger = FileTrainLogger(str(self.log_file))
+        self.curves.write()
+        for row in self.curves.rows:
+            self.log_epoch(row)
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time: float, steps_since_ckpt: int) -> bool:
+        """After whole updates only: no checkpoint holds gradients that wait for the rest of their update."""
+        if self.step % self.grad_accumulation_factor:
+            return False
+        return super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log-probabilities (B, T, V) of a batch after all layers and, in training, after half of them.
@@ -200,9 +222,13 @@ class ConformerCTC(sb.Brain):
             "valid_seconds": seconds,
         }
         self.curves.add(row)
-        self.train_logger.log_stats(
-            stats_meta={"epoch": epoch, "lr": row["lr"]},
-            train_stats={"loss": row["train_loss"], "seconds": row["train_seconds"]},
-            valid_stats={"loss": row["valid_loss"], "WER": wer},
-        )
+        self.log_epoch(row)
         self.checkpointer.save_and_keep_only(meta=row, min_keys=[BEST])
+
+    def log_epoch(self, row: dict[str, float]) -> None:
+        """A line for people."""
+        self.train_logger.log_stats(
+            stats_meta={"epoch": row["epoch"], "lr": row["lr"]},
+            train_stats={"loss": row["train_loss"], "seconds": row["train_seconds"]},
+            valid_stats={"loss": row["valid_loss"], "WER": row["valid_wer"]},
+        )

@@ -7,9 +7,9 @@ its work folder is named by a hash of everything that decides the weights.
 import hashlib
 import json
 import logging
-import shutil
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,14 +17,13 @@ from typing import Any, ClassVar
 
 import torch
 from speechbrain.dataio.dataloader import SaveableDataLoader
-from speechbrain.utils.checkpoints import Checkpointer
 from speechbrain.utils.epoch_loop import EpochCounter
-from speechbrain.utils.train_logger import FileTrainLogger
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
-from asr.model import batches, lora, network, run_folder
+from asr.model import batches, kernels, lora, network, pretrained, run_folder
 from asr.model.brain import BEST, ConformerCTC
+from asr.model.checkpoints import Checkpoints, file_hash
 from asr.model.lora import LoraParams
 from asr.model.network import ModelParams, SpecAugmentParams
 from asr.model.schedule import lr_factor
@@ -62,7 +61,7 @@ class TrainParams:
     num_workers: int = option("processes that read audio, 0 = none", low=0)
     checkpoint_minutes: float = option("minutes between checkpoints inside an epoch, 0 = only after epochs", low=0)
     beam_size: int = option("beam width of the evaluation after training, 1 = greedy; stages.decode has its own", low=1)
-    init_from: str | None = option("run folder to start from, null = fresh weights")
+    init_from: str | None = option("run folder, SpeechBrain folder or Hub name to start from, null = fresh weights")
     min_transplanted: float = option("with init_from: least share of parameters taken, in [0, 1]", low=0, high=1)
 
 
@@ -99,30 +98,20 @@ class Outcome:
     precision: str
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-
-
 def training_key(setup: Setup) -> str:
     """A name for exactly this training: its parameters, network, tokens, texts and audio files."""
     content: dict[str, Any] = {part: asdict(getattr(setup, part)) for part in ("train", "model", "specaugment", "lora")}
     content["hparams_file"] = file_hash(setup.hparams_file)
     content["tokens"] = [setup.tokens.symbols, hashlib.sha256(setup.tokens.spm_model or b"").hexdigest()]
     for part in ("train_set", "valid_set"):
+        rows = getattr(setup, part)
+        with ThreadPoolExecutor() as threads:  # hashing lets other threads run
+            audio = threads.map(file_hash, (row.wav for row in rows))
         content[part] = [
-            (row.id, row.transcript, row.duration, row.wav.stat().st_size, row.wav.stat().st_mtime_ns)
-            for row in getattr(setup, part)
+            (row.id, row.transcript, row.duration, digest) for row, digest in zip(rows, audio, strict=True)
         ]
     if setup.train.init_from:
-        content["init_from"] = file_hash(Path(setup.train.init_from) / run_folder.MODEL)
+        content["init_from"] = pretrained.fingerprint(setup.train.init_from)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -187,24 +176,23 @@ def start_from(setup: Setup, hparams: SimpleNamespace) -> Transplant:
     """Fill the network from `train.init_from`.
 
     Raises:
-        InputError: the source is another architecture, or too little of it fits.
+        InputError: the source cannot be used, is another architecture, or too little of it fits.
     """
     where = f"train.init_from {setup.train.init_from}"
-    source, source_tokens = run_folder.load_network(Path(setup.train.init_from))
-    for name in network.hparams_values(setup.model, setup.specaugment, len(setup.tokens)):
-        there, here = getattr(source, name, None), getattr(hparams, name)
-        if name in asdict(setup.model) and name != "dropout" and there != here:
-            raise InputError(f"model.{name}: got {here}, wanted {there} as in {where}")
-    if source.strides != hparams.strides:
-        raise InputError(f"model.frame_ms: got {setup.model.frame_ms}, but {where} has other strides {source.strides}")
+    source = pretrained.load(pretrained.locate(setup.train.init_from))
+    here = asdict(setup.model)
+    others = [f"model.{key}: got {here[key]}, wanted {there}" for key, there in source.architecture.items()
+              if here[key] != there]  # fmt: skip
+    if others:
+        raise InputError(f"{'; '.join(others)} as in {where}; tools.preset --from_source writes them")
     report = transplant(
-        source.model.state_dict(),
+        source.state,
         hparams.model,
-        head="2.",  # conformer_ctc.yaml: model = [front_end, conformer, ctc_head]
-        source_tokens=source_tokens,
-        target_tokens=setup.tokens,
+        head=pretrained.HEAD,
+        source_symbols=source.symbols,
+        target_symbols=setup.tokens.symbols,
     )
-    hparams.normalizer._load_statistics_dict(source.normalizer._statistics_dict())
+    hparams.normalizer._load_statistics_dict(source.statistics)
     units = f"{report.rows_taken} of {len(setup.tokens)} units"
     log.info("%s: took %.1f %% of the parameters, %s", where, 100 * report.share, units)
     if report.share < setup.train.min_transplanted:
@@ -218,9 +206,11 @@ def transplant_facts(report: Transplant) -> dict[str, Any]:
         "tensors_taken": len(report.taken),
         "tensors_new": len(report.new),
         "tensors_ignored": len(report.ignored),
-        "units_taken": report.rows_taken,
         "parameters_taken": report.parameters_taken,
         "parameters_new": report.parameters_new,
+        "parameters_ignored": report.parameters_ignored,
+        "units_taken": report.rows_taken,
+        "share": report.share,
     }
 
 
@@ -279,16 +269,8 @@ def lr_schedule(params: TrainParams, sampler: batches.DurationBatches) -> Callab
     )
 
 
-def remove_torn_checkpoints(folder: Path) -> None:
-    """Remove checkpoints with fewer files than the others: a kill came while they were written or deleted."""
-    counts = {checkpoint: len(list(checkpoint.iterdir())) for checkpoint in folder.glob("CKPT+*")}
-    for checkpoint, count in counts.items():
-        if count < max(counts.values()):
-            shutil.rmtree(checkpoint)
-
-
 def make_brain(
-    params: TrainParams, hparams: SimpleNamespace, *, device: torch.device, precision: str, checkpointer: Checkpointer
+    params: TrainParams, hparams: SimpleNamespace, *, device: torch.device, precision: str, checkpointer: Checkpoints
 ) -> ConformerCTC:
     """SpeechBrain's loop around the network."""
     return ConformerCTC(
@@ -364,17 +346,18 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     hparams.normalizer.to(device)
 
     epochs = EpochCounter(params.epochs)
-    remove_torn_checkpoints(work_dir / run_folder.CHECKPOINTS)
-    checkpointer = Checkpointer(
+    checkpointer = Checkpoints(
         work_dir / run_folder.CHECKPOINTS,
         {"model": hparams.model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader},
     )
+    if device.type == "cpu" and precision == "fp32":
+        kernels.use_cheaper(hparams.model)
     brain = make_brain(params, hparams, device=device, precision=precision, checkpointer=checkpointer)
     brain.prepare(
         tokens=setup.tokens,
         batches=train_batches,
         lr_of_step=lr_schedule(params, train_batches),
-        train_logger=FileTrainLogger(str(work_dir / run_folder.TRAIN_LOG)),
+        log_file=work_dir / run_folder.TRAIN_LOG,
         curves_file=work_dir / run_folder.CURVES,
         inter_ctc=params.inter_ctc,
     )
@@ -383,7 +366,8 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     facts["train_seconds"] = sum(row["train_seconds"] + row["valid_seconds"] for row in curves)
     facts["updates"] = brain.optimizer_step
 
-    checkpointer.recover_if_possible(min_key=BEST)
+    best = checkpointer.recover_if_possible(min_key=BEST)
     lora.merge_adapters(hparams.conformer)
     run_folder.save_weights(work_dir, hparams_text=hparams_text, hparams=hparams, tokens=setup.tokens)
-    return Outcome(min(curves, key=lambda row: row[BEST]), curves, facts, device, precision)
+    kept = next(row for row in curves if row["epoch"] == best.meta["epoch"])
+    return Outcome(kept, curves, facts, device, precision)

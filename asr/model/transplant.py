@@ -1,11 +1,12 @@
-"""Start from a trained run: its weights into a new network, every tensor accounted for."""
+"""Start from a trained network: its weights into a new one, every tensor accounted for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from asr.model.tokens import Tokens
+# Last parts of the names of tensors that are no parameters: tables of positions, running statistics.
+BUFFERS = ("pe", "inv_freq", "running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
@@ -13,12 +14,13 @@ class Transplant:
     """What became of the tensors.
 
     Attributes:
-        taken: names of the new network's tensors that were filled from the source.
+        taken: names of the new network's parameter tensors that were filled from the source, in part at least.
         new: names of those that keep their fresh values.
-        ignored: names of the source's tensors that have no place here.
-        rows_taken: rows of the CTC head whose unit is in both token lists.
-        parameters_taken: numbers filled.
-        parameters_new: numbers that keep their fresh values.
+        ignored: names of the source's parameter tensors that have no place here.
+        rows_taken: rows of the CTC head that were filled: their unit is in both token lists.
+        parameters_taken: parameters filled.
+        parameters_new: parameters that keep their fresh values.
+        parameters_ignored: the source's parameters that have no place here.
     """
 
     taken: tuple[str, ...]
@@ -27,6 +29,7 @@ class Transplant:
     rows_taken: int
     parameters_taken: int
     parameters_new: int
+    parameters_ignored: int
 
     @property
     def share(self) -> float:
@@ -34,10 +37,10 @@ class Transplant:
         return self.parameters_taken / (self.parameters_taken + self.parameters_new)
 
 
-def matching_rows(source: Tokens, target: Tokens) -> list[tuple[int, int]]:
+def matching_rows(source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int]]:
     """(source number, target number) of every unit that is in both lists."""
-    numbers = {symbol: number for number, symbol in enumerate(source.symbols)}
-    return [(numbers[symbol], number) for number, symbol in enumerate(target.symbols) if symbol in numbers]
+    numbers = {symbol: number for number, symbol in enumerate(source)}
+    return [(numbers[symbol], number) for number, symbol in enumerate(target) if symbol in numbers]
 
 
 @torch.no_grad()
@@ -46,25 +49,30 @@ def transplant(
     target: torch.nn.Module,
     *,
     head: str,
-    source_tokens: Tokens,
-    target_tokens: Tokens,
+    source_symbols: Sequence[str],
+    target_symbols: Sequence[str],
 ) -> Transplant:
-    """Copy every tensor of the same name and shape; the CTC head row by row, by unit.
+    """Copy every tensor of the same name and shape; the CTC head row by row, by unit. Buffers are copied too, but only
+    parameters are counted.
 
     Args:
-        source: state dict of the trained network.
+        source: state dict of the trained network, under the names of the new one.
         target: the new network; changed in place.
         head: prefix of the names of the CTC head's tensors, whose first axis is V.
-        source_tokens: units of the source's head.
-        target_tokens: units of the target's head.
+        source_symbols: units of the source's head.
+        target_symbols: units of the target's head.
     """
-    rows = matching_rows(source_tokens, target_tokens)
+    rows = matching_rows(source_symbols, target_symbols)
     taken, new = [], []
-    numbers_taken = numbers_new = 0
-    state = target.state_dict()
+    parameters_taken = parameters_new = 0
+    parameters, state = dict(target.named_parameters()), target.state_dict()
+    # All of the head or nothing: a bias without its weights would be of no use.
+    heads = [(source.get(name), tensor) for name, tensor in state.items() if name.startswith(head)]
+    if any(there is None or there.shape[1:] != tensor.shape[1:] for there, tensor in heads):
+        rows = []
     for name, tensor in state.items():
         there = source.get(name)
-        if there is not None and name.startswith(head) and there.shape[1:] == tensor.shape[1:]:
+        if name.startswith(head):
             for source_row, target_row in rows:
                 tensor[target_row] = there[source_row]
             count = tensor[0].numel() * len(rows)
@@ -73,8 +81,12 @@ def transplant(
             count = tensor.numel()
         else:
             count = 0
-        (taken if count else new).append(name)
-        numbers_taken += count
-        numbers_new += tensor.numel() - count
-    ignored = [name for name in source if name not in taken]
-    return Transplant(tuple(taken), tuple(new), tuple(ignored), len(rows), numbers_taken, numbers_new)
+        if name in parameters:
+            (taken if count else new).append(name)
+            parameters_taken += count
+            parameters_new += tensor.numel() - count
+    ignored = [name for name in source if name not in taken and name.split(".")[-1] not in BUFFERS]
+    parameters_ignored = sum(source[name].numel() for name in ignored)
+    return Transplant(
+        tuple(taken), tuple(new), tuple(ignored), len(rows), parameters_taken, parameters_new, parameters_ignored
+    )

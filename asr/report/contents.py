@@ -27,6 +27,7 @@ LABELS = {
 }
 # What a rate is counted over, where the metrics file has the count under another name than `<rate>_population`.
 POPULATIONS = {"wer": "num_ref_words", "cer": "num_ref_characters", "sentence_error_rate": "num_utterances"}
+COMMIT_DIGITS = 10
 UNITS = {"wer": "word", "cer": "character", "sentence_error_rate": "utterance"}
 SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances")
 # Curves that share an axis: title, unit of the axis, columns of the curve file.
@@ -288,7 +289,14 @@ def facts_of(rows: Sequence[Row], run: Mapping[str, Any]) -> list[str]:
     """
     hours = sum(row.utterance.duration for row in rows) / 3600
     facts = [f"{len(rows):,} utterances", f"{hours:.2f} hours"]
+    known = dict(run) | {"git_commit": shorten_commit(str(run.get("git_commit") or ""))}
     for key, label in (("model", "model"), ("dataset_part", "data"), ("epochs", "epochs"), ("git_commit", "commit")):
-        if run.get(key) not in (None, ""):
-            facts.append(f"{label} {str(run[key])[:60]}")
+        if known.get(key) not in (None, ""):
+            facts.append(f"{label} {str(known[key])[:60]}")
     return facts
+
+
+def shorten_commit(commit: str) -> str:
+    """`0123456789abcdef…-dirty` as people write it: `0123456-dirty`."""
+    name, dash, state = commit.partition("-")
+    return f"{name[:COMMIT_DIGITS]}{dash}{state}"

@@ -1,6 +1,5 @@
 """The report on one sheet, as PDF and PNG, from the same numbers as the page."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,14 +52,13 @@ def draw_curves(axes: Axes, chart: Chart) -> None:
 
 
 def choose_slices(slices: Sequence[SliceFigure]) -> list[SliceFigure]:
-    """The first groups of each slice, as many as fit."""
-    seen: Counter[str] = Counter()
-    chosen = []
-    for figure in slices:
-        if figure.value is not None and seen[figure.slice] < MAX_GROUPS:
-            seen[figure.slice] += 1
-            chosen.append(figure)
-    return chosen[:MAX_SLICES]
+    """The largest groups of each slice, as many as fit, in their order."""
+    known = [figure for figure in slices if figure.value is not None]
+    chosen = set()
+    for name in {figure.slice for figure in known}:
+        places = [place for place, figure in enumerate(known) if figure.slice == name]
+        chosen |= set(sorted(places, key=lambda place: -(known[place].population or 0))[:MAX_GROUPS])
+    return [known[place] for place in sorted(chosen)][:MAX_SLICES]
 
 
 def draw_slices(axes: Axes, shown: Sequence[SliceFigure]) -> None:

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
+from asr import hub_token
 from asr.corpus import hub
 from asr.errors import InputError
 
@@ -18,7 +19,7 @@ TOKEN = "hf_" + "s3cr3t" * 5
 def alone(tmp_path, monkeypatch):
     """No token, cache or `.env` of whoever runs the tests."""
     monkeypatch.chdir(tmp_path)
-    for name in hub.TOKEN_VARIABLES:
+    for name in hub_token.TOKEN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -205,7 +206,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(monkeypatch, tmp_path, home,
 def test_no_part_of_a_token_is_left_where_a_long_message_is_cut(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     gate = Gate(monkeypatch)
-    for padding in range(hub.LONGEST_REASON - 60, hub.LONGEST_REASON):
+    for padding in range(hub_token.LONGEST_REASON - 60, hub_token.LONGEST_REASON):
         monkeypatch.setattr(gate, "reason", "x" * padding + TOKEN)
         with pytest.raises(InputError) as error:
             open_folder("HF-SaLAI/salai_atc0")
@@ -214,9 +215,9 @@ def test_no_part_of_a_token_is_left_where_a_long_message_is_cut(monkeypatch):
 
 def test_a_line_break_after_a_token_is_no_part_of_it(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", f" {TOKEN}\n")
-    assert hub.read_token() == TOKEN
+    assert hub_token.read_token() == TOKEN
     monkeypatch.setenv("HF_TOKEN", " ")
-    assert hub.read_token() is None
+    assert hub_token.read_token() is None
 
 
 def test_a_local_folder_is_never_shown_the_token(folder, monkeypatch):

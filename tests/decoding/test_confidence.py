@@ -80,6 +80,13 @@ def test_a_calibration_comes_back_and_is_applied(tmp_path: Path) -> None:
         read_calibration(tmp_path / "x.json")
 
 
-def test_text_without_words_is_named() -> None:
-    with pytest.raises(InputError, match=r"x\.jsonl \(id a\): has no word confidences"):
-        confidences([Hypothesis("a", "ONE")], "x.jsonl")
+def test_words_that_are_not_the_text_are_named() -> None:
+    assert not len(confidences([Hypothesis("b", "ONE")], "x.jsonl")["b"])
+    with pytest.raises(InputError, match=r"x\.jsonl \(id a\): field words holds other words than hyp"):
+        confidences([Hypothesis("a", "ONE TWO", words=(Word("ONE", 0.0, 1.0, 0.5),))], "x.jsonl")
+
+
+def test_nothing_has_no_measures() -> None:
+    nothing = np.zeros(0), np.zeros(0, dtype=bool)
+    assert expected_calibration_error(reliability(*nothing, 10)) is None
+    assert area_under_risk(risk_coverage(*nothing, 10)) is None

@@ -20,7 +20,9 @@ from asr.corpus.manifest import Utterance, write_manifest
 from asr.decoding.hypotheses import Hypothesis, Word, write_hypotheses
 from asr.errors import InputError
 from asr.record import write_metrics, write_record
+from asr.report.contents import SliceFigure, facts_of
 from asr.report.page import page_data, render_page
+from asr.report.summary import choose_slices
 from asr.scoring.wer import Pair, score_pair
 from stages import report, score
 
@@ -186,6 +188,18 @@ def test_summary_and_card_hold_the_same_numbers_and_are_the_same_bytes_again(wri
     again = run(inputs, inputs / "again")
     for name in ("report.html", "summary.pdf", "summary.png", "model_card.md"):
         assert (again / name).read_bytes() == (written / name).read_bytes(), name
+
+
+def test_the_sheet_shows_the_largest_groups_of_a_column_of_many():
+    figures = [SliceFigure("speaker", f"s{place}", 10.0, 9.0, 11.0, place) for place in range(20)]
+    chosen = choose_slices([*figures, SliceFigure("role", "pilot", 10.0, 9.0, 11.0, 3)])
+    assert [figure.label for figure in chosen] == ["s14", "s15", "s16", "s17", "s18", "s19", "pilot"]
+
+
+def test_a_commit_is_shown_short_and_dirty_stays_dirty():
+    run = {"git_commit": f"{'0123456789abcdef':0<40}-dirty"}
+    assert facts_of([], run)[-1] == "commit 0123456789-dirty"
+    assert not any(fact.startswith("commit") for fact in facts_of([], {}))
 
 
 def test_optional_inputs_may_be_left_out(inputs, tmp_path):

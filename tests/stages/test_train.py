@@ -2,6 +2,11 @@
 
 import csv
 import json
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +16,8 @@ import soundfile
 from asr import record
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import InputError
-from asr.model.run_folder import load_recognizer
+from asr.model.run_folder import MODEL, load_recognizer
+from benchmarks import kills
 from stages import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,3 +132,39 @@ def test_a_csv_with_another_header_is_refused_before_the_training(arguments, tmp
         train.main([*arguments, "--metrics_csv", str(path)])
     assert not (tmp_path / "out").exists()
     assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_an_experiments_copy_keeps_unfinished_trainings_in_the_project(tmp_path, monkeypatch):
+    project, copy = tmp_path / "project", tmp_path / "project" / ".dvc" / "tmp" / "exps" / "x"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    run_dir = Path("models/asr")
+    assert train.work_home(run_dir, project) == project / "models"
+    assert train.work_home(run_dir, copy) == train.work_home(run_dir, None) == copy / "models"
+    assert train.work_home(tmp_path / "elsewhere" / "asr", project) == tmp_path / "elsewhere"
+
+
+@pytest.mark.slow
+def test_killed_for_real(tmp_path):
+    """SIGKILL at random moments after a new checkpoint, several times in one training."""
+    kills.write_corpus(tmp_path / "corpus", {"train": 60, "valid": 8})
+
+    def command(folder):
+        flags = kills.flags_for(tmp_path / "corpus", tmp_path / folder / "run")
+        return [sys.executable, "-m", "stages.train", *flags]
+
+    def checkpoints():
+        return set((tmp_path / "torn").glob(".training-*/checkpoints/CKPT+*"))
+
+    subprocess.run(command("whole"), cwd=ROOT, check=True)
+    for _ in range(3):
+        before = checkpoints()
+        process = subprocess.Popen(command("torn"), cwd=ROOT)
+        while process.poll() is None and not checkpoints() - before:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    subprocess.run(command("torn"), cwd=ROOT, check=True)
+    assert kills.distance(tmp_path / "torn" / "run", tmp_path / "whole" / "run") <= kills.TOLERANCE
+    assert (tmp_path / "torn" / "run" / MODEL).exists()

@@ -1,11 +1,14 @@
 """Presets: comments kept, unknown keys refused, nothing half-written."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from asr.errors import InputError
+from asr.model import network
+from asr.model.network import ModelParams, SpecAugmentParams
 from asr.params import read_yaml
 from tools import check_params, preset
 
@@ -29,6 +32,32 @@ def test_every_preset_fits_params_yaml(path, params_file):
     content = read_yaml(params_file)
     for section, values in read_yaml(path).items():
         assert values.items() <= content[section].items()
+
+
+def test_a_source_says_what_model_must_be(tmp_path, params_file):
+    """From a run folder: the network's file filled in another way than params.yaml has it, and the files beside it."""
+    model = ModelParams(**read_yaml(params_file)["model"] | {"front_end_channels": [8, 6, 4], "d_model": 72})
+    model = replace(model, front_end_kernels=[5, 5, 1], activation="gelu", n_fft=512, win_length=32)
+    text = network.fill_placeholders(
+        network.HPARAMS_FILE, network.hparams_values(model, SpecAugmentParams(1, 2, 1, 2), 5)
+    )
+    source = tmp_path / "run"
+    source.mkdir()
+    (source / "hyperparams.yaml").write_text(text)
+    for name in ("model.ckpt", "normalizer.ckpt"):
+        (source / name).touch()
+    lines = params_file.read_text(encoding="utf-8").splitlines()
+    preset.main(["--from_source", str(source), "--params", str(params_file)])
+    content = read_yaml(params_file)
+    assert ModelParams(**content["model"]) == model
+    assert content["train"]["init_from"] == str(source)
+    assert len(params_file.read_text(encoding="utf-8").splitlines()) == len(lines)
+
+
+def test_one_of_file_and_source(tmp_path, params_file):
+    for arguments in ([], [str(tmp_path / "p.yaml"), "--from_source", "x"]):
+        with pytest.raises(InputError, match="wanted a preset file or --from_source"):
+            preset.main([*arguments, "--params", str(params_file)])
 
 
 def test_comments_and_all_other_lines_stay(tmp_path, params_file):

@@ -24,8 +24,10 @@ function ticks(low, high, count) {
 function lineChart({ title, x, xLabel, yLabel, series }) {
   const [width, height, left, right, top, bottom] = [420, 230, 46, 12, 10, 40];
   const values = series.flatMap((one) => one.values).filter((value) => value !== null);
-  const high = Math.max(...values, 0);
+  const marks = ticks(Math.min(...values, 0), Math.max(...values, 0), 5);
+  const step = marks[1] - marks[0];
   const low = Math.min(...values, 0);
+  const high = Math.max(marks[marks.length - 1], Math.ceil(Math.max(...values, 0) / step) * step || 0);
   const [first, last] = [x[0], x[x.length - 1]];
   const toX = (value) => left + ((value - first) / (last - first || 1)) * (width - left - right);
   const toY = (value) => top + (1 - (value - low) / (high - low || 1)) * (height - top - bottom);

@@ -1,0 +1,87 @@
+"""Checkpoints that outlive a kill at any moment: what is not whole is never taken up.
+
+SpeechBrain fills a checkpoint's folder in place and empties it in place, so a kill can leave half of one under its
+final name. Here a list of the files with their hashes is written last; a folder that does not match its list goes.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
+from speechbrain.utils.distributed import main_process_only
+
+from asr import atomic
+from asr.errors import InputError
+
+log = logging.getLogger(__name__)
+
+FILES = "files.json"  # name -> SHA-256 of every other file of a checkpoint
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while part := file.read(1 << 20):  # a checkpoint can be larger than the memory
+                digest.update(part)
+        return digest.hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def seal(folder: Path) -> None:
+    """Declare a checkpoint's folder complete: its files are on the disk before the list that names them."""
+    for path in folder.iterdir():
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+    atomic.write_text(folder / FILES, json.dumps({path.name: file_hash(path) for path in sorted(folder.iterdir())}))
+
+
+def fault(folder: Path) -> str | None:
+    """What is wrong with a checkpoint's folder; None: it is as it was written."""
+    try:
+        wanted = json.loads((folder / FILES).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return "was not finished"
+    except ValueError:
+        return f"{FILES} is damaged"
+    for name, digest in wanted.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if file_hash(folder / name) != digest:
+            return f"{name} is damaged"
+    return None
+
+
+class Checkpoints(Checkpointer):
+    """SpeechBrain's Checkpointer over whole checkpoints only; others are removed when it is made, with a warning."""
+
+    def __init__(self, folder: Path, recoverables: Mapping[str, Any]) -> None:
+        super().__init__(folder, recoverables)
+        self._remove_broken()
+
+    @main_process_only
+    def _remove_broken(self) -> None:
+        for folder in sorted(self.checkpoints_dir.glob("CKPT+*")):
+            trouble = fault(folder)
+            if trouble:
+                log.warning("%s: %s; removed, the training goes on from the checkpoint before it", folder, trouble)
+                shutil.rmtree(folder)
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
+        """As SpeechBrain's, and sealed."""
+        checkpoint = super().save_checkpoint(*args, **kwargs)
+        if checkpoint is not None:  # None in all processes but the main one
+            seal(checkpoint.path)
+        return checkpoint

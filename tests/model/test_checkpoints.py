@@ -1,0 +1,79 @@
+"""Checkpoints: whole ones are taken up, others are removed with a warning, whatever tore them."""
+
+import logging
+
+import pytest
+import torch
+
+from asr.errors import InputError
+from asr.model import checkpoints
+from asr.model.checkpoints import FILES, Checkpoints, fault, file_hash
+
+
+@pytest.fixture
+def layer():
+    return torch.nn.Linear(2, 1)
+
+
+@pytest.fixture
+def two(layer, tmp_path):
+    """Folders of two checkpoints of a layer: its weights all 1, then all 2."""
+    made = Checkpoints(tmp_path, {"layer": layer})
+    folders = []
+    for value in (1.0, 2.0):
+        torch.nn.init.constant_(layer.weight, value)
+        folders.append(made.save_checkpoint(name=f"{value:g}").path)
+    return folders
+
+
+def recovered(layer, folder):
+    Checkpoints(folder, {"layer": layer}).recover_if_possible()
+    return layer.weight[0, 0].item()
+
+
+def test_the_newest_is_taken_up(layer, two, tmp_path):
+    torch.nn.init.zeros_(layer.weight)
+    assert [fault(folder) for folder in two] == [None, None]
+    assert recovered(layer, tmp_path) == 2
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+DAMAGE = {
+    "layer.ckpt is damaged": lambda folder: cut(folder / "layer.ckpt"),
+    "layer.ckpt is missing": lambda folder: (folder / "layer.ckpt").unlink(),
+    "CKPT.yaml is damaged": lambda folder: (folder / "CKPT.yaml").write_text(""),
+    "was not finished": lambda folder: (folder / FILES).unlink(),
+    f"{FILES} is damaged": lambda folder: cut(folder / FILES),
+}
+
+
+@pytest.mark.parametrize("trouble", DAMAGE)
+def test_the_one_before_a_damaged_one_is_used_with_a_warning(layer, two, tmp_path, caplog, trouble):
+    DAMAGE[trouble](two[1])
+    with caplog.at_level(logging.WARNING):
+        assert recovered(layer, tmp_path) == 1
+    assert f"{two[1]}: {trouble}; removed" in caplog.text
+    assert not two[1].exists()
+
+
+def test_a_save_that_ends_early_is_no_checkpoint(layer, two, tmp_path, monkeypatch):
+    def die(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints, "seal", die)
+    with pytest.raises(KeyboardInterrupt):
+        Checkpoints(tmp_path, {"layer": layer}).save_checkpoint(name="3")
+    assert recovered(layer, tmp_path) == 2
+
+
+def test_without_any_nothing_is_recovered(layer, tmp_path):
+    torch.nn.init.constant_(layer.weight, 5)
+    assert recovered(layer, tmp_path / "new") == 5
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.wav: cannot be read: No such file"):
+        file_hash(tmp_path / "gone.wav")
