@@ -57,3 +57,9 @@ def test_curves_of_splits_stay_apart():
     assert "DVC_METRIC" not in json.dumps(filled)
     assert filled["encoding"]["strokeDash"]["field"] == "split"
     assert filled["encoding"]["x"]["title"] == "kept, %"
+
+
+def test_of_a_column_of_many_the_largest_groups_are_drawn(filled):
+    window = filled["transform"][2]
+    assert window["groupby"] == ["slice", "rev"] and window["sort"] == [{"field": "size", "order": "descending"}]
+    assert filled["transform"][3] == {"filter": "datum.place <= 12"}

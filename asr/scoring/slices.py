@@ -155,22 +155,14 @@ def score_words(scored: Iterable[ScoredPair]) -> list[WordScore]:
 
 
 def list_confusions(words: Sequence[WordScore], most: int) -> list[tuple[str, str]]:
-    """Substitutions (reference, hypothesis) among the `most` words that take part in most, one row an occurrence.
+    """Substitutions (reference, hypothesis) among the `most` words of the most frequent ones, one row an occurrence.
 
-    DVC's confusion template counts the rows itself.
+    Words are taken in pairs: the words that are confused most often may each be so with another non-word, of which
+    none would be left to draw. DVC's confusion template counts the rows itself.
     """
-    taking_part: Counter[str] = Counter()
-    for word in words:
-        for other, times in word.confusions:
-            taking_part[word.word] += times
-            taking_part[other] += times
-    ranked = sorted(taking_part.items(), key=lambda item: (-item[1], item[0]))
-    chosen = {word for word, _ in ranked[:most]}
-    pairs = [
-        (word.word, other)
-        for word in words
-        for other, times in word.confusions
-        if {word.word, other} <= chosen
-        for _ in range(times)
-    ]
-    return sorted(pairs)
+    pairs = {(word.word, other): times for word in words for other, times in word.confusions}
+    chosen: set[str] = set()
+    for pair, _ in sorted(pairs.items(), key=lambda item: (-item[1], item[0])):
+        if len(chosen | set(pair)) <= most:
+            chosen |= set(pair)
+    return sorted(pair for pair, times in pairs.items() if chosen.issuperset(pair) for _ in range(times))

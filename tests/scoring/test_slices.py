@@ -66,4 +66,5 @@ def test_words_are_scored_one_by_one():
 def test_the_confusion_table_holds_the_most_confused_words_only():
     words = slices.score_words(scored(("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y")))
     assert slices.list_confusions(words, most=2) == [("A", "C"), ("A", "C")]
+    assert slices.list_confusions(words, most=3) == [("A", "C"), ("A", "C"), ("B", "A")]
     assert slices.list_confusions(words, most=10) == [("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y")]
