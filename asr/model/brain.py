@@ -23,6 +23,7 @@ from speechbrain.utils.train_logger import FileTrainLogger
 from asr import atomic
 from asr.model.batches import Batch, DurationBatches
 from asr.model.tokens import Tokens
+from asr.model.updates import Updates
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Curves:
         self.rows = json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-class ConformerCTC(sb.Brain):
+class ConformerCTC(Updates):
     """Trains an encoder (its `encoder` module maps waveforms to log-probabilities) with the CTC loss.
 
     After each epoch it decodes the validation set greedily, writes a line of curves and a checkpoint; the
@@ -111,6 +112,7 @@ class ConformerCTC(sb.Brain):
         log_file: Path,
         curves_file: Path,
         inter_ctc: float,
+        max_nonfinite: int,
     ) -> None:
         """Hand over what the hooks need.
 
@@ -121,7 +123,9 @@ class ConformerCTC(sb.Brain):
             log_file: where each epoch's numbers are written for people.
             curves_file: where they are written as CSV.
             inter_ctc: weight of the CTC loss after half of the layers, in [0, 1).
+            max_nonfinite: losses or gradients that may be other than finite.
         """
+        self.count_losses(max_nonfinite)
         self.tokens = tokens
         self.batches = batches
         self.lr_of_step = lr_of_step
@@ -198,6 +202,8 @@ class ConformerCTC(sb.Brain):
         self.stage_started = time.monotonic()
         if stage == sb.Stage.TRAIN:
             self.batches.set_epoch(epoch)
+            if self.step == 0:  # else the epoch is taken up in its middle
+                self.losses.start_epoch()
         else:
             self.errors = ErrorRateStats()
 
@@ -210,7 +216,7 @@ class ConformerCTC(sb.Brain):
         """After validation: log the epoch and save a checkpoint."""
         seconds = time.monotonic() - self.stage_started
         if stage == sb.Stage.TRAIN:
-            self.train_stats = {"train_loss": float(stage_loss), "train_seconds": seconds}
+            self.train_stats = {"train_loss": self.read_losses(), "train_seconds": seconds}
             return
         wer = self.errors.summarize("error_rate")
         row = {

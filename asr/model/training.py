@@ -55,6 +55,7 @@ class TrainParams:
         "weight of the CTC loss after half of the layers, the last one has the rest", low=0, high=0.9
     )
     max_grad_norm: float = option("gradients are scaled down to this norm", above=0)
+    max_nonfinite: int = option("losses or gradients that may be other than finite; more end the training", low=0)
     precision: str = option(
         "arithmetic; auto = fp16 with loss scaling on CUDA, fp32 on CPU", choices=("auto", "fp32", "fp16", "bf16")
     )
@@ -360,11 +361,13 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
         log_file=work_dir / run_folder.TRAIN_LOG,
         curves_file=work_dir / run_folder.CURVES,
         inter_ctc=params.inter_ctc,
+        max_nonfinite=params.max_nonfinite,
     )
     brain.fit(epochs, train_loader, valid_loader)
     curves = brain.curves.rows
     facts["train_seconds"] = sum(row["train_seconds"] + row["valid_seconds"] for row in curves)
     facts["updates"] = brain.optimizer_step
+    facts["nonfinite"] = brain.losses.read()[1]
 
     best = checkpointer.recover_if_possible(min_key=BEST)
     lora.merge_adapters(hparams.conformer)

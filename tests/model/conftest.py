@@ -64,8 +64,8 @@ def no_lora():
 def train_params():
     return TrainParams(
         epochs=2, lr=5e-3, batch_size=6, grad_accum=1, seed=1, train_subset=0, schedule="linear", warmup_epochs=0.5,
-        weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, precision="fp32", num_workers=0, checkpoint_minutes=0.0,
-        beam_size=1, init_from=None, min_transplanted=0.5,
+        weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, max_nonfinite=3, precision="fp32", num_workers=0,
+        checkpoint_minutes=0.0, beam_size=1, init_from=None, min_transplanted=0.5,
     )  # fmt: skip
 
 
