@@ -121,5 +121,6 @@ def write_wav(path: Path, samples: np.ndarray) -> None:
     data = samples.astype("<i2", copy=False).tobytes()
     header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1,
                          SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16, b"data", len(data))  # fmt: skip
-    with open(path, "wb", buffering=0) as file:
+    # buffered: a raw write on a disk that fills up writes a part and says nothing
+    with open(path, "wb") as file:
         file.write(header + data)

@@ -1,4 +1,5 @@
 import io
+import resource
 import wave
 
 import numpy as np
@@ -93,3 +94,14 @@ def test_written_wav_by_the_standard_library(tmp_path):
     with wave.open(str(tmp_path / "x.wav")) as file:
         assert file.getparams()[:4] == (1, 2, 16000, 5)
         assert np.frombuffer(file.readframes(5), "<i2").tolist() == samples.tolist()
+
+
+@pytest.mark.parametrize("room", [20, 44, 1000])
+def test_a_wav_that_only_fits_in_part_is_an_error(tmp_path, room):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            audio.write_wav(tmp_path / "x.wav", np.zeros(8000, np.int16))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -132,6 +132,7 @@ def test_one_parquet_file_is_train(folder):
     [
         ({"config": "part9"}, "part9"),
         ({"columns": hub.Columns("sound", "text", "path", ())}, "has no column sound, got audio, text"),
+        ({"columns": hub.Columns("text", "text", "path", ())}, "column text holds string, wanted encoded audio"),
     ],
 )
 def test_what_is_not_there(folder, change, wanted):
@@ -146,10 +147,30 @@ def test_two_splits_joined(folder):
 
 
 def test_no_split_of_these_names(folder):
-    with pytest.raises(InputError, match=r"has splits train, test, wanted one of dev"):
-        hub.open_hub(
-            str(folder), "base", revision=None, splits={"train": "dev", "valid": None, "test": None}, columns=COLUMNS
-        )
+    for theirs, wanted in (("dev", "has no split dev, and nothing asks for its test, train"), (None, "has splits")):
+        with pytest.raises(InputError, match=wanted):
+            hub.open_hub(
+                str(folder),
+                "base",
+                revision=None,
+                splits={"train": theirs, "valid": None, "test": None},
+                columns=COLUMNS,
+            )
+
+
+def test_a_misspelt_split_is_an_error_and_one_that_is_not_there_is_none(folder):
+    def open_with(**changes):
+        return hub.open_hub(str(folder), "base", revision=None, splits=SPLITS | changes, columns=COLUMNS)
+
+    with pytest.raises(InputError, match=r"has no split tran, validation, and nothing asks for its train; wanted"):
+        open_with(train="tran")
+    assert {shard.split for shard in open_with().shards()} == {"train", "test"}
+    assert {shard.split for shard in open_with(train=None, valid=None).shards()} == {"test"}
+
+
+def test_a_revision_of_a_local_folder(folder):
+    with pytest.raises(InputError, match=r"export\.revision: got v1, but .* is a local path"):
+        hub.open_hub(str(folder), "base", revision="v1", splits=SPLITS, columns=COLUMNS)
 
 
 def test_a_damaged_parquet_file_is_named(folder):
@@ -158,9 +179,10 @@ def test_a_damaged_parquet_file_is_named(folder):
         open_folder(folder).shards()
 
 
-def test_no_folder_and_no_hub_name():
-    with pytest.raises(InputError, match=r"export\.corpus: no/such/folder is no folder here and no Hub name"):
-        open_folder("no/such/folder")
+@pytest.mark.parametrize("name", ["no/such/folder", ""])
+def test_no_folder_and_no_hub_name(name):
+    with pytest.raises(InputError, match=rf"export\.corpus: {name} is no folder here and no Hub name"):
+        open_folder(name)
 
 
 class Gate:
