@@ -22,6 +22,7 @@ from speechbrain.utils.train_logger import FileTrainLogger
 
 from asr import atomic
 from asr.model.batches import Batch, DurationBatches
+from asr.model.optimizer import set_lr
 from asr.model.tokens import Tokens
 from asr.model.updates import Updates
 
@@ -209,8 +210,7 @@ class ConformerCTC(Updates):
 
     def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
         """Learning rate of the coming update."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr_of_step(self.optimizer_step)
+        set_lr(self.optimizer, self.lr_of_step(self.optimizer_step))
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """After validation: log the epoch and save a checkpoint."""

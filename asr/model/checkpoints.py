@@ -13,7 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
+import torch
+from speechbrain.utils.checkpoints import (
+    Checkpoint,
+    Checkpointer,
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
 from speechbrain.utils.distributed import main_process_only
 
 from asr import atomic
@@ -62,6 +69,41 @@ def fault(folder: Path) -> str | None:
         if file_hash(folder / name) != digest:
             return f"{name} is damaged"
     return None
+
+
+@register_checkpoint_hooks
+class TrainedWeights:
+    """The parameters of a network that are trained, as part of a checkpoint; those that never change lie beside it."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._network = network
+
+    def names(self) -> set[str]:
+        """Names of the parameters that are trained."""
+        return {name for name, weight in self._network.named_parameters() if weight.requires_grad}
+
+    def write_frozen(self, path: Path) -> None:
+        """Write everything else of the network once: with it, a checkpoint makes the whole."""
+        if not path.exists():
+            names = self.names()
+            state = {name: tensor for name, tensor in self._network.state_dict().items() if name not in names}
+            with atomic.new_file(path) as partial:
+                torch.save(state, partial)
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write the trained parameters."""
+        names = self.names()
+        torch.save({name: tensor for name, tensor in self._network.state_dict().items() if name in names}, path)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Read what `save` wrote."""
+        del end_of_epoch
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if set(state) != self.names():
+            raise InputError(f"{path}: holds other parameters than those that are trained")
+        self._network.load_state_dict(state, strict=False)
 
 
 class Checkpoints(Checkpointer):

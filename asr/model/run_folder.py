@@ -5,7 +5,8 @@
     normalizer.ckpt     global CMVN
     tokenizer.ckpt      the units for SpeechBrain
     tokens.txt          the units for people and for asr.model.tokens (spm.model beside it for SentencePiece)
-    checkpoints/        SpeechBrain Checkpointer, with the optimiser
+    checkpoints/        SpeechBrain Checkpointer, with the optimiser; of adapters or frozen layers, frozen.ckpt has
+                        the weights that are not trained, once
     train_log.txt  curves.csv  metrics.json  model_card.json
 
 hyperparams.yaml is HyperPyYAML and can run code when loaded: open run folders of your own only.
@@ -28,6 +29,7 @@ MODEL = "model.ckpt"
 NORMALIZER = "normalizer.ckpt"
 TOKENIZER = "tokenizer.ckpt"
 CHECKPOINTS = "checkpoints"
+FROZEN = "frozen.ckpt"  # in it: what no checkpoint holds, because it is not trained
 TRAIN_LOG = "train_log.txt"
 CURVES = "curves.csv"
 

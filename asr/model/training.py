@@ -21,9 +21,9 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
-from asr.model import batches, kernels, lora, network, pretrained, run_folder
+from asr.model import batches, kernels, lora, network, optimizer, pretrained, run_folder
 from asr.model.brain import BEST, ConformerCTC
-from asr.model.checkpoints import Checkpoints, file_hash
+from asr.model.checkpoints import Checkpoints, TrainedWeights, file_hash
 from asr.model.lora import LoraParams
 from asr.model.network import ModelParams, SpecAugmentParams
 from asr.model.schedule import lr_factor
@@ -33,7 +33,6 @@ from asr.params import option
 
 log = logging.getLogger(__name__)
 
-ADAM_BETAS = (0.9, 0.98)  # as the Conformer was trained (Gulati et al. 2020, section 3.2)
 PRECISION_ON = {"cuda": "fp16", "cpu": "fp32"}  # what `auto` means (specification, section 5)
 
 
@@ -64,6 +63,12 @@ class TrainParams:
     beam_size: int = option("beam width of the evaluation after training, 1 = greedy; stages.decode has its own", low=1)
     init_from: str | None = option("run folder, SpeechBrain folder or Hub name to start from, null = fresh weights")
     min_transplanted: float = option("with init_from: least share of parameters taken, in [0, 1]", low=0, high=1)
+    freeze_layers: int = option(
+        "with init_from: lowest encoder layers that keep their weights, the front-end with them; 0 = none", low=0
+    )
+    encoder_lr: float = option(
+        "learning rate of front-end and encoder as a multiple of lr; the CTC head has lr", above=0, high=1
+    )
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class Outcome:
         facts: what a record of the run should hold besides: sizes, shares, seconds.
         device: where it ran.
         precision: its arithmetic.
+        adapted: names of the encoder's matrices that had adapters, none without `lora.peft`.
     """
 
     best: dict[str, float]
@@ -97,6 +103,7 @@ class Outcome:
     facts: dict[str, Any]
     device: torch.device
     precision: str
+    adapted: tuple[str, ...]
 
 
 def training_key(setup: Setup) -> str:
@@ -244,12 +251,32 @@ def start_weights(setup: Setup, hparams: SimpleNamespace, loader: SaveableDataLo
         facts["transplant"] = transplant_facts(start_from(setup, hparams))
     else:
         take_statistics(hparams, loader, device)
+    frozen = frozen_layers(setup, hparams)
+    for module in frozen:
+        module.requires_grad_(False)
     if setup.lora.peft == "lora":
         hparams.front_end.requires_grad_(False)
-        facts["adapters"] = lora.add_adapters(hparams.conformer, setup.lora)
+        adapted = lora.add_adapters(hparams.conformer, setup.lora, frozen)
+        if not adapted:
+            raise InputError(f"lora.lora_targets: {setup.lora.lora_targets} have no matrix above train.freeze_layers")
+        facts["adapters"] = lora.adapter_facts(adapted)
     facts["parameters"] = network.count_parameters(hparams.model)
     facts["trainable_parameters"] = network.count_parameters(hparams.model, trainable=True)
     return facts
+
+
+def frozen_layers(setup: Setup, hparams: SimpleNamespace) -> list[torch.nn.Module]:
+    """The modules that `train.freeze_layers` keeps as they are.
+
+    Raises:
+        InputError: there are not as many layers, or nothing was learnt that could be kept.
+    """
+    count, layers = setup.train.freeze_layers, setup.model.num_layers
+    if count > layers:
+        raise InputError(f"train.freeze_layers: got {count}, wanted at most model.num_layers {layers}")
+    if count and not setup.train.init_from:
+        raise InputError(f"train.freeze_layers: got {count}, wanted 0 without train.init_from: the weights are random")
+    return optimizer.lowest_layers(hparams.front_end, hparams.conformer, count)
 
 
 def lr_schedule(params: TrainParams, sampler: batches.DurationBatches) -> Callable[[int], float]:
@@ -276,12 +303,10 @@ def make_brain(
     """SpeechBrain's loop around the network."""
     return ConformerCTC(
         modules=hparams.modules,
-        opt_class=lambda weights: torch.optim.AdamW(
-            [weight for weight in weights if weight.requires_grad],
+        opt_class=lambda _: optimizer.make_adamw(
+            optimizer.parameter_groups(hparams.model, hparams.ctc_head, params.encoder_lr),
             lr=params.lr,
-            betas=ADAM_BETAS,
             weight_decay=params.weight_decay,
-            fused=True,
         ),
         run_opts={
             "device": str(device),
@@ -347,9 +372,13 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     hparams.normalizer.to(device)
 
     epochs = EpochCounter(params.epochs)
+    model = hparams.model
+    if facts["trainable_parameters"] < facts["parameters"]:
+        model = TrainedWeights(hparams.model)
+        model.write_frozen(work_dir / run_folder.CHECKPOINTS / run_folder.FROZEN)
     checkpointer = Checkpoints(
         work_dir / run_folder.CHECKPOINTS,
-        {"model": hparams.model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader},
+        {"model": model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader},
     )
     if device.type == "cpu" and precision == "fp32":
         kernels.use_cheaper(hparams.model)
@@ -370,7 +399,8 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     facts["nonfinite"] = brain.losses.read()[1]
 
     best = checkpointer.recover_if_possible(min_key=BEST)
+    adapted = lora.adapted_names(hparams.conformer)
     lora.merge_adapters(hparams.conformer)
     run_folder.save_weights(work_dir, hparams_text=hparams_text, hparams=hparams, tokens=setup.tokens)
     kept = next(row for row in curves if row["epoch"] == best.meta["epoch"])
-    return Outcome(kept, curves, facts, device, precision)
+    return Outcome(kept, curves, facts, device, precision, adapted)

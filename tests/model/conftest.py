@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from asr.corpus.manifest import Utterance
-from asr.model.lora import LoraParams
+from asr.model.lora import TARGETS, LoraParams
 from asr.model.network import HPARAMS_FILE, ModelParams, SpecAugmentParams
 from asr.model.tokens import char_tokens
 from asr.model.training import Setup, TrainParams
@@ -57,7 +57,7 @@ def specaugment():
 
 @pytest.fixture
 def no_lora():
-    return LoraParams(peft="none", lora_r=2, lora_alpha=4.0, lora_dropout=0.1)
+    return LoraParams(peft="none", lora_r=2, lora_alpha=4.0, lora_dropout=0.1, lora_targets=list(TARGETS))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def train_params():
     return TrainParams(
         epochs=2, lr=5e-3, batch_size=6, grad_accum=1, seed=1, train_subset=0, schedule="linear", warmup_epochs=0.5,
         weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, max_nonfinite=3, precision="fp32", num_workers=0,
-        checkpoint_minutes=0.0, beam_size=1, init_from=None, min_transplanted=0.5,
+        checkpoint_minutes=0.0, beam_size=1, init_from=None, min_transplanted=0.5, freeze_layers=0, encoder_lr=1.0,
     )  # fmt: skip
 
 

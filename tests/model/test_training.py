@@ -105,13 +105,75 @@ def test_refuses_a_start_from_another_network(setup, tmp_path):
 
 
 def test_adapters_are_merged_into_the_run_folder(setup, tmp_path):
-    adapted = replace(setup, lora=replace(setup.lora, peft="lora"))
-    outcome = training.train(adapted, tmp_path / "run")
-    assert outcome.facts["trainable_parameters"] < outcome.facts["parameters"]
-    assert outcome.facts["adapters"] > 5
-    training.train(setup, tmp_path / "full")
-    assert weights(tmp_path / "run").keys() == weights(tmp_path / "full").keys()
+    training.train(replace(setup, train=replace(setup.train, epochs=1)), tmp_path / "full")
+    start = replace(setup.train, init_from=str(tmp_path / "full"), epochs=1)
+    outcome = training.train(replace(setup, train=start, lora=replace(setup.lora, peft="lora")), tmp_path / "run")
+    head = len(setup.tokens) * 17
+    assert outcome.facts["adapters"]["matrices"] == len(outcome.adapted) > 5
+    # Checkpoints hold what is trained, once beside them what is not, and the run folder all of it.
+    (folder,) = (tmp_path / "run" / run_folder.CHECKPOINTS).glob("CKPT+*")
+    kept = torch.load(folder / "model.ckpt", weights_only=True)
+    assert sum(tensor.numel() for tensor in kept.values()) == outcome.facts["trainable_parameters"]
+    assert all(name.endswith((".up", ".down")) or name.startswith("2.") for name in kept)
+    adapters = sum(tensor.numel() for name, tensor in kept.items() if not name.startswith("2."))
+    assert outcome.facts["trainable_parameters"] == adapters + head < outcome.facts["parameters"]
+    frozen = torch.load(folder.parent / run_folder.FROZEN, weights_only=True)
+    assert not set(frozen) & set(kept)
+    full, merged = weights(tmp_path / "full"), weights(tmp_path / "run")
+    assert merged.keys() == full.keys()
+    changed = {name for name in full if not torch.equal(full[name], merged[name])}
+    assert changed == {f"1.{name}" for name in outcome.adapted} | {"2.w.weight", "2.w.bias"}
     load_recognizer(tmp_path / "run", device="cpu")
+
+
+def test_frozen_layers_keep_their_weights(setup, tmp_path):
+    setup = replace(setup, model=replace(setup.model, num_layers=2), train=replace(setup.train, epochs=1))
+    training.train(setup, tmp_path / "first")
+    train = replace(setup.train, init_from=str(tmp_path / "first"), freeze_layers=1)
+    outcome = training.train(replace(setup, train=train), tmp_path / "second")
+    before, after = weights(tmp_path / "first"), weights(tmp_path / "second")
+    kept = {name for name in before if torch.equal(before[name], after[name])}
+    lowest = ("0.", "1.transformer.custom_src_module.", "1.transformer.encoder.layers.0.")
+    assert {name for name in before if name.startswith(lowest)} <= kept
+    assert {name for name in before if ".layers.1." in name and name.endswith("weight")} & kept == set()
+    assert outcome.facts["trainable_parameters"] < outcome.facts["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("count", "source", "message"),
+    [
+        (2, "first", r"train\.freeze_layers: got 2, wanted at most model\.num_layers 1"),
+        (1, None, r"train\.freeze_layers: got 1, wanted 0 without train\.init_from"),
+    ],
+)
+def test_freezing_that_makes_no_sense(setup, tmp_path, count, source, message):
+    train = replace(setup.train, epochs=1)
+    if source:
+        training.train(replace(setup, train=train), tmp_path / "first")
+        train = replace(train, init_from=str(tmp_path / "first"))
+    with pytest.raises(InputError, match=message):
+        training.train(replace(setup, train=replace(train, freeze_layers=count)), tmp_path / "second")
+
+
+def test_a_killed_training_of_adapters_goes_on(setup, tmp_path, monkeypatch):
+    train = replace(setup.train, checkpoint_minutes=1e-9, encoder_lr=0.5, epochs=1)
+    rows = setup.train_set[:12]
+    setup = replace(setup, train=train, lora=replace(setup.lora, peft="lora"), train_set=rows, valid_set=rows[:1])
+    training.train(setup, tmp_path / "whole")
+    fit_batch, seen = ConformerCTC.fit_batch, []
+
+    def dying(brain, batch):
+        seen.append(batch)
+        if len(seen) == 2:
+            raise Killed
+        return fit_batch(brain, batch)
+
+    monkeypatch.setattr(ConformerCTC, "fit_batch", dying)
+    with pytest.raises(Killed):
+        training.train(setup, tmp_path / "torn")
+    monkeypatch.undo()
+    training.train(setup, tmp_path / "torn")
+    assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "torn"), atol=1e-6)
 
 
 def test_the_key_knows_what_decides_the_weights(setup, tmp_path):
