@@ -4,6 +4,7 @@ B utterances, S samples of the longest one, U labels of the longest transcript.
 """
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,12 +12,15 @@ import numpy as np
 import soundfile
 import torch
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
 from asr.model.tokens import Tokens
 
 PCM16_SCALE = 1 / 2**15
+BYTES_PER_SAMPLE = 2
+RESIDENT_SHARE = 0.25  # of a GPU's free memory, most that audio may take: the rest is the training's
 SPREAD = 0.03  # batches change from epoch to epoch because durations are sorted with this relative error
 
 
@@ -102,8 +106,15 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The batch with its tensors on a device."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The batch in pages that a device can copy while the processor goes on; DataLoader calls it."""
+        return self._with(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
+
+    def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
         tensors = ("wavs", "wav_lens", "tokens", "token_lens")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
+        return replace(self, **{name: change(getattr(self, name)) for name in tensors})
 
 
 def read_wav(utterance: Utterance, sample_rate: int) -> np.ndarray:
@@ -130,9 +141,9 @@ def pad(sequences: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     return padded, sizes / max(1, padded.shape[1])
 
 
-def collate(items: Sequence[tuple[Utterance, np.ndarray, list[int]]]) -> Batch:
-    """Utterances with their int16 samples and token numbers, as a batch."""
-    wavs, wav_lens = pad([torch.from_numpy(samples) for _, samples, _ in items])
+def collate(items: Sequence[tuple[Utterance, torch.Tensor, list[int]]]) -> Batch:
+    """Utterances with their int16 samples and token numbers, as a batch; waveforms where the samples are."""
+    wavs, wav_lens = pad([samples for _, samples, _ in items])
     tokens, token_lens = pad([torch.tensor(numbers, dtype=torch.long) for _, _, numbers in items])
     return Batch(
         ids=[utterance.id for utterance, _, _ in items],
@@ -157,9 +168,44 @@ class ManifestDataset(Dataset):
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def __getitem__(self, index: int) -> tuple[Utterance, np.ndarray, list[int]]:
+    def samples(self, index: int) -> torch.Tensor:
+        """int16 samples (S,) of an utterance."""
+        return torch.from_numpy(read_wav(self.utterances[index], self._sample_rate))
+
+    def __getitem__(self, index: int) -> tuple[Utterance, torch.Tensor, list[int]]:
         utterance = self.utterances[index]
-        return utterance, read_wav(utterance, self._sample_rate), self._encode(utterance.transcript)
+        return utterance, self.samples(index), self._encode(utterance.transcript)
+
+    def resident_bytes(self) -> int:
+        """Size of all the samples in memory."""
+        return sum(round(row.duration * self._sample_rate) for row in self.utterances) * BYTES_PER_SAMPLE
+
+
+class ResidentDataset(ManifestDataset):
+    """The utterances of manifests, all their audio in one int16 tensor on a device: batches are cut out of it there."""
+
+    def __init__(self, dataset: ManifestDataset, device: torch.device) -> None:
+        super().__init__(dataset.utterances, sample_rate=dataset._sample_rate, encode=dataset._encode)
+        parts = [
+            dataset.samples(index)
+            for index in tqdm(range(len(dataset)), "audio into memory", disable=not sys.stderr.isatty(), leave=False)
+        ]
+        self._ends = list(itertools.accumulate(len(part) for part in parts))
+        self._samples = torch.cat(parts).to(device)
+
+    def samples(self, index: int) -> torch.Tensor:
+        """int16 samples (S,) of an utterance, a view."""
+        return self._samples[self._ends[index - 1] if index else 0 : self._ends[index]]
+
+
+def keep_resident(dataset: ManifestDataset, *, max_bytes: int, device: torch.device) -> ManifestDataset:
+    """The data set with its audio in memory when that is at most `max_bytes`; on the device where there is room."""
+    needed = dataset.resident_bytes()
+    if needed > max_bytes:
+        return dataset
+    if device.type == "cuda" and needed > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        device = torch.device("cpu")
+    return ResidentDataset(dataset, device)
 
 
 def needed_frames(numbers: Sequence[int]) -> int:

@@ -59,7 +59,8 @@ def evaluate(
     sampler = DurationBatches([row.duration for row in spoken], max_seconds=max(batch_seconds, longest), seed=None)
     errors = ErrorRateStats()
     for indices in sampler:
-        batch = collate([(spoken[index], read_wav(spoken[index], recognizer.sample_rate), []) for index in indices])
+        rows = [spoken[index] for index in indices]
+        batch = collate([(row, torch.from_numpy(read_wav(row, recognizer.sample_rate)), []) for row in rows])
         log_probs, _ = recognizer.log_probs(batch.wavs, batch.wav_lens)
         hypotheses = decode(log_probs, batch.wav_lens.to(log_probs.device))
         errors.append(batch.ids, [text.split() for text in hypotheses], [text.split() for text in batch.transcripts])

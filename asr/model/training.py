@@ -58,6 +58,7 @@ class TrainParams:
     precision: str = option(
         "arithmetic; auto = fp16 with loss scaling on CUDA, fp32 on CPU", choices=("auto", "fp32", "fp16", "bf16")
     )
+    resident_mb: int = option("audio of a set up to this size stays in memory, MB of 16-bit samples, 0 = none", low=0)
     num_workers: int = option("processes that read audio, 0 = none", low=0)
     checkpoint_minutes: float = option("minutes between checkpoints inside an epoch, 0 = only after epochs", low=0)
     beam_size: int = option("beam width of the evaluation after training, 1 = greedy; stages.decode has its own", low=1)
@@ -156,17 +157,28 @@ def split_alignable(
     return fits, too_dense
 
 
+def make_dataset(
+    utterances: Sequence[Utterance], setup: Setup, sample_rate: int, encode, device: torch.device
+) -> batches.ManifestDataset:
+    """The utterances with their audio in memory where `train.resident_mb` allows it, else read when asked for."""
+    dataset = batches.ManifestDataset(utterances, sample_rate=sample_rate, encode=encode)
+    return batches.keep_resident(dataset, max_bytes=setup.train.resident_mb * 1_000_000, device=device)
+
+
 def make_loader(
-    utterances: Sequence[Utterance], sampler: batches.DurationBatches, setup: Setup, sample_rate: int, encode
+    dataset: batches.ManifestDataset, sampler: batches.DurationBatches, num_workers: int
 ) -> SaveableDataLoader:
-    """A loader whose position in an epoch is part of a checkpoint."""
+    """A loader whose position in an epoch is part of a checkpoint; processes only where audio has to be read."""
+    if isinstance(dataset, batches.ResidentDataset):
+        num_workers = 0
     return SaveableDataLoader(
-        batches.ManifestDataset(utterances, sample_rate=sample_rate, encode=encode),
+        dataset,
         batch_sampler=sampler,
         collate_fn=batches.collate,
-        num_workers=setup.train.num_workers,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
         generator=torch.Generator(),  # its own, so that opening the loader draws nothing from the training's
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=torch.cuda.is_available() and not isinstance(dataset, batches.ResidentDataset),
     )
 
 
@@ -356,11 +368,12 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     train_batches = batches.DurationBatches(durations, max_seconds=seconds, seed=params.seed)
     valid_batches = batches.DurationBatches(valid_durations, max_seconds=max(seconds, *valid_durations), seed=None)
 
-    def loader(utterances, sampler, encode) -> SaveableDataLoader:
-        return make_loader(utterances, sampler, setup, hparams.sample_rate, encode)
-
-    train_loader = loader(train_set, train_batches, setup.tokens.encode)
-    valid_loader = loader(setup.valid_set, valid_batches, lambda text: batches.known_tokens(setup.tokens, text))
+    dataset = make_dataset(train_set, setup, hparams.sample_rate, setup.tokens.encode, device)
+    valid_dataset = make_dataset(
+        setup.valid_set, setup, hparams.sample_rate, lambda text: batches.known_tokens(setup.tokens, text), device
+    )
+    train_loader = make_loader(dataset, train_batches, params.num_workers)
+    valid_loader = make_loader(valid_dataset, valid_batches, params.num_workers)
     facts = {
         "train_utterances": len(train_set),
         "train_too_dense": len(setup.train_set) - len(train_set),
@@ -368,7 +381,7 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
         "padding_share": batches.padding_share(durations, train_batches.batches(1)),
         "batch_seconds": seconds,
     }
-    facts |= start_weights(setup, hparams, loader(train_set, train_batches, setup.tokens.encode), device)
+    facts |= start_weights(setup, hparams, make_loader(dataset, train_batches, params.num_workers), device)
     hparams.normalizer.to(device)
 
     epochs = EpochCounter(params.epochs)

@@ -87,3 +87,29 @@ def test_audio_of_another_rate_or_layout_is_refused(tmp_path):
 def test_held_out_text_keeps_its_known_characters():
     units = char_tokens(["AB"])
     assert batches.known_tokens(units, "AZB") == units.encode("AB")
+
+
+def test_audio_in_memory_gives_the_same_batches(tmp_path):
+    units = char_tokens(["AB"])
+    random = np.random.default_rng(0)
+    rows = [utterance(tmp_path, f"u{size}", random.uniform(-1, 1, size), "AB") for size in (50, 1, 30)]
+    read = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
+    assert batches.keep_resident(read, max_bytes=161, device=torch.device("cpu")) is read
+    resident = batches.keep_resident(read, max_bytes=162, device=torch.device("cpu"))
+    assert isinstance(resident, batches.ResidentDataset)
+    for row in rows:
+        row.wav.unlink()
+    assert len(resident) == 3
+    one = batches.collate([resident[2], resident[0], resident[1]])
+    assert one.wav_lens.tolist() == pytest.approx([0.6, 1.0, 0.02])
+    assert one.ids == ["u30", "u50", "u1"]
+
+
+def test_audio_in_memory_is_the_audio_on_disk(tmp_path):
+    units = char_tokens(["AB"])
+    rows = [utterance(tmp_path, f"u{size}", np.sin(np.arange(size)) / 2, "AB") for size in (50, 7)]
+    read = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
+    resident = batches.ResidentDataset(read, torch.device("cpu"))
+    left, right = (batches.collate([dataset[1], dataset[0]]) for dataset in (read, resident))
+    assert torch.equal(left.wavs, right.wavs)
+    assert torch.equal(left.tokens, right.tokens)
