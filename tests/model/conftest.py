@@ -67,3 +67,12 @@ def train_params():
         weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, max_nonfinite=3, precision="fp32", resident_mb=0,
         num_workers=0, checkpoint_minutes=0.0, beam_size=1, init_from=None, min_transplanted=0.5, freeze_layers=0,
         encoder_lr=1.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def setup(texts, make_utterances, tiny_model, specaugment, no_lora, train_params):
+    rows = make_utterances(texts)
+    return Setup(
+        train_params, tiny_model, specaugment, no_lora, char_tokens(texts), rows, rows[:4], HPARAMS_FILE
+    )  # fmt: skip
