@@ -90,15 +90,20 @@ def torn_checkpoints(folder: Path) -> int:
     return sum(fault(checkpoint) is not None for checkpoint in folder.glob(".training-*/checkpoints/CKPT+*"))
 
 
-def kill_and_resume(corpus: Path, folder: Path, whole: Path, seconds: float, extra: Sequence[str]) -> tuple[int, bool]:
-    """One training, killed and run again; returns torn checkpoints found and whether the weights are the same."""
-    folder.mkdir(parents=True)
+def kill_and_resume(
+    corpus: Path, folder: Path, whole: Path, seconds: float, extra: Sequence[str]
+) -> tuple[int, bool] | None:
+    """One training, killed and run again; returns torn checkpoints found and whether the weights are the same; None
+    when it was over before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     argv, log_file = flags_for(corpus, folder / "run", extra), folder / "log"
-    killed = run_for(argv, log_file, seconds)
+    if run_for(argv, log_file, seconds) == 0:
+        return None
     torn = torn_checkpoints(folder)
     resumed = run_for(argv, log_file, None)
     off = distance(folder / "run", whole) if resumed == 0 else float("inf")
-    print(f"killed after {seconds:.2f} s (exit {killed}), {torn} torn, exit {resumed}, weights off by {off:.1e}")
+    print(f"killed after {seconds:.2f} s, {torn} torn, exit {resumed}, weights off by {off:.1e}")
     return torn, off <= TOLERANCE
 
 
@@ -124,10 +129,11 @@ def main() -> None:
         seconds = time.monotonic() - started
     print(f"undisturbed: {seconds:.1f} s")
     moments = random.Random(args.seed)
-    found = [
-        kill_and_resume(corpus, args.work_dir / str(number), whole, moments.uniform(0, seconds), args.extra)
-        for number in range(args.kills)
-    ]
+    found = []
+    while len(found) < args.kills:
+        folder = args.work_dir / str(len(found))
+        one = kill_and_resume(corpus, folder, whole, moments.uniform(0, seconds), args.extra)
+        found += [one] if one else []
     print(f"{sum(same for _, same in found)} of {args.kills} resumed to the undisturbed weights; ", end="")
     print(f"{sum(torn > 0 for torn, _ in found)} kills tore a checkpoint")
     sys.exit(not all(same for _, same in found))

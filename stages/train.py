@@ -22,6 +22,7 @@ from asr.corpus.manifest import Utterance, read_manifests
 from asr.door import Door, enter
 from asr.errors import InputError
 from asr.model import run_record, training, work_folder
+from asr.model.augment import AugmentParams
 from asr.model.evaluation import evaluate
 from asr.model.lora import LoraParams
 from asr.model.network import HPARAMS_FILE, ModelParams, SpecAugmentParams
@@ -30,7 +31,7 @@ from asr.model.tokens import TokenizerParams, Tokens, build_tokens
 from asr.model.training import TrainParams
 from asr.record import RecordParams
 
-SECTIONS = (TrainParams, ModelParams, SpecAugmentParams, LoraParams, TokenizerParams, RecordParams)
+SECTIONS = (TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams, RecordParams)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def run(
     train: TrainParams,
     model: ModelParams,
     specaugment: SpecAugmentParams,
+    augment: AugmentParams,
     lora: LoraParams,
     tokenizer: TokenizerParams,
     labels: RecordParams,
@@ -91,7 +93,7 @@ def run(
     valid_set = read_manifests(places.valid_manifest)
     test_set = read_manifests(places.test_manifest) if places.test_manifest else []
     tokens = load_tokens(tokenizer, places, train_set)
-    setup = training.Setup(train, model, specaugment, lora, tokens, train_set, valid_set, places.hparams_file)
+    setup = training.Setup(train, model, specaugment, augment, lora, tokens, train_set, valid_set, places.hparams_file)
 
     run_dir = places.run_dir or places.output_dir / f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
     with work_folder.claimed(work_home(run_dir, places.dvc_root), training.training_key(setup)) as work_dir:

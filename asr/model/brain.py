@@ -16,11 +16,13 @@ import speechbrain as sb
 import torch
 from speechbrain.decoders import ctc_greedy_decode
 from speechbrain.nnet.losses import ctc_loss
-from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+from speechbrain.utils.checkpoints import Checkpoint, mark_as_loader, mark_as_saver, register_checkpoint_hooks
 from speechbrain.utils.metric_stats import ErrorRateStats
 from speechbrain.utils.train_logger import FileTrainLogger
 
 from asr import atomic
+from asr.model.augment import Augment
+from asr.model.averaging import Ema
 from asr.model.batches import Batch, DurationBatches
 from asr.model.optimizer import set_lr
 from asr.model.tokens import Tokens
@@ -28,7 +30,7 @@ from asr.model.updates import Updates
 
 log = logging.getLogger(__name__)
 
-BEST = "valid_wer"  # the checkpoint of the lowest one is kept
+BEST = "valid_wer"  # by it epochs are kept
 STATISTICS_TAKEN = 1_000_000  # an epoch number past InputNormalization.update_until_epoch: use, do not update
 
 
@@ -100,8 +102,8 @@ class Curves:
 class ConformerCTC(Updates):
     """Trains an encoder (its `encoder` module maps waveforms to log-probabilities) with the CTC loss.
 
-    After each epoch it decodes the validation set greedily, writes a line of curves and a checkpoint; the
-    checkpointer keeps the one of the lowest WER and the last.
+    After each epoch it decodes the validation set greedily, writes a line of curves and a checkpoint, and keeps the
+    last one and those that the run folder's weights will be made from.
     """
 
     def prepare(
@@ -114,6 +116,10 @@ class ConformerCTC(Updates):
         curves_file: Path,
         inter_ctc: float,
         max_nonfinite: int,
+        augment: Augment,
+        ema: Ema | None,
+        num_kept: int,
+        kept_by: str | None,
     ) -> None:
         """Hand over what the hooks need.
 
@@ -125,6 +131,10 @@ class ConformerCTC(Updates):
             curves_file: where they are written as CSV.
             inter_ctc: weight of the CTC loss after half of the layers, in [0, 1).
             max_nonfinite: losses or gradients that may be other than finite.
+            augment: changes the waveforms of training batches.
+            ema: moving average of the weights, which validation then uses; None: the weights themselves.
+            num_kept: epochs whose checkpoints are kept.
+            kept_by: number of the curves by which the lowest are kept; None: the last.
         """
         self.count_losses(max_nonfinite)
         self.tokens = tokens
@@ -132,8 +142,13 @@ class ConformerCTC(Updates):
         self.lr_of_step = lr_of_step
         self.log_file = log_file
         self.inter_ctc = inter_ctc
+        self.augment = augment
+        self.ema = ema
+        self.num_kept, self.kept_by = num_kept, kept_by
         self.curves = Curves(curves_file)
         self.checkpointer.add_recoverables({"curves": self.curves, "random_state": RandomState()})
+        if ema is not None:
+            self.checkpointer.add_recoverable("ema", ema)
 
     def on_fit_start(self) -> None:
         """Take up the last checkpoint; files that grow by epochs end where it ends."""
@@ -149,6 +164,10 @@ class ConformerCTC(Updates):
         if self.step % self.grad_accumulation_factor:
             return False
         return super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
+
+    def fit_batch(self, batch: Batch) -> torch.Tensor:
+        """An augmented batch's share of an update; returns its loss."""
+        return super().fit_batch(self.augment(batch.to(self.device)))
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log-probabilities (B, T, V) of a batch after all layers and, in training, after half of them.
@@ -207,6 +226,7 @@ class ConformerCTC(Updates):
                 self.losses.start_epoch()
         else:
             self.errors = ErrorRateStats()
+            self.swap_ema()
 
     def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
         """Learning rate of the coming update."""
@@ -218,6 +238,7 @@ class ConformerCTC(Updates):
         if stage == sb.Stage.TRAIN:
             self.train_stats = {"train_loss": self.read_losses(), "train_seconds": seconds}
             return
+        self.swap_ema()
         wer = self.errors.summarize("error_rate")
         row = {
             "epoch": epoch,
@@ -229,7 +250,23 @@ class ConformerCTC(Updates):
         }
         self.curves.add(row)
         self.log_epoch(row)
-        self.checkpointer.save_and_keep_only(meta=row, min_keys=[BEST])
+        self.checkpointer.save_checkpoint(meta=row)
+        self.checkpointer.keep(self.num_kept, self.kept_by)
+
+    def kept_epochs(self) -> list[Checkpoint]:
+        """Checkpoints of the epochs that were kept, the first one first."""
+        return self.checkpointer.epochs(self.num_kept, self.kept_by)
+
+    def optimizers_step(self) -> None:
+        """An update of the weights and of their moving average."""
+        super().optimizers_step()
+        if self.ema is not None:
+            self.ema.update()
+
+    def swap_ema(self) -> None:
+        """Exchange the weights and their moving averages, where there are any."""
+        if self.ema is not None:
+            self.ema.swap()
 
     def log_epoch(self, row: dict[str, float]) -> None:
         """A line for people."""

@@ -21,7 +21,7 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import main_process_only
+from speechbrain.utils.distributed import ddp_barrier, main_process_only
 
 from asr import atomic
 from asr.errors import InputError
@@ -126,4 +126,18 @@ class Checkpoints(Checkpointer):
         checkpoint = super().save_checkpoint(*args, **kwargs)
         if checkpoint is not None:  # None in all processes but the main one
             seal(checkpoint.path)
+        ddp_barrier()  # no other process may list it before
         return checkpoint
+
+    def epochs(self, number: int, lowest: str | None) -> list[Checkpoint]:
+        """Checkpoints of ends of epochs: the `number` newest, or those whose meta has the lowest value under a key,
+        of equal ones the newest first."""
+        order = {"min_key": lowest} if lowest else {}
+        return self.find_checkpoints(
+            ckpt_predicate=lambda checkpoint: checkpoint.meta["end-of-epoch"], max_num_checkpoints=number, **order
+        )
+
+    def keep(self, number: int, lowest: str | None) -> None:
+        """Delete all but the newest checkpoint and those that `epochs` finds."""
+        needed = {checkpoint.path for checkpoint in (self.find_checkpoint(), *self.epochs(number, lowest))}
+        self.delete_checkpoints(num_to_keep=0, ckpt_predicate=lambda checkpoint: checkpoint.path not in needed)

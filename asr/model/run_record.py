@@ -120,7 +120,10 @@ def full_record(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
         "text_version": text.VERSION,
         "git_commit": record.git_commit(Path.cwd()),
         "versions": record.versions(),
-        "flags": {part.section: asdict(part) for part in (setup.train, setup.model, setup.specaugment, setup.lora)},
+        "flags": {
+            part.section: asdict(part)
+            for part in (setup.train, setup.model, setup.specaugment, setup.augment, setup.lora)
+        },
     }
 
 

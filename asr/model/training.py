@@ -10,23 +10,25 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import torch
 from speechbrain.dataio.dataloader import SaveableDataLoader
-from speechbrain.utils.epoch_loop import EpochCounter
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
 from asr.model import batches, kernels, lora, network, optimizer, pretrained, run_folder
+from asr.model.augment import Augment, AugmentParams, fastest
+from asr.model.averaging import Ema, load_mean
 from asr.model.brain import BEST, ConformerCTC
 from asr.model.checkpoints import Checkpoints, TrainedWeights, file_hash
 from asr.model.lora import LoraParams
 from asr.model.network import ModelParams, SpecAugmentParams
 from asr.model.schedule import lr_factor
+from asr.model.stopping import Epochs
 from asr.model.tokens import Tokens
 from asr.model.transplant import Transplant, transplant
 from asr.params import option
@@ -49,6 +51,7 @@ class TrainParams:
     train_subset: int = option("use only the first N rows of the train manifest, 0 = all", low=0)
     schedule: str = option("learning rate after the warm-up", choices=("constant", "linear", "cosine", "noam"))
     warmup_epochs: float = option("epochs of linear rise to the peak learning rate", low=0)
+    warmup_steps: int | None = option("the rise in updates instead of epochs, null = warmup_epochs", low=0)
     weight_decay: float = option("AdamW's decoupled weight decay", low=0)
     inter_ctc: float = option(
         "weight of the CTC loss after half of the layers, the last one has the rest", low=0, high=0.9
@@ -60,6 +63,10 @@ class TrainParams:
     )
     resident_mb: int = option("audio of a set up to this size stays in memory, MB of 16-bit samples, 0 = none", low=0)
     num_workers: int = option("processes that read audio, 0 = none", low=0)
+    patience: int = option("epochs without a lower validation WER that end the training, 0 = never", low=0)
+    ema_decay: float = option("moving average of the weights for validation and the run folder, 0 = off", low=0, high=1)
+    average_checkpoints: int = option("epochs whose mean weights go into the run folder, 1 = one alone", low=1)
+    average_select: str = option("which epochs these are, best = of the lowest WER", choices=("best", "last"))
     checkpoint_minutes: float = option("minutes between checkpoints inside an epoch, 0 = only after epochs", low=0)
     beam_size: int = option("beam width of the evaluation after training, 1 = greedy; stages.decode has its own", low=1)
     init_from: str | None = option("run folder, SpeechBrain folder or Hub name to start from, null = fresh weights")
@@ -79,6 +86,7 @@ class Setup:
     train: TrainParams
     model: ModelParams
     specaugment: SpecAugmentParams
+    augment: AugmentParams
     lora: LoraParams
     tokens: Tokens
     train_set: Sequence[Utterance]
@@ -91,7 +99,7 @@ class Outcome:
     """A finished training.
 
     Attributes:
-        best: curves row of the epoch whose weights were kept.
+        best: curves row of the epoch whose weights were kept; of several, of the first by `average_select`.
         curves: a row of numbers an epoch.
         facts: what a record of the run should hold besides: sizes, shares, seconds.
         device: where it ran.
@@ -109,7 +117,8 @@ class Outcome:
 
 def training_key(setup: Setup) -> str:
     """A name for exactly this training: its parameters, network, tokens, texts and audio files."""
-    content: dict[str, Any] = {part: asdict(getattr(setup, part)) for part in ("train", "model", "specaugment", "lora")}
+    sections = ("train", "model", "specaugment", "augment", "lora")
+    content: dict[str, Any] = {part: asdict(getattr(setup, part)) for part in sections}
     content["hparams_file"] = file_hash(setup.hparams_file)
     content["tokens"] = [setup.tokens.symbols, hashlib.sha256(setup.tokens.spm_model or b"").hexdigest()]
     for part in ("train_set", "valid_set"):
@@ -246,6 +255,12 @@ def alignable_set(setup: Setup, sample_rate: int) -> list[Utterance]:
     if too_dense:
         left_out = f"{len(too_dense)} of {len(setup.train_set)} train utterances"
         log.warning("%s have more tokens than frames and are left out, first: %s", left_out, too_dense[0].id)
+    sped_up = [replace(row, duration=row.duration / fastest(setup.augment)) for row in fits]
+    _, too_fast = split_alignable(sped_up, setup.tokens, setup.model.frame_ms, sample_rate)
+    if too_fast:
+        log.warning(
+            "%d train utterances have more tokens than frames at the highest speed: no loss there", len(too_fast)
+        )
     return fits
 
 
@@ -303,7 +318,9 @@ def lr_schedule(params: TrainParams, sampler: batches.DurationBatches) -> Callab
             f"train.grad_accum: got {params.grad_accum}, wanted at most the {min(sizes)} batches of an epoch"
         )
     total_steps = sum(size // params.grad_accum for size in sizes)  # SpeechBrain drops an epoch's unfinished update
-    warmup_steps = round(params.warmup_epochs * total_steps / params.epochs)
+    warmup_steps = params.warmup_steps
+    if warmup_steps is None:
+        warmup_steps = round(params.warmup_epochs * total_steps / params.epochs)
     return lambda step: (
         params.lr * lr_factor(step, kind=params.schedule, warmup_steps=warmup_steps, total_steps=total_steps)
     )
@@ -384,14 +401,13 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     facts |= start_weights(setup, hparams, make_loader(dataset, train_batches, params.num_workers), device)
     hparams.normalizer.to(device)
 
-    epochs = EpochCounter(params.epochs)
     model = hparams.model
     if facts["trainable_parameters"] < facts["parameters"]:
         model = TrainedWeights(hparams.model)
         model.write_frozen(work_dir / run_folder.CHECKPOINTS / run_folder.FROZEN)
     checkpointer = Checkpoints(
         work_dir / run_folder.CHECKPOINTS,
-        {"model": model, "normalizer": hparams.normalizer, "epochs": epochs, "loader": train_loader},
+        {"model": model, "normalizer": hparams.normalizer, "loader": train_loader},
     )
     if device.type == "cpu" and precision == "fp32":
         kernels.use_cheaper(hparams.model)
@@ -404,16 +420,24 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
         curves_file=work_dir / run_folder.CURVES,
         inter_ctc=params.inter_ctc,
         max_nonfinite=params.max_nonfinite,
+        augment=Augment(setup.augment, hparams.sample_rate, device),
+        ema=Ema(hparams.model, params.ema_decay) if params.ema_decay else None,
+        num_kept=params.average_checkpoints,
+        kept_by=BEST if params.average_select == "best" else None,
     )
+    epochs = Epochs(params.epochs, patience=params.patience, errors=lambda: [row[BEST] for row in brain.curves.rows])
+    checkpointer.add_recoverable("epochs", epochs)
     brain.fit(epochs, train_loader, valid_loader)
     curves = brain.curves.rows
     facts["train_seconds"] = sum(row["train_seconds"] + row["valid_seconds"] for row in curves)
     facts["updates"] = brain.optimizer_step
     facts["nonfinite"] = brain.losses.read()[1]
 
-    best = checkpointer.recover_if_possible(min_key=BEST)
+    kept = brain.kept_epochs()
+    facts["averaged_epochs"] = len(kept)
+    load_mean(hparams.model, kept, ema=params.ema_decay > 0)
     adapted = lora.adapted_names(hparams.conformer)
     lora.merge_adapters(hparams.conformer)
     run_folder.save_weights(work_dir, hparams_text=hparams_text, hparams=hparams, tokens=setup.tokens)
-    kept = next(row for row in curves if row["epoch"] == best.meta["epoch"])
-    return Outcome(kept, curves, facts, device, precision, adapted)
+    best = next(row for row in curves if row["epoch"] == kept[0].meta["epoch"])
+    return Outcome(best, curves, facts, device, precision, adapted)

@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from asr.corpus.manifest import Utterance
+from asr.model.augment import AugmentParams
 from asr.model.lora import TARGETS, LoraParams
 from asr.model.network import HPARAMS_FILE, ModelParams, SpecAugmentParams
 from asr.model.tokens import char_tokens
@@ -56,6 +57,15 @@ def specaugment():
 
 
 @pytest.fixture
+def no_augment():
+    return AugmentParams(
+        speeds=[100], radio_share=0.0, low_edge_low=200.0, low_edge_high=400.0, high_edge_low=2600.0,
+        high_edge_high=3800.0, snr_low=8.0, snr_high=30.0, clip_low=6.0, clip_high=20.0, level_low=-32.0,
+        level_high=-14.0, gaps=1, gap_seconds=0.08, squelch_share=0.3, squelch_seconds=0.2,
+    )  # fmt: skip
+
+
+@pytest.fixture
 def no_lora():
     return LoraParams(peft="none", lora_r=2, lora_alpha=4.0, lora_dropout=0.1, lora_targets=list(TARGETS))
 
@@ -64,6 +74,7 @@ def no_lora():
 def train_params():
     return TrainParams(
         epochs=2, lr=5e-3, batch_size=6, grad_accum=1, seed=1, train_subset=0, schedule="linear", warmup_epochs=0.5,
+        warmup_steps=None, patience=0, ema_decay=0.0, average_checkpoints=1, average_select="best",
         weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, max_nonfinite=3, precision="fp32", resident_mb=0,
         num_workers=0, checkpoint_minutes=0.0, beam_size=1, init_from=None, min_transplanted=0.5, freeze_layers=0,
         encoder_lr=1.0,
@@ -71,8 +82,8 @@ def train_params():
 
 
 @pytest.fixture
-def setup(texts, make_utterances, tiny_model, specaugment, no_lora, train_params):
+def setup(texts, make_utterances, tiny_model, specaugment, no_augment, no_lora, train_params):
     rows = make_utterances(texts)
     return Setup(
-        train_params, tiny_model, specaugment, no_lora, char_tokens(texts), rows, rows[:4], HPARAMS_FILE
+        train_params, tiny_model, specaugment, no_augment, no_lora, char_tokens(texts), rows, rows[:4], HPARAMS_FILE
     )  # fmt: skip

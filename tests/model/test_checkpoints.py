@@ -77,3 +77,22 @@ def test_without_any_nothing_is_recovered(layer, tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"gone\.wav: cannot be read: No such file"):
         file_hash(tmp_path / "gone.wav")
+
+
+@pytest.mark.parametrize(
+    ("number", "lowest", "names", "left"),
+    [
+        (1, "wer", ["3"], {"3", "now"}),  # 3 and 1 have the lowest; the newest of them
+        (2, "wer", ["3", "1"], {"1", "3", "now"}),
+        (2, None, ["4", "3"], {"3", "4", "now"}),
+        (9, None, ["4", "3", "2", "1"], {"1", "2", "3", "4", "now"}),
+    ],
+)
+def test_keeps_the_newest_and_the_chosen_epochs(layer, tmp_path, number, lowest, names, left):
+    made = Checkpoints(tmp_path, {"layer": layer})
+    for name, wer in {"1": 5.0, "2": 7.0, "3": 5.0, "4": 6.0}.items():
+        made.save_checkpoint({"wer": wer}, name=name)
+    made.save_checkpoint(end_of_epoch=False, name="now")
+    made.keep(number, lowest)
+    assert [checkpoint.path.name for checkpoint in made.epochs(number, lowest)] == [f"CKPT+{name}" for name in names]
+    assert {path.name for path in tmp_path.iterdir()} == {f"CKPT+{name}" for name in left}

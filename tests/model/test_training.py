@@ -8,7 +8,7 @@ import soundfile
 import torch
 
 from asr.errors import InputError
-from asr.model import run_folder, training
+from asr.model import batches, run_folder, training
 from asr.model.brain import ConformerCTC
 from asr.model.evaluation import evaluate
 from asr.model.run_folder import load_recognizer
@@ -35,10 +35,16 @@ def test_the_same_training_gives_the_same_weights(setup, tmp_path):
     assert_same_weights(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
-@pytest.mark.parametrize(("batch_of_death", "grad_accum"), [(2, 1), (5, 1), (6, 1), (4, 2)])
-def test_resumes_to_the_undisturbed_weights(setup, tmp_path, monkeypatch, batch_of_death, grad_accum):
-    often = {"checkpoint_minutes": 1e-9, "grad_accum": grad_accum}  # after every update
-    setup = replace(setup, train=replace(setup.train, **often))
+MEANS = {"ema_decay": 0.9, "average_checkpoints": 2, "average_select": "last"}
+
+
+@pytest.mark.parametrize(
+    ("batch_of_death", "changes"), [(2, {}), (5, {}), (6, {}), (4, {"grad_accum": 2}), (3, MEANS), (8, MEANS)]
+)
+def test_resumes_to_the_undisturbed_weights(setup, tmp_path, monkeypatch, batch_of_death, changes):
+    setup = replace(setup, augment=replace(setup.augment, speeds=[90, 100, 110], radio_share=0.5))
+    often = {"checkpoint_minutes": 1e-9}  # after every update
+    setup = replace(setup, train=replace(setup.train, **often, **changes))
     whole = training.train(setup, tmp_path / "whole")
     fit_batch, seen = ConformerCTC.fit_batch, []
 
@@ -67,6 +73,47 @@ def test_the_row_of_the_kept_weights_is_told(setup, tmp_path):
     outcome = training.train(replace(setup, train=replace(setup.train, lr=1e-9)), tmp_path / "run")
     assert [row["valid_wer"] for row in outcome.curves] == [outcome.best["valid_wer"]] * 2
     assert outcome.best["epoch"] == 2
+
+
+def test_the_mean_of_epochs_goes_into_the_run_folder(setup, tmp_path):
+    """Two epochs, both kept: their mean by hand, and the numbers of the better one."""
+    averaged = replace(setup, train=replace(setup.train, average_checkpoints=2))
+    outcome = training.train(averaged, tmp_path / "run")
+    paths = sorted((tmp_path / "run" / run_folder.CHECKPOINTS).glob("CKPT+*/model.ckpt"))
+    first, second = (torch.load(path, weights_only=True) for path in paths)
+    by_hand = {name: (first[name] + second[name]) / 2 for name in first}
+    assert_same_weights(by_hand, weights(tmp_path / "run"), atol=1e-6)
+    assert outcome.facts["averaged_epochs"] == 2
+    assert outcome.best["valid_wer"] == min(row["valid_wer"] for row in outcome.curves)
+
+
+def test_moving_averages_are_validated_and_kept(setup, tmp_path):
+    smooth = replace(setup, train=replace(setup.train, ema_decay=0.99, average_select="last"))
+    outcome = training.train(smooth, tmp_path / "run")
+    checkpoint = next((tmp_path / "run" / run_folder.CHECKPOINTS).glob("CKPT+*"))
+    live = torch.load(checkpoint / "model.ckpt", weights_only=True)
+    kept = weights(tmp_path / "run")
+    assert max(float((live[name] - kept[name]).abs().max()) for name in live) > 1e-4
+    averages = torch.load(checkpoint / "ema.ckpt", weights_only=True)["weights"]
+    assert_same_weights(averages, {name: kept[name] for name in averages})
+    scores = evaluate(load_recognizer(tmp_path / "run", device="cpu"), setup.valid_set, beam_size=1, batch_seconds=9)
+    assert scores.wer == pytest.approx(outcome.best["valid_wer"])
+
+
+def test_impatience_ends_a_training_that_learns_nothing(setup, tmp_path):
+    stuck = replace(setup, train=replace(setup.train, epochs=9, lr=1e-9, patience=2))
+    outcome = training.train(stuck, tmp_path / "run")
+    assert [row["epoch"] for row in outcome.curves] == [1, 2, 3]
+
+
+def test_a_rise_by_updates_or_by_epochs(setup):
+    sampler = batches.DurationBatches([1.0] * 10, max_seconds=1.0, seed=1)  # 10 batches an epoch
+    by_epochs = training.lr_schedule(replace(setup.train, warmup_epochs=0.4), sampler)
+    by_steps = training.lr_schedule(replace(setup.train, warmup_steps=4, warmup_epochs=9.0), sampler)
+    none = training.lr_schedule(replace(setup.train, warmup_steps=0), sampler)
+    assert [by_epochs(step) for step in range(20)] == [by_steps(step) for step in range(20)]
+    assert by_steps(0) == pytest.approx(setup.train.lr / 5)
+    assert none(0) == setup.train.lr
 
 
 @pytest.mark.slow
@@ -181,17 +228,18 @@ def test_the_key_knows_what_decides_the_weights(setup, tmp_path):
     others = (
         replace(setup, train=replace(setup.train, lr=1e-3)),
         replace(setup, model=replace(setup.model, dropout=0.2)),
+        replace(setup, augment=replace(setup.augment, radio_share=0.2)),
         replace(setup, train_set=setup.train_set[1:]),
         replace(setup, train_set=[replace(setup.train_set[0], transcript="A"), *setup.train_set[1:]]),
     )
     keys |= {training.training_key(other) for other in others}
     os.utime(setup.train_set[0].wav, (0, 0))  # another time is no other audio: copies of the project have others
     keys.add(training.training_key(setup))
-    assert len(keys) == 5
+    assert len(keys) == 6
     soundfile.write(setup.train_set[0].wav, [0.0] * 100, 16000, subtype="PCM_16")
     keys.add(training.training_key(setup))
     keys.add(training.training_key(replace(setup, tokens=char_tokens(["ABCDE"]))))
-    assert len(keys) == 7
+    assert len(keys) == 8
 
 
 def test_a_clip_longer_than_a_batch_is_named(setup, tmp_path):

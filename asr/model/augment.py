@@ -1,0 +1,188 @@
+"""Other radios and other speaking rates, drawn anew for each training batch on the device that trains.
+
+B utterances, S samples of the longest one. A batch's draws come from torch's generator of its device, which is part
+of a checkpoint. Nothing here waits for the device, and each utterance has its own draw; SpeechBrain's AddNoise,
+DropChunk and DoClip loop over utterances or draw one value a batch, so only its SpeedPerturb is used.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from speechbrain.augment.time_domain import SpeedPerturb
+
+from asr.model.batches import Batch
+from asr.params import check_ranges, option
+
+UNCHANGED = 100  # per cent of the speed
+EDGE = 100.0  # Hz from full to no gain at the edges of the band
+SMALLEST = 1e-8  # keeps logarithms and quotients of silence finite
+
+
+@dataclass(frozen=True)
+class AugmentParams:
+    """Section `augment`; low and high: each utterance draws a value between them."""
+
+    section: ClassVar[str] = "augment"
+    speeds: list[int] = option("speeds of a batch, per cent of its own; only 100 = off", low=50, high=200)
+    radio_share: float = option("of utterances go through a drawn radio, 0 = off", low=0, high=1)
+    low_edge_low: float = option("lower edge of the voice band, Hz, lowest", low=0)
+    low_edge_high: float = option("lower edge of the voice band, Hz, highest", low=0)
+    high_edge_low: float = option("upper edge of the voice band, Hz, lowest", above=0)
+    high_edge_high: float = option("upper edge of the voice band, Hz, highest", above=0)
+    snr_low: float = option("the audio over added noise of the same band, dB, worst")
+    snr_high: float = option("the audio over added noise of the same band, dB, best")
+    clip_low: float = option("clipping level over the RMS level, dB, deepest")
+    clip_high: float = option("clipping level over the RMS level, dB, mildest")
+    level_low: float = option("RMS level, dB of full scale, quietest", high=0)
+    level_high: float = option("RMS level, dB of full scale, loudest", high=0)
+    gaps: int = option("drop-outs of the signal an utterance, 0 = off", low=0)
+    gap_seconds: float = option("longest drop-out, seconds", low=0)
+    squelch_share: float = option("of these utterances end in a burst of noise as the squelch closes", low=0, high=1)
+    squelch_seconds: float = option("longest burst, seconds", low=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, ("low_edge", "high_edge", "snr", "clip", "level"))
+
+
+def fastest(params: AugmentParams) -> float:
+    """Largest factor by which speech is sped up."""
+    return max(params.speeds) / UNCHANGED
+
+
+def draw(low: float, high: float, size: int, device: torch.device) -> torch.Tensor:
+    """(B, 1) uniform between two limits."""
+    return low + (high - low) * torch.rand(size, 1, device=device)
+
+
+def gain_of(decibels: torch.Tensor) -> torch.Tensor:
+    """Factor on an amplitude."""
+    return 10 ** (decibels / 20)
+
+
+def audio_mask(wavs: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
+    """(B, S) bool: true before each utterance's end.
+
+    Args:
+        wavs: (B, S).
+        num_samples: (B, 1).
+    """
+    return torch.arange(wavs.shape[1], device=wavs.device) < num_samples
+
+
+def rms(wavs: torch.Tensor, num_samples: torch.Tensor | int) -> torch.Tensor:
+    """(B, 1) root mean square of (B, S) samples that are 0 behind their (B, 1) ends."""
+    return (wavs.square().sum(1, keepdim=True) / num_samples).sqrt().clamp(min=SMALLEST)
+
+
+def band_pass(wavs: torch.Tensor, low: torch.Tensor, high: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """(B, S) without what lies outside of (B, 1) edges in Hz; zero phase, edges as in asr.corpus.radio.band_gain."""
+    size = 2 ** (wavs.shape[1] + sample_rate // 50 - 1).bit_length()  # padded against wrapping round
+    frequencies = torch.fft.rfftfreq(size, 1 / sample_rate, device=wavs.device)
+    inside = torch.minimum((frequencies - low) / EDGE + 1, (high - frequencies) / EDGE + 1).clamp(0, 1)
+    gain = inside * inside * (3 - 2 * inside)
+    return torch.fft.irfft(torch.fft.rfft(wavs, size) * gain, size)[:, : wavs.shape[1]]
+
+
+def clip(wavs: torch.Tensor, num_samples: torch.Tensor, over_rms: torch.Tensor) -> torch.Tensor:
+    """(B, S) cut at (B, 1) dB over each utterance's RMS level."""
+    limit = rms(wavs, num_samples) * gain_of(over_rms)
+    return torch.maximum(torch.minimum(wavs, limit), -limit)
+
+
+def add_noise(wavs: torch.Tensor, noise: torch.Tensor, num_samples: torch.Tensor, snr: torch.Tensor) -> torch.Tensor:
+    """(B, S) with noise (B, S) that lies (B, 1) dB under each utterance."""
+    return wavs + noise * rms(wavs, num_samples) / rms(noise, num_samples) / gain_of(snr)
+
+
+def set_level(wavs: torch.Tensor, num_samples: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+    """(B, S) at (B, 1) dB of full scale RMS."""
+    return wavs * gain_of(level) / rms(wavs, num_samples)
+
+
+def drop_out(wavs: torch.Tensor, start: torch.Tensor, seconds: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """(B, S) with silence for (B, 1) seconds from (B, 1) samples on."""
+    places = torch.arange(wavs.shape[1], device=wavs.device)
+    return wavs.masked_fill((places >= start) & (places < start + seconds * sample_rate), 0.0)
+
+
+class Augment:
+    """Batches as other radios and speaking rates would have them."""
+
+    def __init__(self, params: AugmentParams, sample_rate: int, device: torch.device) -> None:
+        """
+        Args:
+            params: what is drawn.
+            sample_rate: Hz of the waveforms.
+            device: where they are.
+        """
+        self._params = params
+        self._sample_rate = sample_rate
+        self._changes_speed = params.speeds != [UNCHANGED]
+        self._speed = SpeedPerturb(sample_rate, params.speeds, device=str(device))
+
+    def __call__(self, batch: Batch) -> Batch:
+        """A batch with changed `wavs` and `wav_lens`, on its device; itself when all is off."""
+        wavs, wav_lens = batch.wavs, batch.wav_lens
+        if self._changes_speed:
+            wavs = self._speed(wavs)  # one speed a batch: the shares that are audio stay
+        if self._params.radio_share:
+            wavs, wav_lens = self.radio(wavs, wav_lens)
+        return batch if wavs is batch.wavs else replace(batch, wavs=wavs, wav_lens=wav_lens)
+
+    def radio(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Some utterances through a radio each; S grows by the longest burst of a closing squelch.
+
+        Args:
+            wavs: (B, S) float32 in [-1, 1), zeros behind an utterance's end.
+            wav_lens: (B,) share of S that is audio.
+
+        Returns:
+            Both, changed.
+        """
+        num_samples = (wav_lens * wavs.shape[1]).round()[:, None]
+        wavs, total = self.squelch_tails(self.channel(wavs, num_samples), wavs, num_samples)
+        return wavs.clamp(-1, 1), (total / wavs.shape[1]).squeeze(1)
+
+    def channel(self, wavs: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
+        """Every utterance (B, S) with clipping, noise, band, drop-outs and level; (B, 1) samples of each are audio."""
+        params, size, device = self._params, len(wavs), wavs.device
+        mask = audio_mask(wavs, num_samples)
+        low = draw(params.low_edge_low, params.low_edge_high, size, device)
+        high = draw(params.high_edge_low, params.high_edge_high, size, device)
+        noise = band_pass(torch.randn_like(wavs), low, high, self._sample_rate) * mask
+        clipped = clip(wavs, num_samples, draw(params.clip_low, params.clip_high, size, device))
+        speech = band_pass(clipped, low, high, self._sample_rate) * mask
+        heard = add_noise(speech, noise, num_samples, draw(params.snr_low, params.snr_high, size, device))
+        heard = set_level(heard, num_samples, draw(params.level_low, params.level_high, size, device))
+        for _ in range(params.gaps):
+            start = num_samples * torch.rand(size, 1, device=device)
+            heard = drop_out(heard, start, draw(0, params.gap_seconds, size, device), self._sample_rate)
+        return heard
+
+    def squelch_tails(
+        self, heard: torch.Tensor, wavs: torch.Tensor, num_samples: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`radio_share` of the utterances as heard, some with a burst at their end; the others as they were.
+
+        Args:
+            heard: (B, S) through the channel.
+            wavs: (B, S) before it.
+            num_samples: (B, 1) samples that are audio.
+
+        Returns:
+            (B, S + longest burst), and (B, 1) samples that are audio now.
+        """
+        params, size, device = self._params, len(wavs), wavs.device
+        chosen = torch.rand(size, 1, device=device) < params.radio_share
+        closing = chosen & (torch.rand(size, 1, device=device) < params.squelch_share)
+        longest = round(params.squelch_seconds * self._sample_rate)
+        burst = (draw(0, longest, size, device) * closing).round()
+        wavs = torch.nn.functional.pad(torch.where(chosen, heard, wavs), (0, longest))
+        total = num_samples + burst
+        tail = audio_mask(wavs, total) & ~audio_mask(wavs, num_samples)
+        low, high = torch.tensor([[params.low_edge_high, params.high_edge_low]], device=device).T
+        noise = band_pass(torch.randn_like(wavs), low, high, self._sample_rate)
+        # as loud as the speech, since a receiver's gain is up when nothing comes in
+        burst_noise = noise / rms(noise, noise.shape[1]) * rms(wavs, num_samples)
+        return torch.where(tail, burst_noise, wavs), total

@@ -1,0 +1,88 @@
+"""Weights that are means: of the updates of a training (EMA), and of its kept epochs.
+
+Only trained weights and the other tensors that are learnt by gradients have a mean. Buffers do not: the network has
+no running statistics, and what it does have (positions) is computed; they come from the newest checkpoint.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from speechbrain.utils.checkpoints import (
+    Checkpoint,
+    average_checkpoints,
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+@register_checkpoint_hooks
+class Ema:
+    """Exponential moving average of a model's trained weights (Polyak & Juditsky 1992), part of a checkpoint.
+
+    average <- d average + (1 - d) weights after each update n = 1, 2 … with d = min(decay, (1 + n) / (10 + n)),
+    TensorFlow's rule, by which the first weights are soon forgotten.
+    """
+
+    def __init__(self, model: torch.nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._live = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        self._num_updates = 0
+        self.weights = {name: weight.detach().clone() for name, weight in self._live.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights after an update."""
+        self._num_updates += 1
+        decay = min(self._decay, (1 + self._num_updates) / (10 + self._num_updates))
+        average = get_ema_multi_avg_fn(decay)
+        average(list(self.weights.values()), list(self._live.values()), self._num_updates)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the model's weights and their averages."""
+        for name, weight in self._live.items():
+            live = weight.clone()
+            weight.copy_(self.weights[name])
+            self.weights[name].copy_(live)
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write averages and their number of updates."""
+        torch.save({"num_updates": self._num_updates, "weights": self.weights}, path)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Read what `save` wrote."""
+        del end_of_epoch
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self._num_updates = state["num_updates"]
+        for name, average in self.weights.items():
+            average.copy_(state["weights"][name])
+
+
+def average_weights(path: Path, map_location: str) -> dict[str, torch.Tensor]:
+    """The averages that `Ema.save` wrote."""
+    return torch.load(path, map_location=map_location, weights_only=True)["weights"]
+
+
+def load_mean(model: torch.nn.Module, checkpoints: Sequence[Checkpoint], *, ema: bool) -> None:
+    """Fill a model with the mean weights of checkpoints.
+
+    Args:
+        model: changed in place.
+        checkpoints: with files `model` and, with `ema`, `ema`.
+        ema: take the mean of the moving averages instead of the weights.
+    """
+    newest = max(checkpoints, key=lambda checkpoint: checkpoint.meta["unixtime"])
+    state = torch.load(newest.paramfiles["model"], map_location="cpu", weights_only=True)
+    if ema:
+        mean = average_checkpoints(checkpoints, "ema", parameter_loader=average_weights)
+    else:
+        mean = average_checkpoints(checkpoints, "model")
+    weights = {name for name, _ in model.named_parameters()}
+    # what no checkpoint holds never changed and stays as it is
+    state = model.state_dict() | state
+    model.load_state_dict(state | {name: tensor for name, tensor in mean.items() if name in weights})
