@@ -95,6 +95,7 @@ class Batch:
         transcripts: B normalised texts.
         tokens: (B, U) token numbers, 0 behind a text's end.
         token_lens: (B,) share of U that is text.
+        seconds: audio, padding left out.
     """
 
     ids: list[str]
@@ -103,6 +104,7 @@ class Batch:
     transcripts: list[str]
     tokens: torch.Tensor
     token_lens: torch.Tensor
+    seconds: float
 
     def to(self, device: torch.device) -> "Batch":
         """The batch with its tensors on a device."""
@@ -152,6 +154,7 @@ def collate(items: Sequence[tuple[Utterance, torch.Tensor, list[int]]]) -> Batch
         transcripts=[utterance.transcript for utterance, _, _ in items],
         tokens=tokens,
         token_lens=token_lens,
+        seconds=sum(utterance.duration for utterance, _, _ in items),
     )
 
 

@@ -20,7 +20,8 @@ from speechbrain.utils.checkpoints import Checkpoint, mark_as_loader, mark_as_sa
 from speechbrain.utils.metric_stats import ErrorRateStats
 from speechbrain.utils.train_logger import FileTrainLogger
 
-from asr import atomic
+from asr import atomic, record
+from asr.model import network
 from asr.model.augment import Augment
 from asr.model.averaging import Ema
 from asr.model.batches import Batch, DurationBatches
@@ -221,6 +222,7 @@ class ConformerCTC(Updates):
         """Batches of the epoch; a fresh count of errors."""
         self.stage_started = time.monotonic()
         if stage == sb.Stage.TRAIN:
+            self.audio_seconds = 0.0
             self.batches.set_epoch(epoch)
             if self.step == 0:  # else the epoch is taken up in its middle
                 self.losses.start_epoch()
@@ -230,13 +232,19 @@ class ConformerCTC(Updates):
 
     def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
         """Learning rate of the coming update."""
+        self.audio_seconds += batch.seconds
         set_lr(self.optimizer, self.lr_of_step(self.optimizer_step))
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """After validation: log the epoch and save a checkpoint."""
         seconds = time.monotonic() - self.stage_started
         if stage == sb.Stage.TRAIN:
-            self.train_stats = {"train_loss": self.read_losses(), "train_seconds": seconds}
+            self.train_stats = {
+                "train_loss": self.read_losses(),
+                "train_seconds": seconds,
+                "throughput": self.audio_seconds / seconds,  # of what this process trained: a resumed epoch's rest
+                "peak_memory_mb": record.peak_memory_mb(network.cuda_peak(torch.device(self.device))),
+            }
             return
         self.swap_ema()
         wer = self.errors.summarize("error_rate")

@@ -158,6 +158,11 @@ def pick_device() -> torch.device:
     return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
+def cuda_peak(device: torch.device) -> int | None:
+    """Peak bytes allocated on a CUDA device so far, None on another."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def count_parameters(module: torch.nn.Module, *, trainable: bool = False) -> int:
     """Numbers in a module's parameters, all of them or those that are trained."""
     return sum(weight.numel() for weight in module.parameters() if weight.requires_grad or not trainable)

@@ -7,7 +7,7 @@
     tokens.txt          the units for people and for asr.model.tokens (spm.model beside it for SentencePiece)
     checkpoints/        SpeechBrain Checkpointer, with the optimiser; of adapters or frozen layers, frozen.ckpt has
                         the weights that are not trained, once
-    train_log.txt  curves.csv  metrics.json  model_card.json
+    train_log.txt  curves.csv  metrics.json  model_card.json  README.md (the card of the Hub)
 
 hyperparams.yaml is HyperPyYAML and can run code when loaded: open run folders of your own only.
 """

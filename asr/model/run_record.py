@@ -1,4 +1,4 @@
-"""What a training writes down: metrics.json, model_card.json, DVC's metrics and the sweep's row."""
+"""What a training writes down: metrics.json, model_card.json, README.md, DVC's metrics and the sweep's row."""
 
 import datetime
 import json
@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
-from asr import record
+from asr import atomic, record
 from asr.corpus import text
 from asr.corpus.manifest import STATS_FILE
+from asr.model import network
 from asr.model.evaluation import Evaluation
+from asr.model.hub_card import hub_card
 from asr.model.training import Outcome, Setup
 from asr.record import RecordParams
 
@@ -48,11 +50,6 @@ def sliced(slicing: Slicing, manifest: Path) -> Slicing:
     return Slicing(**{key: recorded[key] if value is None else value for key, value in asdict(slicing).items()})
 
 
-def cuda_peak(device: torch.device) -> int | None:
-    """Peak bytes allocated on a CUDA device, None on another."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-
-
 def sweep_row(run: Run) -> dict[str, Any]:
     """The run in the 32 columns of the Whisper sweeps (specification, section 5)."""
     train, lora, labels = run.setup.train, run.setup.lora, run.labels
@@ -84,7 +81,7 @@ def sweep_row(run: Run) -> dict[str, Any]:
         "quant_weights_dtype": "fp32",
         "quant_compute_dtype": COMPUTE_DTYPE[run.outcome.precision],
         "inference_time_sec": valid.seconds,
-        "peak_memory_mb": record.peak_memory_mb(cuda_peak(device)),
+        "peak_memory_mb": record.peak_memory_mb(network.cuda_peak(device)),
         "save_full_model": labels.save_full_model,
         "language": labels.language,
         "task": labels.task,
@@ -152,7 +149,9 @@ def model_card(run: Run) -> dict[str, Any]:
 def write(work_dir: Path, run: Run, *, metrics_file: Path | None, metrics_csv: Path | None) -> None:
     """Write the records of a finished training into its folder, and its metrics and CSV row where asked for."""
     row = sweep_row(run)
-    record.write_record(work_dir / "model_card.json", model_card(run))
+    card = model_card(run)
+    record.write_record(work_dir / "model_card.json", card)
+    atomic.write_text(work_dir / "README.md", hub_card(card))
     record.write_record(work_dir / "metrics.json", full_record(run, row))
     if metrics_file is not None:
         record.write_metrics(metrics_file, numbers(run, row))

@@ -59,12 +59,15 @@ def test_a_run_folder_as_the_specification_lists_it(arguments, tmp_path):
     train.main([*arguments, "--model_name", "sb", "--notes", "first", "--metrics_csv", str(tmp_path / "sweep.csv")])
     (run_dir,) = run_dirs(tmp_path)
     assert run_dir.name.startswith("sb_20")
-    for name in ("checkpoints", "train_log.txt", "metrics.json", "model_card.json", "curves.csv"):
+    for name in ("checkpoints", "train_log.txt", "metrics.json", "model_card.json", "README.md", "curves.csv"):
         assert (run_dir / name).exists(), name
     load_recognizer(run_dir, device="cpu")
     metrics = json.loads((run_dir / "metrics.json").read_text())
     assert {"valid_wer", "test_wer", "train_runtime", "peak_memory_mb", "git_commit", "flags"} <= metrics.keys()
     assert metrics["notes"] == "first"
+    (epoch,) = csv.DictReader((run_dir / "curves.csv").open())
+    assert float(epoch["throughput"]) == pytest.approx(8 / float(epoch["train_seconds"]))  # 8 clips of a second
+    assert float(epoch["peak_memory_mb"]) > 100
     (row,) = csv.DictReader((tmp_path / "sweep.csv").open())
     assert tuple(row) == record.SWEEP_COLUMNS
     assert row["wer"] == str(metrics["valid_wer"])

@@ -1,0 +1,111 @@
+"""README.md of a run folder: the Hub's metadata block and what a stranger needs to use the recogniser."""
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+TASK = "automatic-speech-recognition"
+
+PAGE = """---
+# license: yours to choose before sharing
+{metadata}
+---
+
+# {model}
+
+A Conformer-CTC speech recogniser for SpeechBrain, {parameters:,} parameters: {sample_rate} Hz mono in, a letter or
+piece every {frame_ms} ms out ({units} units, `{tokenizer}`). Text is upper case; of punctuation it knows
+only `.` and `/`.
+
+{adapted}
+
+## Word error rates
+
+| split of {dataset_part} | WER, % |
+|---|---|
+{rows}
+
+Beam width {beam_size}, no language model. Text rule {text_version}: rates under another one are not comparable.
+
+## Use
+
+```python
+from speechbrain.inference.ASR import EncoderASR
+
+recogniser = EncoderASR.from_hparams(source="this folder or its name on the Hub", savedir="opened")
+print(recogniser.transcribe_file("clip.wav"))
+```
+
+`hyperparams.yaml` is HyperPyYAML and can run code when it is opened: open folders only of people whom you trust.
+How the network was trained stands in `metrics.json`.
+"""
+
+
+def one_line(text: object) -> str:
+    """A text without line ends, which could end the metadata block or a table."""
+    return " ".join(str(text).split())
+
+
+def plain(text: object) -> str:
+    """A stranger's text on one line of Markdown, in which nothing of it is markup."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|~>-])", r"\\\1", html.escape(one_line(text), quote=False))
+
+
+def metadata(card: Mapping[str, Any]) -> str:
+    """The YAML block that the Hub reads: language, tags, task and word error rates."""
+    dataset = one_line(card["dataset_part"])
+    results = [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=dataset,
+            dataset_name=dataset,
+            dataset_split=split,
+            metric_type="wer",
+            metric_name=f"WER on {split}, per cent",
+            metric_value=round(wer, 2),
+        )
+        for split, wer in card["wer"].items()
+    ]
+    data = ModelCardData(
+        language=one_line(card["language"]),
+        library_name="speechbrain",
+        pipeline_tag=TASK,
+        tags=["speechbrain", "CTC", "Conformer", TASK],
+        metrics=["wer"],
+        model_name=one_line(card["model"]),
+        eval_results=results,
+    )
+    return data.to_yaml()
+
+
+def hub_card(card: Mapping[str, Any]) -> str:
+    """The page.
+
+    Args:
+        card: content of model_card.json.
+    """
+    adapters, trained = card["peft"]["adapters"], card["trainable_parameters"]
+    if card["peft"]["peft"] == "lora":
+        rank, alpha = card["peft"]["lora_r"], card["peft"]["lora_alpha"]
+        how = f"Adapted with LoRA (rank {rank}, alpha {alpha:g}, {adapters} matrices, merged): {trained:,} trained."
+    else:
+        how = f"{trained:,} of the parameters were trained."
+    if card["init_from"]:
+        how += f" Started from {plain(card['init_from'])}."
+    return PAGE.format(
+        metadata=metadata(card).strip(),
+        model=plain(card["model"]),
+        parameters=card["parameters"],
+        sample_rate=card["sample_rate"],
+        frame_ms=card["frame_ms"],
+        units=card["tokenizer"]["units"],
+        tokenizer=card["tokenizer"]["type"],
+        adapted=how,
+        dataset_part=plain(card["dataset_part"]),
+        rows="\n".join(f"| {split} | {wer:.2f} |" for split, wer in card["wer"].items()),
+        beam_size=card["beam_size"],
+        text_version=plain(card["text_version"]),
+    )
