@@ -87,10 +87,11 @@ def hub_card(card: Mapping[str, Any]) -> str:
     Args:
         card: content of model_card.json.
     """
-    adapters, trained = card["peft"]["adapters"], card["trainable_parameters"]
-    if card["peft"]["peft"] == "lora":
-        rank, alpha = card["peft"]["lora_r"], card["peft"]["lora_alpha"]
-        how = f"Adapted with LoRA (rank {rank}, alpha {alpha:g}, {adapters} matrices, merged): {trained:,} trained."
+    trained = card["trainable_parameters"]
+    peft = card["peft"]
+    if peft["peft"] == "lora":
+        lora = f"rank {peft['lora_r']}, alpha {peft['lora_alpha']:g}, {len(peft['adapted'])} matrices, merged"
+        how = f"Adapted with LoRA ({lora}): {trained:,} trained."
     else:
         how = f"{trained:,} of the parameters were trained."
     if card["init_from"]:

@@ -10,7 +10,7 @@ CARD = {
     "model": "sb-conformer-ctc", "parameters": 2_100_000, "trainable_parameters": 90_000, "frame_ms": 40,
     "sample_rate": 16000, "language": "en", "dataset_part": "base", "beam_size": 1, "text_version": "1",
     "tokenizer": {"type": "char", "units": 28, "blank": 0}, "init_from": None,
-    "peft": {"peft": "none", "lora_r": 16, "lora_alpha": 32.0, "lora_dropout": 0.1, "adapters": 0},
+    "peft": {"peft": "none", "lora_r": 16, "lora_alpha": 32.0, "lora_dropout": 0.1, "adapted": []},
     "wer": {"valid": 16.417, "test": 13.45},
 }  # fmt: skip
 
@@ -34,7 +34,10 @@ def test_the_hub_reads_task_tags_and_rates():
 
 
 def test_adapters_and_the_start_are_said():
-    card = CARD | {"peft": CARD["peft"] | {"peft": "lora", "adapters": 33}, "init_from": "models/demo"}
+    card = CARD | {
+        "peft": CARD["peft"] | {"peft": "lora", "adapted": ["layer.weight"] * 33},
+        "init_from": "models/demo",
+    }
     page = hub_card(card)
     assert "LoRA (rank 16, alpha 32, 33 matrices, merged): 90,000 trained. Started from models/demo." in page
 
