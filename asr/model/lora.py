@@ -75,7 +75,10 @@ class OutputUpdate(LowRank):
     """x (..., in) -> alpha / r * up @ down @ dropout(x), (..., out): what a Linear's output is raised by."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(F.linear(self.dropout(x), self.down), self.up) * self.scale
+        if self.training and self.dropout.p > 0:
+            # keeps a mask of bytes for the backward pass, where F.dropout on a CPU keeps a second x
+            x, _ = torch.native_dropout(x, self.dropout.p, True)
+        return F.linear(F.linear(x, self.down), self.up) * self.scale
 
 
 def _raise_output(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
