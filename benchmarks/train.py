@@ -30,6 +30,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from asr.corpus.manifest import read_manifests
 from asr.model import batches, network, training
+from asr.model.augment import AugmentParams
 from asr.model.brain import STATISTICS_TAKEN, ConformerCTC
 from asr.model.lora import LoraParams
 from asr.model.network import ModelParams, SpecAugmentParams
@@ -241,15 +242,26 @@ def recipe_padding(rows, max_seconds: float) -> float:
 
 def make_setup(args: argparse.Namespace, params_file: Path) -> Setup:
     """What both train."""
-    train, model, specaugment, lora = (
-        load_section(section, params_file) for section in (TrainParams, ModelParams, SpecAugmentParams, LoraParams)
+    train, model, specaugment, augment, lora = (
+        load_section(section, params_file)
+        for section in (TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams)
     )
     rows = read_manifests([args.train_manifest])[: args.train_subset]
-    train = replace(train, epochs=1, grad_accum=1, inter_ctc=0.0, num_workers=0, checkpoint_minutes=0.0, init_from=None)
+    train = replace(
+        train,
+        epochs=1,
+        grad_accum=1,
+        ema_decay=0.0,
+        inter_ctc=0.0,
+        num_workers=0,
+        checkpoint_minutes=0.0,
+        init_from=None,
+    )
     return Setup(
         train,
         replace(model, dropout=0.0),
         replace(specaugment, freq_masks=0, time_masks=0),
+        replace(augment, speeds=[100], radio_share=0.0),
         lora,
         char_tokens([row.transcript for row in rows]),
         rows,
