@@ -180,13 +180,21 @@ class ConformerCTC(Updates):
         features = encoder["compute_features"](batch.wavs)  # (B, 10 ms steps, F)
         features = encoder["normalizer"](features, batch.wav_lens, epoch=STATISTICS_TAKEN)
         if stage == sb.Stage.TRAIN:
-            features = self.modules.time_mask(self.modules.freq_mask(features))
+            features = self.mask(features)
         hidden, layers = encoder["conformer"](encoder["front_end"](features), batch.wav_lens)  # (B, T, D)
         half = None
         if stage == sb.Stage.TRAIN and self.inter_ctc > 0:
             # layers[0] is the input of the first layer
             half = self.log_probs(encoder["conformer"].transformer.encoder.norm(layers[len(layers) // 2]))
         return self.log_probs(hidden), half
+
+    def mask(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (B, steps, F) with masks over frequency and time, drawn on the host: SpectrogramDrop would ask the
+        device for its numbers and wait."""
+        size, num_steps, num_bands = features.shape
+        bands = self.modules.freq_mask(torch.ones(size, 1, num_bands))
+        steps = self.modules.time_mask(torch.ones(size, num_steps, 1))
+        return features * (bands * steps).to(features, non_blocking=True)
 
     def log_probs(self, hidden: torch.Tensor) -> torch.Tensor:
         """(B, T, D) -> (B, T, V) in float32, whatever the precision of the layers."""
@@ -200,13 +208,12 @@ class ConformerCTC(Updates):
 
         In training the layers' middle has a part in it, through the same head (Lee & Watanabe 2021, section 3).
         """
-        batch = batch.to(self.device)
         log_probs, half = predictions
         loss = self.ctc(log_probs, batch)
         if half is not None:
             return (1 - self.inter_ctc) * loss + self.inter_ctc * self.ctc(half, batch)
         if stage != sb.Stage.TRAIN:
-            hypotheses = ctc_greedy_decode(log_probs, batch.wav_lens, blank_id=0)
+            hypotheses = ctc_greedy_decode(log_probs, batch.wav_lens.to(self.device), blank_id=0)
             self.errors.append(
                 batch.ids,
                 [self.tokens.decode(numbers).split() for numbers in hypotheses],
@@ -215,8 +222,12 @@ class ConformerCTC(Updates):
         return loss
 
     def ctc(self, log_probs: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Mean over the batch of an utterance's CTC loss over its number of labels (Graves et al. 2006)."""
-        return ctc_loss(log_probs, batch.tokens, batch.wav_lens, batch.token_lens, blank_index=0)
+        """Mean over the batch of an utterance's CTC loss over its number of labels (Graves et al. 2006).
+
+        The lengths stay on the host, where the loss wants them.
+        """
+        tokens = batch.tokens.to(self.device, non_blocking=True)
+        return ctc_loss(log_probs, tokens, batch.wav_lens, batch.token_lens, blank_index=0)
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Batches of the epoch; a fresh count of errors."""
