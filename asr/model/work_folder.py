@@ -50,6 +50,10 @@ def claimed(parent: Path, key: str) -> Iterator[Path]:
             break
     try:
         yield folder
+    except BaseException:
+        if not any((folder / CHECKPOINTS).glob("CKPT+*")):  # nothing that another call could go on from
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         os.close(lock)
 

@@ -68,6 +68,15 @@ def test_a_lock_that_moved_away_with_its_folder_is_not_held(tmp_path, monkeypatc
         assert (mine / LOCK).exists()
 
 
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_what_fails_before_its_first_checkpoint_leaves_nothing(tmp_path, checkpoint):
+    with pytest.raises(ZeroDivisionError), claimed(tmp_path, "abc") as folder:
+        if checkpoint:
+            (folder / CHECKPOINTS / "CKPT+1").mkdir(parents=True)
+        raise ZeroDivisionError
+    assert folder.exists() == checkpoint
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_publish_replaces_what_is_a_runs_own(tmp_path, there):
     run_dir = tmp_path / "run"

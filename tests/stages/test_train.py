@@ -125,7 +125,7 @@ def test_a_run_folder_that_is_there_keeps_what_is_not_a_runs(arguments, tmp_path
 def test_refusals(arguments, tmp_path, extra, message):
     with pytest.raises(InputError, match=message):
         train.main([*arguments, *extra])
-    assert not [item for item in (tmp_path / "out").glob("*") if not item.name.startswith(".training-")]
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_a_csv_with_another_header_is_refused_before_the_training(arguments, tmp_path):
