@@ -22,6 +22,7 @@ from tools import preset
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_UTTERANCES = 24
+TOKEN = "hf_" + "s3cr3t" * 5
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +63,7 @@ class Project:
             "GIT_AUTHOR_NAME": "test", "GIT_AUTHOR_EMAIL": "test@localhost",
             "GIT_COMMITTER_NAME": "test", "GIT_COMMITTER_EMAIL": "test@localhost",
             "OMP_NUM_THREADS": "1",
+            "HF_TOKEN": TOKEN,
         }  # fmt: skip
 
     def run(self, *command):
@@ -182,3 +184,10 @@ def test_curves_are_drawn(project):
     page = (project.folder / "drawn" / "index.html").read_text(encoding="utf-8")
     for words in ("CTC loss per label", "Word error rate on valid", "Error rate of the surest words"):
         assert words in page
+
+
+def test_a_token_reaches_no_file_of_the_project(project):
+    # dvc.lock, metrics, manifests, run folder, caches, and the logs of the queue's workers
+    written = [path for path in project.folder.rglob("*") if path.is_file()]
+    assert {"dvc.lock", "train.json", "train.csv", "train_log.txt"} <= {path.name for path in written}
+    assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
