@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+# a full or read-only disk, no permission, a file where the output's folder should be
+USERS_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +144,7 @@ def enter(main: Callable[[], None]) -> None:
         print("interrupted: unfinished output was removed", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in USERS_ERRORS:
             raise
         print(f"error: {error.filename or 'output'}: {os.strerror(error.errno)}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)

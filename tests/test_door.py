@@ -80,6 +80,7 @@ def test_help_shows_hints_with_per_cent_signs(params_file, capsys):
         (InputError("p: x"), 2, "error: p: x"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "full", "f.wav"), 2, "error: f.wav: No space left on device"),
+        (FileExistsError(errno.EEXIST, "a file", "out"), 2, "error: out: File exists"),
     ],
 )
 def test_a_users_mistake_is_one_line(raised, code, said, capsys):
