@@ -25,6 +25,7 @@ from speechbrain.utils.distributed import ddp_barrier, main_process_only
 
 from asr import atomic
 from asr.errors import InputError
+from asr.model.run_folder import torch_saves
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +123,17 @@ class Checkpoints(Checkpointer):
                 shutil.rmtree(folder)
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
-        """As SpeechBrain's, and sealed."""
-        checkpoint = super().save_checkpoint(*args, **kwargs)
-        if checkpoint is not None:  # None in all processes but the main one
-            seal(checkpoint.path)
+        """As SpeechBrain's, and sealed; one that cannot be written leaves nothing."""
+        try:
+            with torch_saves(self.checkpoints_dir):
+                checkpoint = super().save_checkpoint(*args, **kwargs)
+            if checkpoint is not None:  # None in all processes but the main one
+                seal(checkpoint.path)
+        except OSError:
+            for folder in self.checkpoints_dir.glob("CKPT+*"):
+                if not (folder / FILES).exists():
+                    shutil.rmtree(folder)
+            raise
         ddp_barrier()  # no other process may list it before
         return checkpoint
 

@@ -12,7 +12,11 @@
 hyperparams.yaml is HyperPyYAML and can run code when loaded: open run folders of your own only.
 """
 
+import contextlib
+import errno
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,6 +37,7 @@ FROZEN = "frozen.ckpt"  # in it: what no checkpoint holds, because it is not tra
 TRAIN_LOG = "train_log.txt"
 CURVES = "curves.csv"
 
+WRITER_ERRORS = ("inline_container", "PytorchStreamWriter", "iostream error")  # how torch.save fails on a full disk
 SPEECHBRAIN_TOKENIZER = {
     "char": "speechbrain.dataio.encoder.CTCTextEncoder",
     "spm": "sentencepiece.SentencePieceProcessor",
@@ -83,6 +88,21 @@ class Recognizer:
         return log_probs, num_frames
 
 
+@contextlib.contextmanager
+def torch_saves(path: Path) -> Iterator[None]:
+    """Calls of torch.save: its ZIP writer says nothing of the disk when that is full.
+
+    Raises:
+        OSError: as writing any other file there would.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in WRITER_ERRORS):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
 def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, tokens: Tokens) -> None:
     """Write the recogniser's own files into an existing run folder.
 
@@ -94,9 +114,9 @@ def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, t
     """
     text = hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind])
     atomic.write_text(folder / HPARAMS, text)
-    with atomic.new_file(folder / MODEL) as partial:
+    with torch_saves(folder / MODEL), atomic.new_file(folder / MODEL) as partial:
         torch.save(hparams.model.state_dict(), partial)
-    with atomic.new_file(folder / NORMALIZER) as partial:
+    with torch_saves(folder / NORMALIZER), atomic.new_file(folder / NORMALIZER) as partial:
         torch.save(hparams.normalizer._statistics_dict(), partial)
     tokens.save(folder)
     with atomic.new_file(folder / TOKENIZER) as partial:

@@ -1,9 +1,11 @@
 """Checkpoints: whole ones are taken up, others are removed with a warning, whatever tore them."""
 
+import errno
 import logging
 
 import pytest
 import torch
+from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 
 from asr.errors import InputError
 from asr.model import checkpoints
@@ -35,6 +37,27 @@ def test_the_newest_is_taken_up(layer, two, tmp_path):
     torch.nn.init.zeros_(layer.weight)
     assert [fault(folder) for folder in two] == [None, None]
     assert recovered(layer, tmp_path) == 2
+
+
+@register_checkpoint_hooks
+class TooLarge:
+    """Its file finds no room."""
+
+    @mark_as_saver
+    def save(self, path):
+        path.write_bytes(b"the first half")
+        torch.save(torch.zeros(9), "/dev/full")
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch):
+        raise AssertionError
+
+
+def test_a_full_disk_is_named_and_leaves_the_checkpoints_before(layer, two, tmp_path):
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        Checkpoints(tmp_path, {"layer": layer, "large": TooLarge()}).save_checkpoint(name="large")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))
+    assert sorted(tmp_path.glob("CKPT+*")) == sorted(two)
 
 
 def cut(path):
