@@ -6,6 +6,8 @@ Reads   train_manifest  manifests whose transcripts are counted
         tokenizer_dir   tokens of stages.tokenizer (only for lm.token_order > 0)
 Writes  out_dir/        word.arpa, words.txt (the lexicon) and, when asked, token.arpa
         metrics_file    sizes, discounts, perplexity on valid
+
+ARPA and not KenLM's binary form: kenlm's wheel can read that but has nothing that writes it (`build_binary`).
 """
 
 from collections.abc import Sequence

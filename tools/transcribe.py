@@ -133,6 +133,22 @@ def run_live(engine: Engine, segment: SegmentParams, pcm: PcmParams, write: Call
         sys.stdout.flush()
 
 
+def find_device(name: str | None):
+    """The device of a name; without one the first GPU there is, else the CPU.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    import torch
+
+    from asr.model.network import pick_device
+
+    try:
+        return torch.zeros(1, device=name).device if name else pick_device()
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
+        raise InputError(f"--device {name}: cannot be used: {str(error).splitlines()[0]}") from error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the tool."""
     door = Door(__doc__, sections=SECTIONS)
@@ -154,10 +170,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if live and (len(paths.inputs) > 1 or paths.out_dir is not None or paths.format != "jsonl"):
         raise InputError("-: standard input goes alone, as jsonl, to standard output")
     # Here and not above: the processes of the search import this module and need no torch.
-    from asr.model import network, run_folder
+    from asr.model import run_folder
 
     engine = Engine(
-        run_folder.load_recognizer(paths.checkpoint_dir, device=paths.device or network.pick_device()),
+        run_folder.load_recognizer(paths.checkpoint_dir, device=find_device(paths.device)),
         dataclasses.replace(decode, num_processes=1) if live else decode,
         posteriors.batch_seconds,
         SearchSources(lm_dir=paths.lm_dir, lexicon=paths.lexicon),

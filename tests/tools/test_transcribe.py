@@ -112,6 +112,7 @@ def test_live_transmissions_do_not_wait_for_the_end(run_dir: Path) -> None:
     [
         (["missing.wav"], r"missing\.wav: no such file"),
         (["-", "other.wav"], "standard input goes alone"),
+        ([__file__, "--device", "tape7"], "--device tape7: cannot be used"),
     ],
 )
 def test_inputs_that_are_not_there(run_dir: Path, more: list[str], message: str) -> None:
