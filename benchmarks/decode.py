@@ -4,19 +4,21 @@
     python -m benchmarks.decode --parts accuracy boost           # some of it
 
 Needs a finished `dvc repro`. It stores log-probabilities, makes the language model and tunes the weights on valid in
-`--work`, then measures on test. Prints Markdown for RESULTS.md.
+`--work`, then measures on test. Prints the section of RESULTS.md: what was wanted and measured, then the tables.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import glob
+import io
 import json
 import os
 import random
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import soundfile
+from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.decoding import confidence
@@ -32,7 +35,7 @@ from asr.decoding.boost import CallsignBoost, ExpectedCallsign
 from asr.decoding.hypotheses import Hypothesis
 from asr.decoding.ngram import estimate, write_arpa
 from asr.decoding.posteriors import StoredPosteriors
-from asr.decoding.search import DecodeParams, Decoder, Job, SearchSources, parallel_map
+from asr.decoding.search import CHUNK, DecodeParams, Decoder, Job, SearchSources, parallel_map
 from asr.model.tokens import Tokens
 from asr.params import load_section
 from asr.scoring import atc, wer
@@ -40,11 +43,12 @@ from tools.tune_decoding import Trial, TrialRunner, TuneParams, best_of, grid
 
 ROOT = Path(__file__).resolve().parents[1]
 BEAM = 100  # the width at which the issue compares searches
-SLOW_UTTERANCES = 60  # what the Python search is timed on
 CALLSIGNS = 50  # in a list of which one is right
 TEXTS = 25_000  # transcripts of the language model's own timing
 HOUR = 3600.0
 GAP_SECONDS = 1.5  # between transmissions of the long recordings
+
+Finding = tuple[str, str, str]  # what was measured, what was wanted, the result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +141,11 @@ def prepare(run_dir: Path, corpus: Path, work: Path, hours: Sequence[float]) -> 
     base = dataclasses.replace(bench.tuned, search="lexicon", nbest=0, words=False, num_processes=0)
     best = best_of(tune(bench, base, load_section(TuneParams))).params
     names = ("beam_size", "lm_weight", "word_score", "oov_score")
-    print("Tuned on valid: " + ", ".join(f"{name} {getattr(best, name):g}" for name in names) + ".\n")
+    print(
+        "Tuned on valid: "
+        + ", ".join(f"{name} {getattr(best, name):g}" for name in names)
+        + f"; measured at beam {BEAM}.\n"
+    )
     return dataclasses.replace(bench, tuned=dataclasses.replace(best, beam_size=BEAM))
 
 
@@ -160,9 +168,9 @@ def search(bench: Bench, params: DecodeParams, todo: Sequence[Job], processes: i
     """Hypotheses and the seconds the search itself took, processes already started."""
     frame_seconds = bench.stored("test").meta.frame_seconds
     arguments = (params, bench.tokens, frame_seconds, bench.sources)
-    warm = [*todo[:1] * processes * 8, *todo]
-    found = parallel_map(Decoder, arguments, warm, processes, chunk=1)
-    for _ in range(processes * 8):
+    warm = [*todo[:1] * processes * 2 * CHUNK, *todo]
+    found = parallel_map(Decoder, arguments, warm, processes, chunk=CHUNK)
+    for _ in range(processes * 2 * CHUNK):
         next(found)
     started = time.perf_counter()
     hypotheses = list(found)
@@ -193,23 +201,26 @@ def kinds(bench: Bench) -> dict[str, DecodeParams]:
     }
 
 
-def accuracy(bench: Bench) -> None:
+def accuracy(bench: Bench) -> list[Finding]:
     """WER of every search, on all of test and on utterances with words that train lacks."""
     seen = {word for utterance in bench.utterances("train") for word in utterance.transcript.split()}
     references = {utterance.id: utterance.transcript for utterance in bench.utterances("test")}
     unseen = {name: text for name, text in references.items() if not seen.issuperset(text.split())}
     todo = jobs(bench, "test")
-    rows = []
+    rows, rates = [], {}
     for name, params in kinds(bench).items():
         found, seconds = search(bench, params, todo, 2)
         rest = error_rate(unseen, found) if unseen else float("nan")
-        cells = f"{error_rate(references, found):.2f}", f"{rest:.2f}", f"{1000 * seconds / len(todo):.2f}"
-        rows.append((name, *cells))
+        rates[name] = error_rate(references, found)
+        rows.append((name, f"{rates[name]:.2f}", f"{rest:.2f}", f"{1000 * seconds / len(todo):.2f}"))
     print(f"{len(references)} test utterances; {len(unseen)} hold a word that train lacks (fixes, callsigns).\n")
     table(("search", "WER %", "WER %, unseen words", "ms an utterance, two processes"), rows)
+    best, plain = rates[f"lexicon {BEAM} + 4-gram"], rates["greedy"]
+    measured = f"{best:.2f} % of {plain:.2f} %: {best / plain:.2f}"
+    return [("test WER, lexicon + 4-gram against greedy", "at most a third", measured)]
 
 
-def held_out(bench: Bench) -> None:
+def held_out(bench: Bench) -> list[Finding]:
     """A tenth of test's callsign and fix words taken out of lexicon and n-gram: what is left of them?"""
     test = bench.utterances("test")
     words = sorted({word for utterance in test for word in utterance.transcript.split()})
@@ -227,21 +238,23 @@ def held_out(bench: Bench) -> None:
     (folder / "words.txt").write_text("".join(f"{word}\n" for word in model.words[3:]))
     holding = {one.id: one.transcript for one in test if absent.intersection(one.transcript.split())}
     todo = jobs(bench, "test", frozenset(holding))
-    rows = []
+    rates = {}
     for name, params in (
         ("greedy", dataclasses.replace(bench.tuned, search="greedy")),
         ("lexicon + 4-gram, unseen words out of reach", dataclasses.replace(bench.tuned, oov_score=-1000.0)),
         ("lexicon + 4-gram", bench.tuned),
     ):
         decoder = Decoder(params, bench.tokens, bench.stored("test").meta.frame_seconds, SearchSources(folder))
-        rows.append((name, f"{error_rate(holding, [decoder(job) for job in todo]):.2f}"))
+        rates[name] = error_rate(holding, [decoder(job) for job in todo])
     print(f"{len(absent)} words of {len(pool)} absent from lexicon and n-gram; {len(holding)} utterances hold one.\n")
-    table(("search", "WER %"), rows)
+    table(("search", "WER %"), [(name, f"{rate:.2f}") for name, rate in rates.items()])
+    measured = f"{rates['lexicon + 4-gram']:.2f} % against {rates['greedy']:.2f} %"
+    return [("utterances with words absent from lexicon and n-gram", "lexicon not worse than greedy", measured)]
 
 
-def speed(bench: Bench) -> None:
+def speed(bench: Bench) -> list[Finding]:
     """Search alone on the same log-probabilities, ours against SpeechBrain's, one and two processes each."""
-    todo = jobs(bench, "test")[:SLOW_UTTERANCES]
+    todo = jobs(bench, "test")
     names = frozenset(job.id for job in todo)
     references = {one.id: one.transcript for one in bench.utterances("test") if one.id in names}
     rows = []
@@ -254,24 +267,37 @@ def speed(bench: Bench) -> None:
             rows.append((name, processes, f"{1000 * seconds / len(todo):.2f}", f"{error_rate(references, found):.2f}"))
         rows.append(("ratio", processes, f"{times['SpeechBrain'] / times['ours']:.1f}", ""))
     table(("search, beam 100, same 4-gram", "processes", "ms an utterance", "WER %"), rows)
+    measured = f"{rows[-1][2]} times; WER {rows[-3][3]} against {rows[-2][3]} %"
+    return [("search alone against SpeechBrain's, two processes", "10 times faster, WER no worse", measured)]
 
 
-def whole(bench: Bench) -> None:
+def whole(bench: Bench) -> list[Finding]:
     """The stage from WAVs to decode.jsonl: speed and memory."""
-    audio = sum(utterance.duration for utterance in bench.utterances("test"))
     rows = []
-    for name, more in (("greedy", ("--beam_size", 1)), ("lexicon + 4-gram", overrides(bench))):
-        with memory_of_children() as peak:
-            started = time.perf_counter()
-            log = run_module(
-                "stages.decode", "--checkpoint_dir", bench.run_dir, "--manifest", *bench.manifests("test"),
-                "--out_file", bench.work / "test.jsonl", "--lm_dir", bench.work / "lm", *more,
-            )  # fmt: skip
-            seconds = time.perf_counter() - started
-        speeds = logged_speed(log), f"{audio / seconds:.0f}"
-        rows.append((name, f"{audio:.0f}", f"{seconds:.1f}", *speeds, f"{peak[0]:.0f}"))
-    speeds = "times real time, libraries loaded", "times real time, whole process"
-    table(("stages.decode", "audio, s", "seconds", *speeds, "peak MiB, all processes"), rows)
+    for split in ("test", "train"):
+        audio = sum(utterance.duration for utterance in bench.utterances(split))
+        for name, more in (("greedy", ("--beam_size", 1)), ("lexicon + 4-gram", overrides(bench))):
+            stored = bench.work / "whole.posteriors"
+            with memory_of_children() as peak:
+                started = time.perf_counter()
+                run_module(
+                    "stages.posteriors", "--checkpoint_dir", bench.run_dir, "--manifest", *bench.manifests(split),
+                    "--out_file", stored,
+                )  # fmt: skip
+                network = time.perf_counter() - started
+                run_module(
+                    "stages.decode", "--checkpoint_dir", bench.run_dir, "--posteriors", stored,
+                    "--out_file", bench.work / "whole.jsonl", "--lm_dir", bench.work / "lm", *more,
+                )  # fmt: skip
+                seconds = time.perf_counter() - started
+            times = f"{network:.1f}", f"{seconds - network:.1f}", f"{audio / seconds:.0f}"
+            rows.append((split, name, f"{audio:.0f}", *times, f"{peak[0]:.0f}"))
+            stored.unlink()
+    header = "split", "search", "audio, s", "stages.posteriors, s", "stages.decode, s", "times real time", "peak MiB"
+    table(header, rows)
+    print("Seconds from start to end of both processes, Python and its libraries included.\n")
+    measured = f"{rows[1][5]} times real time, {rows[1][6]} MiB ({rows[3][5]} times on train)"
+    return [("whole decode of test, lexicon + 4-gram", "300 times real time, under 1,500 MiB", measured)]
 
 
 def overrides(bench: Bench) -> tuple[object, ...]:
@@ -295,7 +321,7 @@ def make_recording(bench: Bench, seconds: float) -> Path:
     return path
 
 
-def recordings(bench: Bench) -> None:
+def recordings(bench: Bench) -> list[Finding]:
     """tools.transcribe on recordings of several lengths."""
     rows = []
     for hours in bench.hours:
@@ -308,27 +334,21 @@ def recordings(bench: Bench) -> None:
             )  # fmt: skip
             seconds = time.perf_counter() - started
         lines = (bench.work / "transcripts" / f"{path.stem}.jsonl").read_text().count("\n")
-        rows.append(
-            (
-                f"{hours:g}",
-                lines,
-                f"{seconds:.0f}",
-                logged_speed(log),
-                f"{hours * HOUR / seconds:.0f}",
-                f"{peak[0]:.0f}",
-            )
-        )
+        whole_process = f"{hours * HOUR / seconds:.0f}"
+        rows.append((f"{hours:g}", lines, f"{seconds:.0f}", logged_speed(log), whole_process, f"{peak[0]:.0f}"))
         path.unlink()
     speeds = "times real time, libraries loaded", "times real time, whole process"
     table(("hours", "transmissions", "seconds", *speeds, "peak MiB, all processes"), rows)
+    measured = "; ".join(f"{row[0]} h: {row[4]} times, {row[5]} MiB" for row in rows)
+    return [("tools.transcribe, lexicon + 4-gram", "100 times real time on an hour, flat memory", measured)]
 
 
-def boost(bench: Bench) -> None:
+def boost(bench: Bench) -> list[Finding]:
     """Callsign accuracy with a list of 50 callsigns of which one is right, by boost."""
     test = [one for one in bench.utterances("test") if one.columns.get("callsign")]
     if not test:
         print("No `callsign` column in the test manifests: boosting not measured.\n")
-        return
+        return []
     rng = random.Random(1)
     everyone = sorted({one.columns["callsign"] for one in test} | {one.columns["callsign"] for one in
                        bench.utterances("train") if one.columns.get("callsign")})  # fmt: skip
@@ -341,7 +361,10 @@ def boost(bench: Bench) -> None:
     plain = jobs(bench, "test", frozenset(one.id for one in test))
     listed = [Job(job.id, job.log_probs, boosts.forms(job.id, 0.0, 1e9)) for job in plain]
     rows = []
-    for name, todo, score in (("off", plain, 0.0), *((f"{value:g}", listed, value) for value in (1.0, 2.0, 3.0, 4.0))):
+    for name, todo, score in (
+        ("off", plain, 0.0),
+        *((f"{value:g}", listed, value) for value in sorted({1.0, 2.0, 3.0, 4.0, bench.tuned.boost_score})),
+    ):
         found, seconds = search(bench, dataclasses.replace(bench.tuned, boost_score=score), todo, 2)
         hyps = {one.id: one.hyp for one in found}
         scored = [wer.score_pair(wer.Pair(one.id, one.transcript, hyps[one.id])) for one in test]
@@ -352,9 +375,15 @@ def boost(bench: Bench) -> None:
         cells = f"{100 * right / known:.1f} ({right}/{known})", f"{rate:.2f}", f"{1000 * seconds / len(todo):.2f}"
         rows.append((name, *cells))
     table(("boost_score", "callsign accuracy %", "WER %", "ms an utterance, two processes"), rows)
+    off = rows[0]
+    on = next(row for row in rows if row[0] == f"{bench.tuned.boost_score:g}")
+    measured = f"{off[1]} -> {on[1]} %, WER {off[2]} -> {on[2]} % (boost_score {on[0]})"
+    return [
+        (f"callsign accuracy, boost off -> on, one of {CALLSIGNS} right", "clearly better, WER not worse", measured)
+    ]
 
 
-def confidences(bench: Bench) -> None:
+def confidences(bench: Bench) -> list[Finding]:
     """Calibration error before and after, and how well confidence tells right words from wrong ones."""
     params = load_section(confidence.CalibrationParams)
     rows = []
@@ -381,6 +410,8 @@ def confidences(bench: Bench) -> None:
             (name, len(raw), f"{100 * (~correct).mean():.2f}", *(f"{one:.2f}" for one in errors), f"{area:.2f}")
         )
     table(("search", "words", "wrong %", "ECE % raw", "ECE % calibrated", "area under risk-coverage %"), rows)
+    measured = "; ".join(f"{row[0]} {row[3]} -> {row[4]} %" for row in rows)
+    return [("expected calibration error on test, calibrated on valid", "", measured)]
 
 
 NGRAM = """
@@ -398,7 +429,7 @@ print(len(texts), sum(map(len, texts)), sum(len(gram.word) for gram in model.gra
 """
 
 
-def ngram(bench: Bench) -> None:
+def ngram(bench: Bench) -> list[Finding]:
     """The language model of 25,000 transcripts: time and memory."""
     texts = [utterance.transcript for utterance in bench.utterances("train")]
     rng = random.Random(1)
@@ -419,9 +450,11 @@ def ngram(bench: Bench) -> None:
         f"Perplexity of valid, 4-gram of the train transcripts: {metrics['word_valid_perplexity']:.1f} "
         f"(known words {metrics['word_valid_perplexity_known']:.1f}, {metrics['word_valid_oov_rate']:.2f} % unknown).\n"
     )
+    measured = f"{rows[1][4]} s, {rows[1][5]} MiB"
+    return [(f"4-gram of {TEXTS:,} transcripts", "under 30 s, under 1,024 MiB", measured)]
 
 
-PARTS: dict[str, Callable[[Bench], None]] = {
+PARTS: dict[str, Callable[[Bench], list[Finding]]] = {
     "accuracy": accuracy,
     "held_out": held_out,
     "speed": speed,
@@ -438,15 +471,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run_dir", type=Path, default=ROOT / "models" / "asr")
     parser.add_argument("--corpus", type=Path, default=ROOT / "data" / "corpus")
-    parser.add_argument("--work", type=Path, default=Path("/tmp/decode_benchmark"))
+    parser.add_argument("--work", type=Path, help="folder for intermediate files (a temporary one)")
     parser.add_argument("--hours", type=float, nargs="*", default=[1.0, 4.0], help="lengths of the recordings")
     parser.add_argument("--parts", nargs="*", choices=sorted(PARTS), default=list(PARTS))
     args = parser.parse_args()
     os.chdir(ROOT)
-    bench = prepare(args.run_dir.resolve(), args.corpus.resolve(), args.work.resolve(), args.hours)
-    for part in args.parts:
-        print(f"### {part}\n")
-        PARTS[part](bench)
+    with tempfile.TemporaryDirectory() as temporary:
+        report(args.run_dir.resolve(), args.corpus.resolve(), (args.work or Path(temporary)).resolve(), args)
+
+
+def report(run_dir: Path, corpus: Path, work: Path, args: argparse.Namespace) -> None:
+    """Run the parts; print the findings, then what each part printed, also when one of them fails."""
+    started = time.perf_counter()
+    details = io.StringIO()
+    findings: list[Finding] = []
+    try:
+        with contextlib.redirect_stdout(details):
+            bench = prepare(run_dir, corpus, work, args.hours)
+            for part in tqdm(args.parts, desc="benchmark", disable=None):
+                print(f"### {part}\n\n{PARTS[part].__doc__}\n")
+                findings += PARTS[part](bench)
+    finally:
+        minutes = (time.perf_counter() - started) / 60
+        git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+        print("## decode: accuracy, speed, memory, boosting, confidence\n")
+        print(f"`{' '.join(['python -m benchmarks.decode', *sys.argv[1:]])}`; {os.cpu_count()} CPU cores; ", end="")
+        print(f"commit {git.stdout.strip()}; {minutes:.1f} minutes in all.\n")
+        table(("what", "wanted", "measured"), findings)
+        print(details.getvalue().rstrip())
 
 
 if __name__ == "__main__":
