@@ -173,6 +173,13 @@ def test_adapters_are_merged_into_the_run_folder(setup, tmp_path):
     load_recognizer(tmp_path / "run", device="cpu")
 
 
+def test_means_of_adapters(setup, tmp_path):
+    train = replace(setup.train, ema_decay=0.9, average_checkpoints=2)
+    outcome = training.train(replace(setup, train=train, lora=replace(setup.lora, peft="lora")), tmp_path / "run")
+    assert outcome.facts["averaged_epochs"] == 2
+    load_recognizer(tmp_path / "run", device="cpu")
+
+
 def test_frozen_layers_keep_their_weights(setup, tmp_path):
     setup = replace(setup, model=replace(setup.model, num_layers=2), train=replace(setup.train, epochs=1))
     training.train(setup, tmp_path / "first")

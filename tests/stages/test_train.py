@@ -83,6 +83,10 @@ def test_lora_beam_subset_and_no_test(arguments, tmp_path):
     assert metrics["train_utterances"] == 5
     assert metrics["lora_r"] == 2
     assert metrics["trainable_parameters"] < metrics["parameters"]
+    assert len(metrics["adapted"]) == metrics["adapters"]["matrices"] == 9
+    card = json.loads((tmp_path / "out" / "run" / "model_card.json").read_text())
+    assert card["peft"]["adapted"] == metrics["adapted"]
+    assert card["trainable_parameters"] == metrics["trainable_parameters"]
 
 
 def test_sentencepiece_learnt_on_the_way(arguments, tmp_path):
