@@ -88,7 +88,13 @@ def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -
         from asr.decoding.beam import BeamSearch
 
         return BeamSearch(params, tokens, sources.lm_dir)
-    from asr.decoding.flashlight import LexiconFreeSearch, LexiconSearch, SearchOptions
+    try:
+        from asr.decoding.flashlight import LexiconFreeSearch, LexiconSearch, SearchOptions
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"decode.search: {params.search} wants flashlight-text, which is not installed (it has no release for "
+            "Python 3.13 and later); wanted Python 3.10 to 3.12, or greedy or beam"
+        ) from error
 
     names = [field.name for field in dataclasses.fields(SearchOptions)]
     options = SearchOptions(**{name: getattr(params, name) for name in names})

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytest.importorskip("flashlight", reason="flashlight-text has no release for this Python")
+
 from asr.decoding.ctc import collapse, text_of
 from asr.decoding.flashlight import LexiconFreeSearch, LexiconSearch, SearchOptions, searched_frames
 from asr.decoding.lexicon import spell

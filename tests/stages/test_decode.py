@@ -1,6 +1,8 @@
 """The door of decoding: from a run folder or stored log-probabilities to decode.jsonl in manifest order."""
 
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from asr.model.tokens import train_spm
 from stages import decode, lm, posteriors
 from tests.echo import TOKENS, EchoRecognizer, write_corpus
 
+needs_flashlight = pytest.mark.skipif(find_spec("flashlight") is None, reason="flashlight-text is not installed")
 TEXTS = {"b": "DELTA ONE TWO", "a": "CLIMB", "c": "UNITED HEAVY TURN LEFT"}
 
 
@@ -99,6 +102,7 @@ def lm_dir(tmp_path: Path) -> Path:
     return tmp_path / "lm"
 
 
+@needs_flashlight
 @pytest.mark.parametrize("search", ["beam", "lexicon", "lexicon_free"])
 @pytest.mark.parametrize("num_processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_search_with_an_ngram(
@@ -113,6 +117,7 @@ def test_every_search_with_an_ngram(
     assert hypotheses[0].nbest[0].hyp == hypotheses[0].hyp
 
 
+@needs_flashlight
 def test_lexicons_and_language_models_that_do_not_fit(run_dir: Path, lm_dir: Path, tmp_path: Path) -> None:
     manifest = write_corpus(tmp_path / "corpus", TEXTS)
     wide = ("--search", "lexicon", "--beam_size", 8)
@@ -135,6 +140,7 @@ def test_lexicons_and_language_models_that_do_not_fit(run_dir: Path, lm_dir: Pat
     assert not (run_dir / "decode.jsonl").exists()
 
 
+@needs_flashlight
 def test_expected_callsigns_need_a_lexicon_search_and_win(run_dir: Path, lm_dir: Path, tmp_path: Path) -> None:
     manifest = write_corpus(tmp_path / "corpus", {"x": "DELTA ONE TOO"})
     (tmp_path / "boost.csv").write_text("callsign,file\nDAL12,x\n")
@@ -147,6 +153,7 @@ def test_expected_callsigns_need_a_lexicon_search_and_win(run_dir: Path, lm_dir:
     assert read_hypotheses(run_dir / "decode.jsonl")[0].hyp == "DELTA ONE TWO"
 
 
+@needs_flashlight
 @pytest.mark.parametrize("search", ["greedy", "beam", "lexicon", "lexicon_free"])
 def test_every_search_with_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: str) -> None:
     texts = TEXTS | {"d": "CLIMB LEFT DELTA TURN", "e": "UNITED ONE HEAVY", "f": "LEFT TURN CLIMB TWO"}
@@ -169,3 +176,15 @@ def test_a_run_folder_without_tokens_is_named(run_dir: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"has no tokens\.txt"):
         decode.main(["--checkpoint_dir", str(run_dir), "--posteriors", str(stored)])
     assert not (run_dir / "decode.jsonl").exists()
+
+
+def test_a_python_without_flashlight_says_what_is_left(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flashlight", None)
+    monkeypatch.delitem(sys.modules, "asr.decoding.flashlight", raising=False)
+    for name in [name for name in sys.modules if name.startswith("flashlight.")]:
+        monkeypatch.delitem(sys.modules, name)
+    manifest = write_corpus(tmp_path / "corpus", TEXTS)
+    with pytest.raises(InputError, match=r"lexicon wants flashlight-text, .* wanted .* greedy or beam"):
+        decode.main(flags(run_dir, manifest, "--search", "lexicon", "--beam_size", 8))

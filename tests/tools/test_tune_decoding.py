@@ -15,6 +15,7 @@ TEXTS = {"a": "DELTA ONE", "b": "GOLF TWO"}
 @pytest.fixture
 def flags(tmp_path: Path) -> list[str]:
     """Stored log-probabilities of two utterances, one with a word that the lexicon lacks."""
+    pytest.importorskip("flashlight", reason="flashlight-text has no release for this Python")
     TOKENS.save(tmp_path)
     (tmp_path / "words.txt").write_text("DELTA\nONE\nTWO\nGO\n")
     rows = [log_posteriors(spoken_path(text, TOKENS), len(TOKENS), 0.9) for text in TEXTS.values()]
