@@ -53,13 +53,18 @@ def run(
     divisions = divide(params, utterances, scored) if slices_file else []
 
     by_slice = slices.rates(scored, divisions)
+    scorecard = atc.rates(cards)
     intervals = bootstrap.intervals(
-        [*scores.error_rates(scored), *atc.rates(cards), *by_slice.values()],
+        [*scores.error_rates(scored), *scorecard, *by_slice.values()],
         groups=groups,
         resamples=params.resamples,
         confidence=params.confidence,
         seed=params.seed,
     )
+    intervals |= {
+        rate.name: bootstrap.widen_unanimous(intervals[rate.name], rate, groups=groups, confidence=params.confidence)
+        for rate in scorecard
+    }
     of_slices = {key: intervals.pop(rate.name) for key, rate in by_slice.items()}
     metrics = scores.make_metrics(scored, cards, intervals, ladder.climb(corpus.written))
     metrics["confidence"] = params.confidence

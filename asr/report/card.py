@@ -29,6 +29,11 @@ def escape(text: Any) -> str:
     return MARKUP.sub(r"\\\1", " ".join(str(text).split()))
 
 
+def show(value: Any) -> str:
+    """A fact as people write it: a float to six digits."""
+    return escape(f"{value:g}" if isinstance(value, float) else value)
+
+
 def score_lines(figures: Sequence[Figure]) -> list[str]:
     """A table's lines of figures."""
     lines = []
@@ -46,7 +51,7 @@ def render_card(contents: Contents, run: Mapping[str, Any]) -> str:
         contents: what the page is made from.
         run: the run's own `metrics.json`; empty when it is not known.
     """
-    known = [f"| {label} | {escape(run[key])} |" for key, label in FACTS.items() if run.get(key) not in (None, "")]
+    known = [f"| {label} | {show(run[key])} |" for key, label in FACTS.items() if run.get(key) not in (None, "")]
     training = ["## Training", "", "| | |", "|---|---|", *known, ""] if known else []
     return "\n".join(
         [

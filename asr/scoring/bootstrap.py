@@ -129,6 +129,22 @@ def intervals(
     return found
 
 
+def widen_unanimous(interval: Interval, rate: Rate, *, groups: Sequence[str] | None, confidence: float) -> Interval:
+    """An interval of a share of 0 or 100 %, whose resamples are all alike, with the exact bound of a binomial share.
+
+    `0 of 8` is no proof of 0 %: the bound is 1 - tail^(1/n), about 3.7 / n at 95 %, n being the units resampled
+    (Clopper and Pearson, "The use of confidence or fiducial limits", Biometrika 26, 1934).
+    """
+    if interval.rate not in (0.0, 100.0):
+        return interval
+    counted = rate.denominators > 0
+    units = int(counted.sum()) if groups is None else len(set(np.asarray(groups, dtype=str)[counted]))
+    width = 100.0 * (1.0 - ((100.0 - confidence) / 200.0) ** (1.0 / units))
+    if interval.rate == 0.0:
+        return dataclasses.replace(interval, low=0.0, high=width)
+    return dataclasses.replace(interval, low=100.0 - width, high=100.0)
+
+
 def paired_difference(
     errors_a: np.ndarray,
     errors_b: np.ndarray,

@@ -126,3 +126,24 @@ def test_intervals_cover_what_they_promise():
         )["wer"]
         held += found.low <= truth <= found.high
     assert 0.93 <= held / 2000 <= 0.97
+
+
+def test_no_error_among_few_is_no_proof_of_none():
+    rate = bootstrap.make_rate("share", [(0, 1)] * 8 + [(0, 0)] * 5)
+    settings = {"groups": None, "confidence": 95.0}
+    found = bootstrap.intervals([rate], resamples=100, seed=1, **settings)["share"]
+    assert (found.low, found.high) == (0.0, 0.0)
+    widened = bootstrap.widen_unanimous(found, rate, **settings)
+    # Clopper and Pearson's table: 0 of 8
+    assert widened.low == 0.0 and widened.high == pytest.approx(36.94, abs=0.01)
+    all_right = bootstrap.make_rate("share", [(1, 1)] * 8)
+    found = bootstrap.intervals([all_right], resamples=100, seed=1, **settings)["share"]
+    assert bootstrap.widen_unanimous(found, all_right, **settings).low == pytest.approx(63.06, abs=0.01)
+    grouped = bootstrap.widen_unanimous(found, all_right, groups=["a", "b"] * 4, confidence=95.0)
+    assert grouped.low == pytest.approx(100 * 0.025**0.5)
+
+
+def test_a_share_between_stays_as_it_is():
+    rate = bootstrap.make_rate("share", [(0, 1), (1, 1)])
+    found = bootstrap.Interval(50.0, 0.0, 100.0, 2)
+    assert bootstrap.widen_unanimous(found, rate, groups=None, confidence=95.0) == found
