@@ -24,7 +24,7 @@ SHORTEST_SECONDS = 0.1  # shorter input is padded with silence: the front-end's 
 
 # Every shape of a batch makes oneDNN keep compiled kernels with their memory, 1,024 of them unless told otherwise:
 # hundreds of MB over hours of recordings. It reads this before its first kernel.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 Rows = Iterator[tuple[int, np.ndarray]]
 
