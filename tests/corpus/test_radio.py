@@ -159,7 +159,7 @@ def test_set_level_scales_only() -> None:
     assert np.ptp(scaled[loud] / samples[loud]) < 1e-5
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.floats(0.05, 2.0))
 def test_transmit_is_pure_and_sane(seed: int, seconds: float) -> None:
     speech = bursts(3.0)[4000 : 4000 + int(seconds * RATE)]
