@@ -24,7 +24,8 @@ def batch():
     for row, end in enumerate(ENDS):
         wavs[row, :end] = 0.1 * torch.randn(end, generator=generator)
     tokens = torch.ones(2, 3, dtype=torch.long)
-    return Batch(["a", "b"], wavs, torch.tensor(ENDS) / ENDS[0], ["A", "B"], tokens, torch.ones(2))
+    wav_lens = torch.tensor(ENDS) / ENDS[0]
+    return Batch(["a", "b"], wavs, wav_lens, ["A", "B"], tokens, torch.ones(2), seconds=sum(ENDS) / RATE)
 
 
 @pytest.fixture
