@@ -14,14 +14,14 @@ A killed training goes on from its last checkpoint when the same training is ask
 import datetime
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr import record
 from asr.corpus.manifest import Utterance, read_manifests
 from asr.door import Door, enter
 from asr.errors import InputError
-from asr.model import run_record, training, work_folder
+from asr.model import processes, run_record, training, work_folder
 from asr.model.augment import AugmentParams
 from asr.model.evaluation import evaluate
 from asr.model.lora import LoraParams
@@ -134,6 +134,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     door.path("--validation_samples", type=int, help="recorded: cap of the export on valid (its stats.json)")
     door.path("--lm_weight", type=float, help="reserved by the specification: only 0; see stages.decode --lm_weight")
     args = door.parse(argv)
+    train_params, *others = args.sections
+    train_params = replace(train_params, num_processes=processes.number_of(train_params.num_processes))
+    if processes.launched_rank():  # torchrun: the first process has the rest to do
+        training.train_together(None)
+        return
     paths = vars(args.paths)
     if paths.pop("lm_weight"):
         raise InputError("--lm_weight: training decodes without a language model; wanted stages.decode --lm_weight")
@@ -142,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         paths["test_manifest"] = None
     dvc_root = os.environ.get("DVC_ROOT")  # set by DVC for its commands: the project, not an experiment's copy of it
     places = Places(**paths, dvc_root=Path(dvc_root) if dvc_root else None)
-    run(*args.sections, places=places, slicing=slicing)
+    run(train_params, *others, places=places, slicing=slicing)
 
 
 if __name__ == "__main__":

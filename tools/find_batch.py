@@ -75,6 +75,7 @@ def two_updates(setup: Setup, batch_size: int) -> int:
         batch_size=math.ceil(len(rows) * longest / mean),  # all of them in one batch
         epochs=2,
         grad_accum=1,
+        num_processes=1,
         init_from=None,
         resident_mb=0,
         num_workers=0,

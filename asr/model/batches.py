@@ -3,6 +3,7 @@
 B utterances, S samples of the longest one, U labels of the longest transcript.
 """
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
+from asr.model import processes
 from asr.model.tokens import Tokens
 
 PCM16_SCALE = 1 / 2**15
@@ -70,6 +72,36 @@ class DurationBatches:
         if self._seed is not None:
             random.shuffle(batches)
         return batches
+
+    def __iter__(self):
+        return iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+class Share:
+    """A batch sampler: one process's part of another's batches, see `asr.model.processes.share`."""
+
+    def __init__(self, sampler: DurationBatches, rank: int, count: int, *, equal: bool) -> None:
+        """
+        Args:
+            sampler: of the batches of all processes.
+            rank: the process, from 0.
+            count: number of processes.
+            equal: as many for each process, at most `count` - 1 batches an epoch left out.
+        """
+        self._sampler = sampler
+        self._part = functools.partial(processes.share, rank=rank, count=count, equal=equal)
+        self.set_epoch(1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make the batches of an epoch."""
+        self._batches = self.batches(epoch)
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """Lists of indices of utterances."""
+        return self._part(self._sampler.batches(epoch))
 
     def __iter__(self):
         return iter(self._batches)
@@ -189,9 +221,10 @@ class ResidentDataset(ManifestDataset):
 
     def __init__(self, dataset: ManifestDataset, device: torch.device) -> None:
         super().__init__(dataset.utterances, sample_rate=dataset._sample_rate, encode=dataset._encode)
+        shown = sys.stderr.isatty() and processes.rank() == 0
         parts = [
             dataset.samples(index)
-            for index in tqdm(range(len(dataset)), "audio into memory", disable=not sys.stderr.isatty(), leave=False)
+            for index in tqdm(range(len(dataset)), "audio into memory", disable=not shown, leave=False)
         ]
         self._ends = list(itertools.accumulate(len(part) for part in parts))
         self._samples = torch.cat(parts).to(device)

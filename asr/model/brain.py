@@ -4,6 +4,8 @@ B utterances, S samples, F mel bands, T encoder frames, V tokens, U labels.
 """
 
 import csv
+import functools
+import itertools
 import json
 import logging
 import random
@@ -21,10 +23,10 @@ from speechbrain.utils.metric_stats import ErrorRateStats
 from speechbrain.utils.train_logger import FileTrainLogger
 
 from asr import atomic, record
-from asr.model import network
+from asr.model import network, processes
 from asr.model.augment import Augment
 from asr.model.averaging import Ema
-from asr.model.batches import Batch, DurationBatches
+from asr.model.batches import Batch, DurationBatches, Share
 from asr.model.optimizer import set_lr
 from asr.model.tokens import Tokens
 from asr.model.updates import Updates
@@ -35,14 +37,15 @@ BEST = "valid_wer"  # by it epochs are kept
 STATISTICS_TAKEN = 1_000_000  # an epoch number past InputNormalization.update_until_epoch: use, do not update
 
 
-@register_checkpoint_hooks
+@functools.partial(register_checkpoint_hooks, save_on_main_only=False)
 class RandomState:
-    """Random generators as part of a checkpoint, so that a resumed training draws what it would have drawn."""
+    """Random generators of every process as part of a checkpoint, so that a resumed training draws what it would have
+    drawn."""
 
     @mark_as_saver
     def save(self, path: Path) -> None:
-        """Write the states of torch, numpy and Python."""
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        """Write the states of torch (the process's CUDA device too), numpy and Python."""
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
         numpy_state = np.random.get_state()
         state = {
             "torch": torch.get_rng_state(),
@@ -50,16 +53,18 @@ class RandomState:
             "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
             "python": random.getstate(),
         }
-        torch.save(state, path)
+        every = processes.gather(state)
+        if processes.rank() == 0:
+            torch.save(every, path)
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Restore what `save` wrote."""
         del end_of_epoch
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)[processes.rank()]
         torch.set_rng_state(state["torch"])
-        if state["cuda"]:
-            torch.cuda.set_rng_state_all(state["cuda"])
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"])
         kind, keys, *rest = state["numpy"]
         np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
         version, internal, gauss = state["python"]
@@ -80,8 +85,8 @@ class Curves:
         self.write()
 
     def write(self) -> None:
-        """Write the CSV anew, as far as the epochs go."""
-        if not self.rows:
+        """Write the CSV anew, as far as the epochs go; the first process does."""
+        if not self.rows or processes.rank():
             return
         with atomic.new_file(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0].keys(), lineterminator="\n")
@@ -111,7 +116,7 @@ class ConformerCTC(Updates):
         self,
         *,
         tokens: Tokens,
-        batches: DurationBatches,
+        batches: DurationBatches | Share,
         lr_of_step: Callable[[int], float],
         log_file: Path,
         curves_file: Path,
@@ -154,7 +159,8 @@ class ConformerCTC(Updates):
     def on_fit_start(self) -> None:
         """Take up the last checkpoint; files that grow by epochs end where it ends."""
         super().on_fit_start()
-        self.log_file.unlink(missing_ok=True)
+        if processes.rank() == 0:
+            self.log_file.unlink(missing_ok=True)
         self.train_logger = FileTrainLogger(str(self.log_file))
         self.curves.write()
         for row in self.curves.rows:
@@ -219,6 +225,7 @@ class ConformerCTC(Updates):
                 [self.tokens.decode(numbers).split() for numbers in hypotheses],
                 [text.split() for text in batch.transcripts],
             )
+            self.num_evaluated += 1
         return loss
 
     def ctc(self, log_probs: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -238,7 +245,7 @@ class ConformerCTC(Updates):
             if self.step == 0:  # else the epoch is taken up in its middle
                 self.losses.start_epoch()
         else:
-            self.errors = ErrorRateStats()
+            self.errors, self.num_evaluated = ErrorRateStats(), 0
             self.swap_ema()
 
     def on_fit_batch_start(self, batch: Batch, should_step: bool) -> None:
@@ -250,14 +257,17 @@ class ConformerCTC(Updates):
         """After validation: log the epoch and save a checkpoint."""
         seconds = time.monotonic() - self.stage_started
         if stage == sb.Stage.TRAIN:
+            peak = record.peak_memory_mb(network.cuda_peak(torch.device(self.device)))
+            audio, peaks = zip(*processes.gather((self.audio_seconds, peak)), strict=True)
             self.train_stats = {
                 "train_loss": self.read_losses(),
                 "train_seconds": seconds,
-                "throughput": self.audio_seconds / seconds,  # of what this process trained: a resumed epoch's rest
-                "peak_memory_mb": record.peak_memory_mb(network.cuda_peak(torch.device(self.device))),
+                "throughput": sum(audio) / seconds,  # of what was trained since the start: a resumed epoch's rest
+                "peak_memory_mb": max(peaks),
             }
             return
         self.swap_ema()
+        stage_loss = self.join_validation(stage_loss)
         wer = self.errors.summarize("error_rate")
         row = {
             "epoch": epoch,
@@ -271,6 +281,14 @@ class ConformerCTC(Updates):
         self.log_epoch(row)
         self.checkpointer.save_checkpoint(meta=row)
         self.checkpointer.keep(self.num_kept, self.kept_by)
+
+    def join_validation(self, stage_loss: float) -> float:
+        """Bring the errors of all processes together; returns the mean loss of all batches."""
+        scores, losses, numbers = zip(
+            *processes.gather((self.errors.scores, float(stage_loss), self.num_evaluated)), strict=True
+        )
+        self.errors.scores = list(itertools.chain.from_iterable(scores))
+        return sum(loss * (number / sum(numbers)) for loss, number in zip(losses, numbers, strict=True))
 
     def kept_epochs(self) -> list[Checkpoint]:
         """Checkpoints of the epochs that were kept, the first one first."""

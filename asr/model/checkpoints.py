@@ -83,6 +83,7 @@ class TrainedWeights:
         """Names of the parameters that are trained."""
         return {name for name, weight in self._network.named_parameters() if weight.requires_grad}
 
+    @main_process_only
     def write_frozen(self, path: Path) -> None:
         """Write everything else of the network once: with it, a checkpoint makes the whole."""
         if not path.exists():
@@ -145,6 +146,7 @@ class Checkpoints(Checkpointer):
             ckpt_predicate=lambda checkpoint: checkpoint.meta["end-of-epoch"], max_num_checkpoints=number, **order
         )
 
+    @main_process_only
     def keep(self, number: int, lowest: str | None) -> None:
         """Delete all but the newest checkpoint and those that `epochs` finds."""
         needed = {checkpoint.path for checkpoint in (self.find_checkpoint(), *self.epochs(number, lowest))}

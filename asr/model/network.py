@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml.error import YAMLError
+from speechbrain.utils.distributed import get_local_rank
 
 from asr.errors import InputError
 from asr.params import option
@@ -154,8 +155,8 @@ def build(text: str, where: str) -> SimpleNamespace:
 
 
 def pick_device() -> torch.device:
-    """The first CUDA device when there is one, else the CPU."""
-    return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    """A CUDA device when there is one, of several processes each its own; else the CPU."""
+    return torch.device(f"cuda:{get_local_rank() or 0}" if torch.cuda.is_available() else "cpu")
 
 
 def cuda_peak(device: torch.device) -> int | None:

@@ -15,12 +15,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from speechbrain.dataio.dataloader import SaveableDataLoader
+from speechbrain.utils.distributed import MainProcessContext, ddp_broadcast
 
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
-from asr.model import batches, kernels, lora, network, optimizer, pretrained, run_folder
+from asr.model import batches, kernels, lora, network, optimizer, pretrained, processes, run_folder
 from asr.model.augment import Augment, AugmentParams, fastest
 from asr.model.averaging import Ema, load_mean
 from asr.model.brain import BEST, ConformerCTC
@@ -46,7 +48,8 @@ class TrainParams:
     epochs: int = option("passes over the train manifest", low=1)
     lr: float = option("peak learning rate of AdamW", above=0)
     batch_size: int = option("utterances of mean duration in a batch; batches are cut by duration", low=1)
-    grad_accum: int = option("batches an update", low=1)
+    grad_accum: int = option("batches an update, of each process", low=1)
+    num_processes: int = option("processes that train together, each with a CUDA device of its own if any", low=1)
     seed: int = option("of weights, batches, masks and dropout", low=0)
     train_subset: int = option("use only the first N rows of the train manifest, 0 = all", low=0)
     schedule: str = option("learning rate after the warm-up", choices=("constant", "linear", "cosine", "noam"))
@@ -175,7 +178,7 @@ def make_dataset(
 
 
 def make_loader(
-    dataset: batches.ManifestDataset, sampler: batches.DurationBatches, num_workers: int
+    dataset: batches.ManifestDataset, sampler: batches.DurationBatches | batches.Share, num_workers: int
 ) -> SaveableDataLoader:
     """A loader whose position in an epoch is part of a checkpoint; processes only where audio has to be read."""
     if isinstance(dataset, batches.ResidentDataset):
@@ -276,8 +279,9 @@ def start_weights(setup: Setup, hparams: SimpleNamespace, loader: SaveableDataLo
     facts: dict[str, Any] = {}
     if setup.train.init_from:
         facts["transplant"] = transplant_facts(start_from(setup, hparams))
-    else:
-        take_statistics(hparams, loader, device)
+    elif processes.rank() == 0:
+        with MainProcessContext():  # without it, SpeechBrain would wait for other processes' statistics
+            take_statistics(hparams, loader, device)
     frozen = frozen_layers(setup, hparams)
     for module in frozen:
         module.requires_grad_(False)
@@ -290,6 +294,17 @@ def start_weights(setup: Setup, hparams: SimpleNamespace, loader: SaveableDataLo
     facts["parameters"] = network.count_parameters(hparams.model)
     facts["trainable_parameters"] = network.count_parameters(hparams.model, trainable=True)
     return facts
+
+
+def share_start(setup: Setup, hparams: SimpleNamespace) -> None:
+    """The first process's weights and statistics for all, and draws of its own for each of the others."""
+    if processes.count() == 1:
+        return
+    hparams.model.load_state_dict(ddp_broadcast(hparams.model.state_dict()))
+    hparams.normalizer._load_statistics_dict(ddp_broadcast(hparams.normalizer._statistics_dict()))
+    if processes.rank():
+        (drawn,) = np.random.SeedSequence((setup.train.seed, processes.rank())).generate_state(1)
+        torch.manual_seed(int(drawn))
 
 
 def frozen_layers(setup: Setup, hparams: SimpleNamespace) -> list[torch.nn.Module]:
@@ -306,7 +321,7 @@ def frozen_layers(setup: Setup, hparams: SimpleNamespace) -> list[torch.nn.Modul
     return optimizer.lowest_layers(hparams.front_end, hparams.conformer, count)
 
 
-def lr_schedule(params: TrainParams, sampler: batches.DurationBatches) -> Callable[[int], float]:
+def lr_schedule(params: TrainParams, sampler: batches.DurationBatches | batches.Share) -> Callable[[int], float]:
     """Learning rate of an update, counted from 0.
 
     Raises:
@@ -314,8 +329,9 @@ def lr_schedule(params: TrainParams, sampler: batches.DurationBatches) -> Callab
     """
     sizes = [len(sampler.batches(epoch)) for epoch in range(1, params.epochs + 1)]
     if min(sizes) < params.grad_accum:
+        each = f" of each of {params.num_processes} processes" if params.num_processes > 1 else ""
         raise InputError(
-            f"train.grad_accum: got {params.grad_accum}, wanted at most the {min(sizes)} batches of an epoch"
+            f"train.grad_accum: got {params.grad_accum}, wanted at most the {min(sizes)} batches of an epoch{each}"
         )
     total_steps = sum(size // params.grad_accum for size in sizes)  # SpeechBrain drops an epoch's unfinished update
     warmup_steps = params.warmup_steps
@@ -360,6 +376,28 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
     Raises:
         InputError: something in the setup cannot be used.
     """
+    if setup.train.num_processes == 1:
+        return fit_fast(setup, work_dir)
+    if processes.launched():
+        return train_together((setup, work_dir))
+    return processes.start(train_together, ((setup, work_dir),), setup.train.num_processes)
+
+
+def train_together(job: tuple[Setup, Path] | None) -> Outcome | None:
+    """The part of one of several processes in a training.
+
+    Args:
+        job: arguments of `train`; None: those of the first process.
+
+    Returns:
+        In the first process the outcome, else None.
+    """
+    with processes.group():
+        return fit_fast(*ddp_broadcast(job))
+
+
+def fit_fast(setup: Setup, work_dir: Path) -> Outcome | None:
+    """`fit` in a faster arithmetic mode."""
     # Probabilities near 0 underflow in a trained network, and a CPU is slow on such numbers: a tenth of the time here.
     torch.set_flush_denormal(True)
     try:
@@ -368,8 +406,8 @@ def train(setup: Setup, work_dir: Path) -> Outcome:
         torch.set_flush_denormal(False)
 
 
-def fit(setup: Setup, work_dir: Path) -> Outcome:
-    """`train` without its arithmetic mode."""
+def fit(setup: Setup, work_dir: Path) -> Outcome | None:
+    """This process's part in a training; the outcome is the first one's to write."""
     params = setup.train
     device = network.pick_device()
     precision = PRECISION_ON[device.type] if params.precision == "auto" else params.precision
@@ -389,8 +427,11 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     valid_dataset = make_dataset(
         setup.valid_set, setup, hparams.sample_rate, lambda text: batches.known_tokens(setup.tokens, text), device
     )
-    train_loader = make_loader(dataset, train_batches, params.num_workers)
-    valid_loader = make_loader(valid_dataset, valid_batches, params.num_workers)
+    place = (processes.rank(), processes.count())
+    train_share = batches.Share(train_batches, *place, equal=True)
+    valid_share = batches.Share(valid_batches, *place, equal=False)
+    train_loader = make_loader(dataset, train_share, params.num_workers)
+    valid_loader = make_loader(valid_dataset, valid_share, params.num_workers)
     facts = {
         "train_utterances": len(train_set),
         "train_too_dense": len(setup.train_set) - len(train_set),
@@ -399,6 +440,7 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
         "batch_seconds": seconds,
     }
     facts |= start_weights(setup, hparams, make_loader(dataset, train_batches, params.num_workers), device)
+    share_start(setup, hparams)
     hparams.normalizer.to(device)
 
     model = hparams.model
@@ -414,8 +456,8 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     brain = make_brain(params, hparams, device=device, precision=precision, checkpointer=checkpointer)
     brain.prepare(
         tokens=setup.tokens,
-        batches=train_batches,
-        lr_of_step=lr_schedule(params, train_batches),
+        batches=train_share,
+        lr_of_step=lr_schedule(params, train_share),
         log_file=work_dir / run_folder.TRAIN_LOG,
         curves_file=work_dir / run_folder.CURVES,
         inter_ctc=params.inter_ctc,
@@ -432,6 +474,8 @@ def fit(setup: Setup, work_dir: Path) -> Outcome:
     facts["train_seconds"] = sum(row["train_seconds"] + row["valid_seconds"] for row in curves)
     facts["updates"] = brain.optimizer_step
     facts["nonfinite"] = brain.losses.read()[1]
+    if processes.rank():
+        return None
 
     kept = brain.kept_epochs()
     facts["averaged_epochs"] = len(kept)

@@ -2,6 +2,7 @@
 leaves a GPU idle while the next batch is prepared. Here losses stay on the device and are read now and then.
 """
 
+import functools
 from pathlib import Path
 
 import speechbrain as sb
@@ -9,13 +10,15 @@ import torch
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 
 from asr.errors import InputError
+from asr.model import processes
 
 READ_EVERY = 50  # batches between two looks at the losses
 
 
-@register_checkpoint_hooks
+@functools.partial(register_checkpoint_hooks, save_on_main_only=False)
 class Losses:
-    """Mean of an epoch's finite losses and count of what was not finite, on the device; part of a checkpoint."""
+    """Mean of an epoch's finite losses and count of what was not finite, on the device; part of a checkpoint, each
+    process's own."""
 
     def __init__(self, device: torch.device) -> None:
         # sum, number, not finite in the whole training
@@ -37,21 +40,23 @@ class Losses:
         self._totals[:2] = 0
 
     def read(self) -> tuple[float, int]:
-        """Mean of the epoch (NaN before its first finite loss) and the number that was not finite; waits for the
-        device."""
-        total, number, not_finite = self._totals.tolist()
-        return total / number if number else float("nan"), int(not_finite)
+        """Mean of the epoch over all processes (NaN before its first finite loss) and the number that was not finite,
+        of the process with most; waits for the device."""
+        totals, numbers, not_finite = zip(*processes.gather(self._totals.tolist()), strict=True)
+        return sum(totals) / sum(numbers) if any(numbers) else float("nan"), int(max(not_finite))
 
     @mark_as_saver
     def save(self, path: Path) -> None:
-        """Write the three numbers."""
-        torch.save(self._totals, path)
+        """Write the three numbers of every process."""
+        every = processes.gather(self._totals.cpu())
+        if processes.rank() == 0:
+            torch.save(every, path)
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Read what `save` wrote."""
         del end_of_epoch
-        self._totals.copy_(torch.load(path, map_location="cpu", weights_only=True))
+        self._totals.copy_(torch.load(path, map_location="cpu", weights_only=True)[processes.rank()])
 
 
 class Updates(sb.Brain):
@@ -72,6 +77,10 @@ class Updates(sb.Brain):
         self.max_nonfinite = max_nonfinite
         self.mean_loss = float("nan")
         self.checkpointer.add_recoverable("losses", self.losses)
+
+    def _wrap_distributed(self) -> None:
+        """Nothing: DistributedDataParallel averages gradients of what is called through it, and a network whose parts
+        are called one by one is not. `optimizers_step` does it."""
 
     def fit_batch(self, batch) -> torch.Tensor:
         """Forward, backward and, every `grad_accumulation_factor` batches, an update; the loss stays on the device.
@@ -107,6 +116,7 @@ class Updates(sb.Brain):
             for weight in group["params"]
             if weight.grad is not None
         ]
+        processes.average_gradients(gradients)
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
             norm = torch.nn.utils.get_total_norm(gradients)
