@@ -73,8 +73,8 @@ def no_lora():
 @pytest.fixture
 def train_params():
     return TrainParams(
-        epochs=2, lr=5e-3, batch_size=6, grad_accum=1, num_processes=1, seed=1, train_subset=0, schedule="linear", warmup_epochs=0.5,
-        warmup_steps=None, patience=0, ema_decay=0.0, average_checkpoints=1, average_select="best",
+        epochs=2, lr=5e-3, batch_size=6, grad_accum=1, num_processes=1, seed=1, train_subset=0, schedule="linear",
+        warmup_epochs=0.5, warmup_steps=None, patience=0, ema_decay=0.0, average_checkpoints=1, average_select="best",
         weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, max_nonfinite=3, precision="fp32", resident_mb=0,
         num_workers=0, checkpoint_minutes=0.0, beam_size=1, init_from=None, min_transplanted=0.5, freeze_layers=0,
         encoder_lr=1.0,
