@@ -30,6 +30,8 @@ PARSED_ONLY = {
     "make ": "sets up a virtual environment of its own",
     "echo HF_TOKEN": "a secret",
     "python -m tools.preset": "of a gated corpus, and from the Hub; tests/tools/test_preset.py runs both kinds",
+    "torchrun ": "two processes; tests/model/test_processes.py trains with it",
+    "dvc exp run -S train.num_processes": "two devices; tests/model/test_processes.py trains so",
     "python -m stages.": "on a gated corpus; tests/stages run them",
     "python -m tools.sweep ": "twenty trainings; tests/tools/test_sweep.py runs it",
     "dvc exp run --queue": "tests/test_pipeline.py runs two side by side",
@@ -76,13 +78,18 @@ def parse_only(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+def python_of(words: list[str]) -> list[str]:
+    """What torchrun starts, as Python would be called; other commands as they are."""
+    return ["python", *words[words.index("-m") :]] if words[0] == "torchrun" else words
+
+
 def whole(command: str) -> list[str]:
     """The command's words, an ellipsis replaced by what the README gave the same module before."""
-    words = shlex.split(command)
+    words = python_of(shlex.split(command))
     if ELLIPSIS not in words:
         return words
     place = words.index(ELLIPSIS)
-    before = [shlex.split(one) for one in SHELL_COMMANDS[: SHELL_COMMANDS.index(command)]]
+    before = [python_of(shlex.split(one)) for one in SHELL_COMMANDS[: SHELL_COMMANDS.index(command)]]
     example = next(one for one in reversed(before) if one[:place] == words[:place] and ELLIPSIS not in one)
     return [*example, *words[place + 1 :]]
 
@@ -115,7 +122,7 @@ SHELL_COMMANDS = shell_commands()
 
 def test_the_readme_has_commands_of_every_kind():
     programs = {command.split()[0] for command in SHELL_COMMANDS}
-    assert {"python", "dvc", "make"} <= programs <= {"python", "dvc", "make", "echo", "cp"}
+    assert {"python", "dvc", "make"} <= programs <= {"python", "dvc", "make", "echo", "cp", "torchrun"}
     assert len(SHELL_COMMANDS) > 20
     for beginning in PARSED_ONLY:
         assert any(command.replace("'", "").startswith(beginning) for command in SHELL_COMMANDS), beginning

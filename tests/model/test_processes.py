@@ -85,7 +85,7 @@ def run(corpus, run_dir, extra, launcher=()):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", ["", "--ema_decay 0.9 --peft lora"])
+@pytest.mark.parametrize("extra", ["", "--ema_decay 0.9 --peft lora --lora_dropout 0"])
 def test_two_processes_learn_as_one_that_accumulates(corpus, tmp_path, extra):
     one = run(corpus, tmp_path / "one", f"{DETERMINED} 4 {extra}")
     two = run(corpus, tmp_path / "two", f"{DETERMINED} 2 --num_processes 2 {extra}")
