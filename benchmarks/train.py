@@ -72,7 +72,7 @@ class Turns:
     def _measure(self, brain: sb.Brain) -> None:
         encoder = brain.modules.encoder
         for owner, name, part in (
-            (encoder["compute_features"], "forward", "features"),
+            (brain, "features_of", "features"),
             (encoder["normalizer"], "forward", "features"),
             (encoder["front_end"], "forward", "front-end"),
             (encoder["conformer"], "forward", "encoder"),
@@ -104,7 +104,7 @@ class Recipe(sb.Brain):
         batch = batch.to(self.device)
         wavs, wav_lens = batch.sig
         encoder = self.modules.encoder
-        feats = encoder["compute_features"](wavs)
+        feats = self.features_of(wavs)
         feats = encoder["normalizer"](feats, wav_lens, epoch=STATISTICS_TAKEN)
         enc_out, _ = encoder["conformer"](encoder["front_end"](feats), wav_lens)
         return encoder["log_softmax"](encoder["ctc_head"](enc_out)), wav_lens
@@ -159,7 +159,12 @@ def run_recipe(setup: Setup, turns: Turns) -> None:
     rows, sampler = same_batches(setup)
     device = torch.device("cpu")
     dataset = training.make_dataset(rows, setup, 16000, setup.tokens.encode, device)
-    training.take_statistics(hparams, training.make_loader(dataset, sampler, 0), device)
+    training.take_statistics(
+        hparams.normalizer,
+        lambda batch: hparams.compute_features(batch.wavs),
+        training.make_loader(dataset, sampler, 0),
+        device,
+    )
     brain = Recipe(
         hparams.modules,
         opt_class=lambda weights: torch.optim.AdamW(
@@ -167,6 +172,7 @@ def run_recipe(setup: Setup, turns: Turns) -> None:
         ),
         run_opts={"device": "cpu", "max_grad_norm": setup.train.max_grad_norm, "noprogressbar": True},
     )
+    brain.features_of = hparams.compute_features
     brain.turns, brain.lr_of_step = turns, training.lr_schedule(setup.train, sampler)
     brain.fit(range(1, 2), recipe_dataset(rows, setup.tokens), train_loader_kwargs={"batch_sampler": sampler})
 

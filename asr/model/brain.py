@@ -117,6 +117,7 @@ class ConformerCTC(Updates):
         *,
         tokens: Tokens,
         batches: DurationBatches | Share,
+        features_of: Callable[[Batch], torch.Tensor],
         lr_of_step: Callable[[int], float],
         log_file: Path,
         curves_file: Path,
@@ -132,6 +133,7 @@ class ConformerCTC(Updates):
         Args:
             tokens: the output units.
             batches: the train loader's sampler.
+            features_of: features (B, 10 ms steps, F) of a train batch.
             lr_of_step: learning rate of an update, from 0.
             log_file: where each epoch's numbers are written for people.
             curves_file: where they are written as CSV.
@@ -145,6 +147,7 @@ class ConformerCTC(Updates):
         self.count_losses(max_nonfinite)
         self.tokens = tokens
         self.batches = batches
+        self.features_of = features_of
         self.lr_of_step = lr_of_step
         self.log_file = log_file
         self.inter_ctc = inter_ctc
@@ -183,7 +186,8 @@ class ConformerCTC(Updates):
         """
         batch = batch.to(self.device)
         encoder = self.modules.encoder
-        features = encoder["compute_features"](batch.wavs)  # (B, 10 ms steps, F)
+        train = stage == sb.Stage.TRAIN
+        features = self.features_of(batch) if train else encoder["compute_features"](batch.wavs)  # (B, 10 ms steps, F)
         features = encoder["normalizer"](features, batch.wav_lens, epoch=STATISTICS_TAKEN)
         if stage == sb.Stage.TRAIN:
             features = self.mask(features)

@@ -61,12 +61,12 @@ def feed_forward(module: PositionalwiseFeedForward, x: torch.Tensor) -> torch.Te
 
 
 @functools.lru_cache(maxsize=64)
-def rotations(num_frames: int, head_dim: int) -> torch.Tensor:
-    """Rotary position embedding as complex numbers (T, 1, head_dim / 2) (Su et al. 2021, equation 34)."""
+def rotations(num_frames: int, head_dim: int, scale: float) -> torch.Tensor:
+    """Rotary position embedding as complex numbers (T, head_dim / 2) (Su et al. 2021, equation 34), times `scale`."""
     with torch.inference_mode(False):  # a cached tensor serves training too
         rates = ROPE_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
         angles = torch.arange(num_frames, dtype=torch.float64)[:, None] * rates
-        return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)[:, None]
+        return torch.polar(torch.full_like(angles, scale), angles).to(torch.complex64)
 
 
 def rope_attention(
@@ -85,20 +85,19 @@ def rope_attention(
             module, query, key, value, key_padding_mask, attn_mask, pos_embs, return_attn_weights
         )  # fmt: skip
     size, num_frames, heads, width = query.shape[0], query.shape[1], module.num_heads, module.head_dim
-    projected = OneDnnLinear.apply(query, module.in_proj_weight, None).view(size, num_frames, heads, 3 * width)
-    pairs = torch.view_as_complex(projected[..., : 2 * width].reshape(size, num_frames, heads, width, 2))
-    turned = torch.view_as_real(pairs * rotations(num_frames, width).repeat(1, 1, 2)).flatten(-2)
-    by_head = (size * heads, num_frames, width)
-    query = turned[..., :width].transpose(1, 2).reshape(by_head)
-    key = turned[..., width:].transpose(1, 2).reshape(by_head)
-    value = projected[..., 2 * width :].transpose(1, 2).reshape(by_head)
+    projected = OneDnnLinear.apply(query, module.in_proj_weight, None).view(size, num_frames, heads, 3, width)
+    by_head = projected.permute(3, 0, 2, 1, 4).reshape(3, size * heads, num_frames, width)
+    query_key, value = by_head.split((2, 1))
+    pairs = torch.view_as_complex(query_key.unflatten(-1, (width // 2, 2)))
+    # both have the root of the scale of their products
+    query, key = torch.view_as_real(pairs * rotations(num_frames, width, module.scale**0.5)).flatten(-2).unbind()
     hidden = torch.zeros(size, num_frames)
     if key_padding_mask is not None:
         hidden.masked_fill_(key_padding_mask, float("-inf"))
     hidden = hidden[:, None, None].expand(size, heads, 1, num_frames).reshape(size * heads, 1, num_frames)
-    weights = torch.baddbmm(hidden, query, key.transpose(1, 2), alpha=module.scale).softmax(-1)
+    weights = torch.baddbmm(hidden, query, key.transpose(1, 2)).softmax(-1)
     weights = F.dropout(weights, module.dropout, module.training)
-    mixed = torch.bmm(weights, value).view(size, heads, num_frames, width).transpose(1, 2).flatten(2)
+    mixed = torch.bmm(weights, value[0]).view(size, heads, num_frames, width).transpose(1, 2).flatten(2)
     mixed = module.out_proj(mixed)
     return (mixed, None) if return_attn_weights else mixed
 
