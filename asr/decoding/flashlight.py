@@ -164,7 +164,10 @@ class LexiconTrie:
         return bisect.bisect_left(range(len(spelling)), True, key=lambda n: self.trie.search(spelling[: n + 1]) is None)
 
     def _add(self, spelling: list[int], label: int, score: float) -> Iterator[tuple]:
-        """Add one spelling; yields (node, attribute, old value) of what has to be put back."""
+        """Add one spelling; yields (node, attribute, old value) of what has to be put back.
+
+        The look-ahead is set as `smear` would, which took as long as the search: entries of one spelling are added up.
+        """
         known = self._first_new(spelling)
         node = self.trie.search(spelling[:known])
         if known < len(spelling):
@@ -172,7 +175,16 @@ class LexiconTrie:
         else:
             yield node, "labels", list(node.labels)
             yield node, "scores", list(node.scores)
-        self.trie.insert(spelling, label, score)
+        best = float(np.logaddexp.reduce(self.trie.insert(spelling, label, score).scores))
+        for token in spelling[known:]:
+            node = node.children[token]
+            node.max_score = best
+        for depth in range(known, -1, -1):  # what leads to something better keeps its look-ahead
+            prefix = self.trie.search(spelling[:depth])
+            if prefix.max_score >= best:
+                break
+            yield prefix, "max_score", prefix.max_score
+            prefix.max_score = best
 
     @contextmanager
     def with_entries(self, entries: Sequence[tuple[Entry, int, float]]) -> Iterator[None]:
@@ -186,13 +198,11 @@ class LexiconTrie:
             for spelling in entry.spellings
             for change in self._add(list(spelling), label, score)
         ]
-        self.trie.smear(SmearingMode.MAX)
         try:
             yield
         finally:
             for node, attribute, value in reversed(changes):
                 setattr(node, attribute, value)
-            self.trie.smear(SmearingMode.MAX)
 
 
 def frame_path(result_tokens: Sequence[int], frames: np.ndarray, num_frames: int, marks: Marks) -> np.ndarray:
@@ -285,7 +295,7 @@ class LexiconSearch:
 
     def _unseen(self, log_probs: np.ndarray) -> list[Entry]:
         """Words that the best path spells and the lexicon lacks."""
-        words = dict.fromkeys(greedy(log_probs, self._tokens).hyp.split())
+        words = dict.fromkeys(text_of(collapse(log_probs.argmax(axis=1)), self._tokens).split())
         unseen = [word for word in words if word not in self._words]
         return [Entry(word, ((*self._tokens.encode(word), self._marks.oov),)) for word in unseen]
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 pytest.importorskip("flashlight", reason="flashlight-text has no release for this Python")
 
+from flashlight.lib.text.decoder import SmearingMode
+
 from asr.decoding.ctc import collapse, text_of
-from asr.decoding.flashlight import LexiconFreeSearch, LexiconSearch, SearchOptions, searched_frames
+from asr.decoding.flashlight import Entry, LexiconFreeSearch, LexiconSearch, LexiconTrie, SearchOptions, searched_frames
 from asr.decoding.lexicon import spell
 from asr.decoding.ngram import estimate, load_kenlm, write_arpa
 from asr.model.tokens import Tokens, char_tokens, train_spm
@@ -100,6 +102,33 @@ def test_added_words_leave_nothing_behind() -> None:
     for seed in range(20):
         search(random_log_probs(seed, 30, len(TOKENS)), expected=["AB BA", "BA A B"])
     assert [(one.hyp, one.score) for one in search(noise)] == before
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    known=st.lists(
+        st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.floats(-9, 0, width=32)), min_size=1
+    ),
+    added=st.lists(
+        st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.floats(-9, 0, width=32)), max_size=3
+    ),
+)
+def test_the_look_ahead_of_added_words_is_what_smearing_gives(known, added) -> None:
+    entries = [Entry(str(number), (tuple(spelling),)) for number, (spelling, _) in enumerate(known)]
+    lexicon = LexiconTrie(entries, [score for _, score in known], 4, 0)
+    before = look_ahead(lexicon.trie.search([]))
+    more = [(Entry("new", (tuple(spelling),)), 100 + slot, score) for slot, (spelling, score) in enumerate(added)]
+    with lexicon.with_entries(more):
+        found = look_ahead(lexicon.trie.search([]))
+        lexicon.trie.smear(SmearingMode.MAX)
+        assert found == look_ahead(lexicon.trie.search([]))
+    lexicon.trie.smear(SmearingMode.MAX)
+    assert look_ahead(lexicon.trie.search([])) == before
+
+
+def look_ahead(node) -> tuple:
+    """Scores of a trie's node and of all under it (not from get_root, whose answer frees the trie twice)."""
+    return node.max_score, {token: look_ahead(child) for token, child in node.children.items()}
 
 
 def test_an_expected_callsign_is_favoured_and_scored_in_its_context(arpa: Path) -> None:
