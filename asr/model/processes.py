@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from speechbrain.utils.distributed import ddp_init_group, is_distributed_initialized
 from torch import distributed
+from tqdm import tqdm
 
 from asr.door import setup_logging
 from asr.errors import InputError
@@ -137,6 +138,7 @@ def work(
     )
     torch.set_num_threads(max(1, torch.get_num_threads() // number))
     setup_logging()
+    tqdm.set_lock(threading.RLock())  # its own is a system's semaphore, which a kill would leave with a warning
     try:
         answer = function(*args)
     except (InputError, OSError) as error:
