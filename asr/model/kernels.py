@@ -39,12 +39,17 @@ class OneDnnLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
-        flat = grad.reshape(-1, grad.shape[-1])
+        rows, grads = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
+        grad_weight = None
+        if needs_weight and weight.shape[0] > weight.shape[1]:  # the product with fewer rows copies less
+            grad_weight = OneDnnLinear.multiply(rows.t(), grads.t()).t()
+        elif needs_weight:
+            grad_weight = OneDnnLinear.multiply(grads.t(), rows.t())
         return (
             OneDnnLinear.multiply(grad, weight.t()) if needs_x else None,
-            OneDnnLinear.multiply(flat.t(), x.reshape(-1, x.shape[-1]).t()) if needs_weight else None,
-            flat.sum(0) if needs_bias else None,
+            grad_weight,
+            grads.sum(0) if needs_bias else None,
         )
 
 
