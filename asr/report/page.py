@@ -46,8 +46,13 @@ def encode_times(row: Row) -> list[list[Any]]:
 
 
 def worst(rows: Sequence[Row], count: int) -> list[int]:
-    """Places of the utterances with most errors, most first."""
-    return sorted(range(len(rows)), key=lambda place: (-rows[place].scored.words.errors, place))[:count]
+    """Places of the utterances that lead the page's table: highest word error rate first, then most errors."""
+
+    def key(place: int) -> tuple[float, int, int]:
+        words = rows[place].scored.words
+        return -words.errors / max(1, words.ref_length), -words.errors, place
+
+    return sorted(range(len(rows)), key=key)[:count]
 
 
 def encode_audio(path: Path) -> str:
