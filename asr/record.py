@@ -61,6 +61,8 @@ SWEEP_COLUMNS = (
     "eval_strategy",
     "eval_steps",
 )
+# Of them what differs when the end of a run that was killed there is repeated; the others tell runs apart.
+MEASURED_COLUMNS = ("wer", "train_runtime", "train_loss", "eval_loss", "inference_time_sec", "peak_memory_mb")
 
 RECORDED_PACKAGES = (
     "torch",
@@ -241,8 +243,15 @@ def write_sweep(path: Path, rows: Sequence[Sequence[str]]) -> None:
     atomic.write_text(path, content.getvalue())
 
 
+def names_of_run(cells: Sequence[str]) -> list[str]:
+    """A row's cells without what was measured."""
+    return [cell for name, cell in zip(SWEEP_COLUMNS, cells, strict=True) if name not in MEASURED_COLUMNS]
+
+
 def append_sweep_row(path: Path, row: Mapping[str, Any]) -> None:
     """Append one run to the sweep's CSV; several processes may do so at once, and one killed leaves no half row.
+
+    A run that is there already, since it was killed after it had come so far, is left as it is.
 
     Args:
         path: the CSV; made with its header when it is not there.
@@ -255,7 +264,9 @@ def append_sweep_row(path: Path, row: Mapping[str, Any]) -> None:
     cells = format_row(row)
     path = Path(path).resolve()
     with locked(path):
-        write_sweep(path, [*read_sweep(path), cells])
+        rows = read_sweep(path)
+        if names_of_run(cells) not in map(names_of_run, rows):
+            write_sweep(path, [*rows, cells])
 
 
 def merge_sweep_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:

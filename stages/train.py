@@ -60,10 +60,10 @@ def load_tokens(params: TokenizerParams, places: Places, train_set: Sequence[Utt
     return Tokens.load(places.tokenizer_dir)
 
 
-def work_home(run_dir: Path, dvc_root: Path | None) -> Path:
-    """Where unfinished trainings lie: beside the run folder; for a queued experiment, whose copy of the project is gone
-    with its worker, beside the run folder of the project that queued it."""
-    parent = run_dir.parent.absolute()
+def work_home(parent: Path, dvc_root: Path | None) -> Path:
+    """Where unfinished trainings lie: beside the run folder, in `parent`; for a queued experiment, whose copy of the
+    project is gone with its worker, in the same folder of the project that queued it."""
+    parent = parent.absolute()
     if dvc_root is None or not parent.is_relative_to(Path.cwd()):
         return parent
     return dvc_root / parent.relative_to(Path.cwd())
@@ -86,7 +86,7 @@ def run(
     Raises:
         InputError: an input cannot be used.
     """
-    started = datetime.datetime.now()
+    now = datetime.datetime.now()
     if places.metrics_csv is not None:
         record.read_sweep(places.metrics_csv)  # another header is refused before hours of training
     train_set = training.select_train(read_manifests(places.train_manifest), train)
@@ -95,8 +95,10 @@ def run(
     tokens = load_tokens(tokenizer, places, train_set)
     setup = training.Setup(train, model, specaugment, augment, lora, tokens, train_set, valid_set, places.hparams_file)
 
-    run_dir = places.run_dir or places.output_dir / f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
-    with work_folder.claimed(work_home(run_dir, places.dvc_root), training.training_key(setup)) as work_dir:
+    home = work_home(places.run_dir.parent if places.run_dir else places.output_dir, places.dvc_root)
+    with work_folder.claimed(home, training.training_key(setup)) as work_dir:
+        started = work_folder.first_started(work_dir, now)
+        run_dir = places.run_dir or places.output_dir / f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
         outcome = training.train(setup, work_dir)
         recognizer = load_recognizer(work_dir, device=outcome.device)
         scores = {
@@ -116,6 +118,7 @@ def run(
     return run_dir
 
 
+@processes.under_torchrun()
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     door = Door(__doc__, sections=SECTIONS)

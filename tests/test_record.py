@@ -161,6 +161,13 @@ def test_a_row_needs_all_columns_and_no_other(tmp_path, change):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_is_appended_once_however_often_its_end_is_repeated(tmp_path):
+    path = tmp_path / "master.csv"
+    for run_id, wer in (("a", 12.5), ("a", 12.6), ("b", 12.5)):
+        record.append_sweep_row(path, row(run_id=run_id, wer=wer))
+    assert [(cells["run_id"], cells["wer"]) for cells in read_rows(path)] == [("a", "12.5"), ("b", "12.5")]
+
+
 def test_several_writers_lose_no_row(tmp_path):
     path = tmp_path / "master.csv"
     context = multiprocessing.get_context("fork")

@@ -19,6 +19,7 @@ import torch
 from speechbrain.decoders import ctc_greedy_decode
 from speechbrain.nnet.losses import ctc_loss
 from speechbrain.utils.checkpoints import Checkpoint, mark_as_loader, mark_as_saver, register_checkpoint_hooks
+from speechbrain.utils.distributed import ddp_broadcast
 from speechbrain.utils.metric_stats import ErrorRateStats
 from speechbrain.utils.train_logger import FileTrainLogger
 
@@ -154,6 +155,7 @@ class ConformerCTC(Updates):
         self.augment = augment
         self.ema = ema
         self.num_kept, self.kept_by = num_kept, kept_by
+        self.ask_clock_at = 0  # update
         self.curves = Curves(curves_file)
         self.checkpointer.add_recoverables({"curves": self.curves, "random_state": RandomState()})
         if ema is not None:
@@ -170,10 +172,23 @@ class ConformerCTC(Updates):
             self.log_epoch(row)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time: float, steps_since_ckpt: int) -> bool:
-        """After whole updates only: no checkpoint holds gradients that wait for the rest of their update."""
-        if self.step % self.grad_accumulation_factor:
+        """After whole updates only: no checkpoint holds gradients that wait for the rest of their update.
+
+        Of several processes the first one's clock decides. It is asked again when by its pace half of the time that is
+        left has passed, not as SpeechBrain does after every batch, each of which would wait for all processes.
+        """
+        if self.step % self.grad_accumulation_factor or self.ckpt_interval_minutes <= 0:
             return False
-        return super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
+        if processes.count() == 1:
+            return super()._should_save_intra_epoch_ckpt(last_ckpt_time, steps_since_ckpt)
+        if self.optimizer_step < self.ask_clock_at:
+            return False
+        passed = max(time.time() - last_ckpt_time, 1e-3)
+        left = self.ckpt_interval_minutes * 60 - passed
+        updates = int(left / 2 / passed * steps_since_ckpt / self.grad_accumulation_factor)
+        due, updates = ddp_broadcast((left <= 0, max(1, updates)))
+        self.ask_clock_at = self.optimizer_step + updates
+        return due
 
     def fit_batch(self, batch: Batch) -> torch.Tensor:
         """An augmented batch's share of an update; returns its loss."""
@@ -265,6 +280,7 @@ class ConformerCTC(Updates):
             audio, peaks = zip(*processes.gather((self.audio_seconds, peak)), strict=True)
             self.train_stats = {
                 "train_loss": self.read_losses(),
+                "grad_norm": self.losses.read_norm(),  # of a mean update, before clipping
                 "train_seconds": seconds,
                 "throughput": sum(audio) / seconds,  # of what was trained since the start: a resumed epoch's rest
                 "peak_memory_mb": max(peaks),

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from speechbrain.utils.distributed import ddp_barrier, main_process_only
 
 from asr import atomic
 from asr.errors import InputError
+from asr.model import processes
 from asr.model.run_folder import torch_saves
 
 log = logging.getLogger(__name__)
 
+FORMAT = 2  # of what a checkpoint holds; those of another are not taken up
 FILES = "files.json"  # name -> SHA-256 of every other file of a checkpoint
 
 
@@ -109,10 +112,15 @@ class TrainedWeights:
 
 
 class Checkpoints(Checkpointer):
-    """SpeechBrain's Checkpointer over whole checkpoints only; others are removed when it is made, with a warning."""
+    """SpeechBrain's Checkpointer over whole checkpoints only; others are removed when it is made, with a warning.
+
+    Of several processes the first one alone has files, and sends to the others what they take up: they may be on
+    machines that do not see its disk.
+    """
 
     def __init__(self, folder: Path, recoverables: Mapping[str, Any]) -> None:
-        super().__init__(folder, recoverables)
+        # SpeechBrain makes the folder it is given; in the other processes it is never looked at
+        super().__init__(tempfile.gettempdir() if processes.rank() else folder, recoverables)
         self._remove_broken()
 
     @main_process_only
@@ -131,11 +139,35 @@ class Checkpoints(Checkpointer):
             if checkpoint is not None:  # None in all processes but the main one
                 seal(checkpoint.path)
         except OSError:
-            for folder in self.checkpoints_dir.glob("CKPT+*"):
+            for folder in [] if processes.rank() else self.checkpoints_dir.glob("CKPT+*"):
                 if not (folder / FILES).exists():
                     shutil.rmtree(folder)
             raise
-        ddp_barrier()  # no other process may list it before
+        ddp_barrier()  # it is whole in the first process before another one goes on
+        return checkpoint
+
+    @main_process_only
+    def delete_checkpoints(self, **kwargs: Any) -> None:
+        """As SpeechBrain's, where the files are."""
+        super().delete_checkpoints(**kwargs)
+
+    @main_process_only
+    def _newest_files(self) -> dict[str, bytes] | None:
+        newest = self.find_checkpoint()
+        return newest and {path.name: path.read_bytes() for path in newest.path.iterdir()}
+
+    def recover_if_possible(self) -> Checkpoint | None:
+        """As SpeechBrain's, in every process from the newest checkpoint of the first one."""
+        if processes.count() == 1:
+            return super().recover_if_possible()
+        files = self._newest_files()
+        if files is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:  # SpeechBrain loads from files
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            (checkpoint,) = self._construct_checkpoint_objects([Path(folder)])
+            self.load_checkpoint(checkpoint)
         return checkpoint
 
     def epochs(self, number: int, lowest: str | None) -> list[Checkpoint]:

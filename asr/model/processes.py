@@ -1,7 +1,9 @@
 """Several processes that train one network, each with its share of the batches and a device of its own.
 
 `train.num_processes` starts them on one machine (`start`); torchrun does on one or several. Every process holds all
-weights and makes the same updates: gradients are averaged over the processes before each (`average_gradients`).
+weights and makes the same updates: gradients are averaged over the processes before each (`average_gradients`). All of
+them read code and corpus, at the same paths; only the first one reads and writes the run folder, so that machines need
+no common disk.
 """
 
 import contextlib
@@ -9,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -21,11 +24,13 @@ from speechbrain.utils.distributed import ddp_init_group, is_distributed_initial
 from torch import distributed
 from tqdm import tqdm
 
-from asr.door import setup_logging
+from asr.door import EXIT_BAD_INPUT, setup_logging
 from asr.errors import InputError
 
 ENVIRONMENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # what torchrun tells a process of its place
 LOCALHOST = "127.0.0.1"
+CAUSE = "cause"  # key in torchrun's store: the machine where a process failed, and why
+WATCH_SECONDS = 0.5  # between two looks at it
 SETTLE_SECONDS = 1.0  # in which the process that failed first can say so before those that it left waiting are heard
 
 
@@ -79,6 +84,75 @@ def group() -> Iterator[None]:
     ddp_init_group({"distributed_backend": "nccl" if cuda else "gloo"})
     yield
     distributed.destroy_process_group()  # not after an error: with NCCL it would wait for the others
+
+
+class Neighbours(threading.Thread):
+    """Watches under torchrun, which knows only its own machine, what happens to the processes of other machines.
+
+    Attributes:
+        failure: what one of them failed from.
+        failed: set when `failure` is known.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._parent, self._machine = os.getppid(), os.environ["GROUP_RANK"]
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        self._store = distributed.TCPStore(host, port, is_master=False)  # torchrun's, on one of the machines
+        self.failure, self.failed = "", threading.Event()
+
+    def tell(self, reason: str) -> None:
+        """Tell the other machines that this one failed."""
+        self._store.set(CAUSE, f"{self._machine}:{reason}")
+        if os.environ["GROUP_WORLD_SIZE"] != "1":
+            time.sleep(2 * WATCH_SECONDS)  # the store may be gone with this process
+
+    def _look(self) -> None:
+        try:
+            if not self._store.check([CAUSE]):
+                return
+            machine, _, reason = self._store.get(CAUSE).decode().partition(":")
+        except RuntimeError:
+            machine, reason = "", "training: torchrun is gone on another machine"
+        if machine != self._machine:  # of its own machine torchrun ends all processes
+            self.failure = reason
+            self.failed.set()
+
+    def run(self) -> None:
+        """Look until a process failed; end this one if that does not."""
+        while not self.failed.wait(WATCH_SECONDS):
+            if os.getppid() != self._parent:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._look()
+        time.sleep(20 * WATCH_SECONDS)  # NCCL, unlike gloo, would wait for a neighbour that is gone
+        print(f"error: {self.failure}", file=sys.stderr, flush=True)
+        os._exit(EXIT_BAD_INPUT)
+
+
+@contextlib.contextmanager
+def under_torchrun() -> Iterator[None]:
+    """What torchrun leaves open: no process outlives it, and when one fails those of all machines end, each with the
+    reason in one line.
+
+    Raises:
+        InputError: a process of another machine failed.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        yield
+        return
+    neighbours = Neighbours()
+    neighbours.start()
+    try:
+        yield
+    except (InputError, OSError) as error:
+        neighbours.tell(str(error))
+        raise
+    except RuntimeError as error:  # perhaps only that a neighbour is gone
+        if neighbours.failed.wait(4 * WATCH_SECONDS):
+            raise InputError(neighbours.failure) from error
+        if isinstance(error, distributed.DistError) or "gloo" in str(error):
+            raise InputError(f"training: another of its processes is gone: {str(error).splitlines()[0]}") from error
+        raise
 
 
 def share(batches: Sequence[Any], rank: int, count: int, *, equal: bool) -> list[Any]:

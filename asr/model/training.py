@@ -26,7 +26,7 @@ from asr.model import batches, features, kernels, lora, network, optimizer, pret
 from asr.model.augment import Augment, AugmentParams, fastest
 from asr.model.averaging import Ema, load_mean
 from asr.model.brain import BEST, ConformerCTC
-from asr.model.checkpoints import Checkpoints, TrainedWeights, file_hash
+from asr.model.checkpoints import FORMAT, Checkpoints, TrainedWeights, file_hash
 from asr.model.lora import LoraParams
 from asr.model.network import ModelParams, SpecAugmentParams
 from asr.model.schedule import lr_factor
@@ -64,7 +64,9 @@ class TrainParams:
     precision: str = option(
         "arithmetic; auto = fp16 with loss scaling on CUDA, fp32 on CPU", choices=("auto", "fp32", "fp16", "bf16")
     )
-    resident_mb: int = option("audio of a set up to this size stays in memory, MB of 16-bit samples, 0 = none", low=0)
+    resident_mb: int = option(
+        "a set's audio up to this size stays in memory, on a CPU its features too if both fit, MB; 0 = none", low=0
+    )
     num_workers: int = option("processes that read audio, 0 = none", low=0)
     patience: int = option("epochs without a lower validation WER that end the training, 0 = never", low=0)
     ema_decay: float = option("moving average of the weights for validation and the run folder, 0 = off", low=0, high=1)
@@ -122,6 +124,7 @@ def training_key(setup: Setup) -> str:
     """A name for exactly this training: its parameters, network, tokens, texts and audio files."""
     sections = ("train", "model", "specaugment", "augment", "lora")
     content: dict[str, Any] = {part: asdict(getattr(setup, part)) for part in sections}
+    content["format"] = FORMAT
     content["hparams_file"] = file_hash(setup.hparams_file)
     content["tokens"] = [setup.tokens.symbols, hashlib.sha256(setup.tokens.spm_model or b"").hexdigest()]
     for part in ("train_set", "valid_set"):

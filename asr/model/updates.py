@@ -17,37 +17,49 @@ READ_EVERY = 50  # batches between two looks at the losses
 
 @functools.partial(register_checkpoint_hooks, save_on_main_only=False)
 class Losses:
-    """Mean of an epoch's finite losses and count of what was not finite, on the device; part of a checkpoint, each
-    process's own."""
+    """Means of an epoch's finite losses and gradient norms and count of what was not finite, on the device; part of a
+    checkpoint, each process's own."""
 
     def __init__(self, device: torch.device) -> None:
-        # sum, number, not finite in the whole training
-        self._totals = torch.zeros(3, dtype=torch.float64, device=device)
+        # losses: sum, number; norms: sum, number; not finite in the whole training
+        self._totals = torch.zeros(5, dtype=torch.float64, device=device)
+
+    def _count(self, place: int, value: torch.Tensor) -> None:
+        finite = torch.isfinite(value)
+        self._totals[place : place + 2] += torch.stack((torch.where(finite, value, 0.0), finite)).double()
 
     def add(self, loss: torch.Tensor) -> None:
         """Count the loss of a batch."""
-        finite = torch.isfinite(loss)
-        self._totals[:2] += torch.stack((torch.where(finite, loss, 0.0), finite)).double()
+        self._count(0, loss)
+
+    def add_norm(self, norm: torch.Tensor) -> None:
+        """Count the norm of an update's gradients."""
+        self._count(2, norm)
 
     def count_nonfinite(self, value: torch.Tensor) -> torch.Tensor:
         """1.0 when a loss or a gradient's norm is not finite, else 0.0; counted."""
         nonfinite = (~torch.isfinite(value)).float()
-        self._totals[2] += nonfinite
+        self._totals[4] += nonfinite
         return nonfinite
 
     def start_epoch(self) -> None:
-        """Forget the mean."""
-        self._totals[:2] = 0
+        """Forget the means."""
+        self._totals[:4] = 0
 
     def read(self) -> tuple[float, int]:
         """Mean of the epoch over all processes (NaN before its first finite loss) and the number that was not finite,
         of the process with most; waits for the device."""
-        totals, numbers, not_finite = zip(*processes.gather(self._totals.tolist()), strict=True)
+        totals, numbers, _, _, not_finite = zip(*processes.gather(self._totals.tolist()), strict=True)
         return sum(totals) / sum(numbers) if any(numbers) else float("nan"), int(max(not_finite))
+
+    def read_norm(self) -> float:
+        """Mean of the epoch (NaN before its first finite norm), the same in all processes; waits for the device."""
+        total, number = self._totals[2:4].tolist()
+        return total / number if number else float("nan")
 
     @mark_as_saver
     def save(self, path: Path) -> None:
-        """Write the three numbers of every process."""
+        """Write the numbers of every process."""
         every = processes.gather(self._totals.cpu())
         if processes.rank() == 0:
             torch.save(every, path)
@@ -133,6 +145,7 @@ class Updates(sb.Brain):
             self.optimizer.grad_scale = (norm / self.max_grad_norm).clamp(min=1.0)
             self.optimizer.found_inf = self.losses.count_nonfinite(norm)
             self.optimizer.step()
+        self.losses.add_norm(norm)
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer_step += 1
 

@@ -4,6 +4,7 @@ The system lets go of the lock when the process that holds it dies, however it d
 """
 
 import contextlib
+import datetime
 import errno
 import fcntl
 import itertools
@@ -56,6 +57,16 @@ def claimed(parent: Path, key: str) -> Iterator[Path]:
         raise
     finally:
         os.close(lock)
+
+
+def first_started(folder: Path, now: datetime.datetime) -> datetime.datetime:
+    """When the training in a claimed work folder was begun: one that was killed goes on as the run it was."""
+    lock = folder / LOCK
+    try:
+        return datetime.datetime.fromisoformat(lock.read_text(encoding="utf-8"))
+    except ValueError:  # nothing yet, or cut short
+        lock.write_text(now.isoformat(), encoding="utf-8")
+        return now
 
 
 def publish(work_dir: Path, run_dir: Path) -> None:

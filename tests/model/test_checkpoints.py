@@ -8,7 +8,7 @@ import torch
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 
 from asr.errors import InputError
-from asr.model import checkpoints
+from asr.model import checkpoints, processes
 from asr.model.checkpoints import FILES, Checkpoints, fault, file_hash
 
 
@@ -119,3 +119,24 @@ def test_keeps_the_newest_and_the_chosen_epochs(layer, tmp_path, number, lowest,
     made.keep(number, lowest)
     assert [checkpoint.path.name for checkpoint in made.epochs(number, lowest)] == [f"CKPT+{name}" for name in names]
     assert {path.name for path in tmp_path.iterdir()} == {f"CKPT+{name}" for name in left}
+
+
+def take_up(folder):
+    """A process with a disk of its own; its weights, in the first one those of both."""
+    with processes.group():
+        network = torch.nn.Linear(2, 2)
+        torch.nn.init.constant_(network.weight, processes.rank())
+        checkpoints = Checkpoints(folder / f"disk{processes.rank()}", {"model": network})
+        checkpoints.recover_if_possible()
+        checkpoints.save_checkpoint()
+        checkpoints.save_and_keep_only()
+        return processes.gather(network.weight.tolist())
+
+
+@pytest.mark.slow
+def test_processes_that_do_not_see_the_firsts_disk_take_up_its_checkpoint(tmp_path):
+    network = torch.nn.Linear(2, 2)
+    Checkpoints(tmp_path / "disk0", {"model": network}).save_checkpoint()
+    assert processes.start(take_up, (tmp_path,), 2) == [network.weight.tolist()] * 2
+    assert [item.name for item in tmp_path.iterdir()] == ["disk0"]
+    assert len(list((tmp_path / "disk0").iterdir())) == 1

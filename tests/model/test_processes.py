@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import InputError
-from asr.model import processes
+from asr.model import brain, processes
 from asr.model.batches import DurationBatches, Share
 from benchmarks import kills
 
 ROOT = Path(__file__).resolve().parents[2]
+LONGER = "--num_processes 2 --epochs 8"  # not over before it is killed
 DETERMINED = "--dropout 0 --freq_masks 0 --time_masks 0 --grad_accum"  # nothing is drawn but weights and batches
 
 
@@ -49,6 +52,26 @@ def test_one_process_alone_exchanges_nothing():
     assert gradient.tolist() == [1, 1]
     assert processes.gather("x") == ["x"]
     assert (processes.rank(), processes.count(), processes.launched_rank()) == (0, 1, 0)
+
+
+def test_the_first_processs_clock_decides_and_is_seldom_asked(monkeypatch):
+    """A checkpoint every 5 minutes, batches of a second that get slower, updates of two."""
+    now, asked, saved = 0.0, [], []
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(brain, "ddp_broadcast", lambda answer: asked.append(now) or answer)
+    monkeypatch.setattr(brain.time, "time", lambda: now)
+    state = SimpleNamespace(
+        step=0, optimizer_step=0, grad_accumulation_factor=2, ckpt_interval_minutes=5, ask_clock_at=0
+    )
+    for state.step in range(1, 1001):
+        now += 1.0 if state.step < 500 else 2.0
+        state.optimizer_step = state.step // 2
+        last, steps = saved[-1] if saved else (0.0, 0)
+        if brain.ConformerCTC._should_save_intra_epoch_ckpt(state, last, state.step - steps):
+            saved.append((now, state.step))
+    assert [moment for moment, _ in saved] == pytest.approx([300, 600, 900, 1200, 1500], abs=5)
+    assert all(step % 2 == 0 for _, step in saved)
+    assert len(asked) < 50  # in 500 updates
 
 
 def test_torchruns_number_of_processes_counts(monkeypatch):
@@ -106,12 +129,60 @@ def test_torchrun_does_the_same(corpus, tmp_path):
     assert [item.name for item in (tmp_path / "torchrun").iterdir()] == ["run"]
 
 
+def machines(corpus, run_dir, extra=""):
+    """The same command under two torchruns of one process each, as on two machines."""
+    with socket.socket() as free:
+        free.bind((processes.LOCALHOST, 0))
+        port = free.getsockname()[1]
+    place = ("--nnodes=2", f"--master_addr={processes.LOCALHOST}", f"--master_port={port}")
+    both = [
+        subprocess.Popen(
+            command(corpus, run_dir, extra, ("-m", "torch.distributed.run", *place, f"--node_rank={rank}")),
+            cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[1] for process in both]
+    return [process.returncode for process in both], said
+
+
+@pytest.mark.slow
+def test_two_machines_do_the_same(corpus, tmp_path):
+    run(corpus, tmp_path / "one" / "run", "--num_processes 2")
+    codes, said = machines(corpus, tmp_path / "two" / "run")
+    assert codes == [0, 0], said
+    assert kills.distance(tmp_path / "one" / "run", tmp_path / "two" / "run") == 0
+    assert [item.name for item in (tmp_path / "two").iterdir()] == ["run"]
+
+
+@pytest.mark.slow
+def test_a_failure_on_one_machine_is_told_on_the_other(corpus, tmp_path):
+    """Only the first process reads the manifests; the other one waits for it."""
+    codes, said = machines(corpus, tmp_path / "run", "--train_manifest none.csv")
+    assert 0 not in codes
+    for text in said:
+        assert text.count("error: none.csv: no such manifest") == 1, text
+
+
+@pytest.mark.slow
+def test_no_process_outlives_torchrun(corpus, tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    torchrun = subprocess.Popen(command(corpus, tmp_path / "run", "--epochs 500", launcher), cwd=ROOT)
+    while torchrun.poll() is None and not list(tmp_path.glob(".training-*/checkpoints/CKPT+*")):
+        time.sleep(0.01)
+    workers = psutil.Process(torchrun.pid).children(recursive=True)
+    assert len(workers) >= 2
+    torchrun.kill()
+    torchrun.wait()
+    assert not psutil.wait_procs(workers, timeout=30)[1]
+
+
 @pytest.mark.slow
 def test_killed_with_all_its_processes_and_resumed(corpus, tmp_path):
     """SIGKILL of the process that was started alone, in the middle of an epoch; dropout and masks are on."""
-    run(corpus, tmp_path / "whole" / "run", "--num_processes 2")
+    run(corpus, tmp_path / "whole" / "run", LONGER)
     torn = tmp_path / "torn"
-    process = subprocess.Popen(command(corpus, torn / "run", "--num_processes 2"), cwd=ROOT)
+    process = subprocess.Popen(command(corpus, torn / "run", LONGER), cwd=ROOT)
     seen = set()
     while process.poll() is None and len(seen) < 4:
         seen |= set(torn.glob(".training-*/checkpoints/CKPT+*/files.json"))
@@ -121,7 +192,7 @@ def test_killed_with_all_its_processes_and_resumed(corpus, tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert len(workers) >= 2
     assert not psutil.wait_procs(workers, timeout=30)[1]
-    run(corpus, torn / "run", "--num_processes 2")
+    run(corpus, torn / "run", LONGER)
     assert kills.distance(torn / "run", tmp_path / "whole" / "run") <= kills.TOLERANCE
 
 

@@ -19,6 +19,22 @@ class Killed(BaseException):
     """Stands for a signal that no handler sees."""
 
 
+def train_until(batch_of_death, setup, work_dir, monkeypatch):
+    """A training that is killed in one of its batches, counted from 1."""
+    fit_batch, seen = ConformerCTC.fit_batch, []
+
+    def dying(brain, batch):
+        seen.append(batch)
+        if len(seen) == batch_of_death:
+            raise Killed
+        return fit_batch(brain, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ConformerCTC, "fit_batch", dying)
+        with pytest.raises(Killed):
+            training.train(setup, work_dir)
+
+
 def weights(folder):
     return torch.load(folder / run_folder.MODEL, weights_only=True)
 
@@ -46,18 +62,7 @@ def test_resumes_to_the_undisturbed_weights(setup, tmp_path, monkeypatch, batch_
     often = {"checkpoint_minutes": 1e-9}  # after every update
     setup = replace(setup, train=replace(setup.train, **often, **changes))
     whole = training.train(setup, tmp_path / "whole")
-    fit_batch, seen = ConformerCTC.fit_batch, []
-
-    def dying(brain, batch):
-        seen.append(batch)
-        if len(seen) == batch_of_death:
-            raise Killed
-        return fit_batch(brain, batch)
-
-    monkeypatch.setattr(ConformerCTC, "fit_batch", dying)
-    with pytest.raises(Killed):
-        training.train(setup, tmp_path / "torn")
-    monkeypatch.undo()
+    train_until(batch_of_death, setup, tmp_path / "torn", monkeypatch)
     torch.manual_seed(99)
     resumed = training.train(setup, tmp_path / "torn")
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "torn"), atol=1e-6)
@@ -214,18 +219,7 @@ def test_a_killed_training_of_adapters_goes_on(setup, tmp_path, monkeypatch):
     rows = setup.train_set[:12]
     setup = replace(setup, train=train, lora=replace(setup.lora, peft="lora"), train_set=rows, valid_set=rows[:1])
     training.train(setup, tmp_path / "whole")
-    fit_batch, seen = ConformerCTC.fit_batch, []
-
-    def dying(brain, batch):
-        seen.append(batch)
-        if len(seen) == 2:
-            raise Killed
-        return fit_batch(brain, batch)
-
-    monkeypatch.setattr(ConformerCTC, "fit_batch", dying)
-    with pytest.raises(Killed):
-        training.train(setup, tmp_path / "torn")
-    monkeypatch.undo()
+    train_until(2, setup, tmp_path / "torn", monkeypatch)
     training.train(setup, tmp_path / "torn")
     assert_same_weights(weights(tmp_path / "whole"), weights(tmp_path / "torn"), atol=1e-6)
 

@@ -76,6 +76,22 @@ def test_a_loss_that_is_not_finite_changes_nothing_and_is_counted_once():
     assert not_finite == 1
 
 
+def test_the_norm_of_a_mean_update_before_it_is_clipped():
+    brain = brain_of(Regression, max_grad_norm=0.01, max_nonfinite=9)
+    gradients, update = [], brain.optimizer.step
+
+    def look():
+        weights = [weight.grad for weight in brain.modules.parameters()]
+        gradients.append(math.sqrt(sum(float(gradient.square().sum()) for gradient in weights)))
+        update()
+
+    brain.optimizer.step = look
+    for number in range(3):
+        step(brain, number, bad=number == 1)
+    assert brain.losses.read_norm() == pytest.approx((gradients[0] + gradients[2]) / 2)
+    assert math.isnan(gradients[1])
+
+
 def test_too_many_end_the_training(monkeypatch):
     monkeypatch.setattr(updates, "READ_EVERY", 1)
     brain = brain_of(Regression, max_nonfinite=1)
@@ -90,12 +106,15 @@ def test_losses_are_part_of_a_checkpoint(tmp_path):
     for loss in (1.0, float("inf"), 2.0):
         losses.add(torch.tensor(loss))
         losses.count_nonfinite(torch.tensor(loss))
+        losses.add_norm(torch.tensor(3 * loss))
     losses.save(tmp_path / "losses.ckpt")
     again = Losses(torch.device("cpu"))
     again.load(tmp_path / "losses.ckpt", False)
     assert again.read() == losses.read() == (1.5, 1)
+    assert again.read_norm() == losses.read_norm() == 4.5
     again.start_epoch()
     assert again.read()[1] == 1
+    assert math.isnan(again.read_norm())
 
 
 def test_a_device_without_memory_is_told_in_one_line(setup, tmp_path, monkeypatch):

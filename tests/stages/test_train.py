@@ -16,6 +16,7 @@ import soundfile
 from asr import record
 from asr.corpus.manifest import Utterance, write_manifest
 from asr.errors import InputError
+from asr.model import work_folder
 from asr.model.run_folder import MODEL, load_recognizer
 from benchmarks import kills
 from stages import train
@@ -145,10 +146,26 @@ def test_an_experiments_copy_keeps_unfinished_trainings_in_the_project(tmp_path,
     project, copy = tmp_path / "project", tmp_path / "project" / ".dvc" / "tmp" / "exps" / "x"
     copy.mkdir(parents=True)
     monkeypatch.chdir(copy)
-    run_dir = Path("models/asr")
-    assert train.work_home(run_dir, project) == project / "models"
-    assert train.work_home(run_dir, copy) == train.work_home(run_dir, None) == copy / "models"
-    assert train.work_home(tmp_path / "elsewhere" / "asr", project) == tmp_path / "elsewhere"
+    parent = Path("models")
+    assert train.work_home(parent, project) == project / "models"
+    assert train.work_home(parent, copy) == train.work_home(parent, None) == copy / "models"
+    assert train.work_home(tmp_path / "elsewhere", project) == tmp_path / "elsewhere"
+
+
+def test_a_run_killed_before_it_has_its_place_is_one_run(arguments, tmp_path, monkeypatch):
+    """Its row is in the CSV already; the next call, a second later, finishes it under its first name."""
+    command = [*arguments, "--skip_test", "--metrics_csv", str(tmp_path / "sweep.csv")]
+    with monkeypatch.context() as patched:
+        patched.setattr(work_folder, "publish", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            train.main(command)
+    (row,) = csv.DictReader((tmp_path / "sweep.csv").open())
+    time.sleep(1)
+    train.main(command)
+    assert [item.name for item in run_dirs(tmp_path)] == [Path(row["output_dir"]).name]
+    assert list(csv.DictReader((tmp_path / "sweep.csv").open())) == [row]
+    train.main(command)
+    assert len(run_dirs(tmp_path)) == len(list(csv.DictReader((tmp_path / "sweep.csv").open()))) == 2
 
 
 @pytest.mark.slow
