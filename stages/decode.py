@@ -8,6 +8,7 @@ Reads   checkpoint_dir   run folder of stages.train (network and tokens)
 Writes  out_file         decode.jsonl, lines in manifest order (not given: <checkpoint_dir>/decode.jsonl)
 """
 
+import dataclasses
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 SECTIONS = (DecodeParams, PosteriorsParams)
 OUT_FILE = "decode.jsonl"
 
-Rows = Iterator[tuple[int, np.ndarray]]
+Rows = Iterator[tuple[int, np.ndarray | int]]  # row of the manifest; log-probabilities, or their row in a file
 
 
 def from_stored(checkpoint_dir: Path, posteriors: Path) -> tuple[PosteriorsMeta, Tokens, Rows]:
@@ -39,7 +40,8 @@ def from_stored(checkpoint_dir: Path, posteriors: Path) -> tuple[PosteriorsMeta,
     tokens = Tokens.load(checkpoint_dir)
     if stored.meta.symbols != tokens.symbols:
         raise InputError(f"{posteriors}: was made with other tokens than {checkpoint_dir} holds")
-    return stored.meta, tokens, stored.rows()
+    rows = range(len(stored.meta.ids))
+    return stored.meta, tokens, zip(rows, rows, strict=True)
 
 
 def decode_rows(
@@ -102,6 +104,7 @@ def run(
             checkpoint_dir, manifest, hparams_file=hparams_file, batch_seconds=posteriors_params.batch_seconds
         )
     scale = read_calibration(calibration) if calibration is not None else None
+    sources = dataclasses.replace(sources, posteriors=posteriors)
     hypotheses = decode_rows(params, meta, tokens, rows, sources=sources, boost=expected)
     write_hypotheses(out_file, [recalibrate(scale, one) for one in hypotheses] if scale is not None else hypotheses)
 

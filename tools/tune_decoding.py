@@ -19,8 +19,9 @@ from typing import ClassVar, TextIO
 from tqdm import tqdm
 
 from asr.corpus.manifest import read_manifests
+from asr.decoding.parallel import parallel_map
 from asr.decoding.posteriors import StoredPosteriors
-from asr.decoding.search import DecodeParams, Decoder, Job, SearchSources, parallel_map
+from asr.decoding.search import DecodeParams, Decoder, Job, SearchSources
 from asr.door import Door, enter
 from asr.errors import InputError
 from asr.model.tokens import Tokens
@@ -143,7 +144,7 @@ def run(
     arguments = (posteriors, rows, transcripts, tokens, sources)
     for params in points[:1]:
         Decoder(params, tokens, meta.frame_seconds, sources)  # what is wrong is said here, before the processes start
-    return parallel_map(TrialRunner, arguments, points, tune.tune_processes, chunk=1)
+    return parallel_map(TrialRunner, arguments, points, tune.tune_processes)
 
 
 def print_table(trials: Sequence[Trial], file: TextIO) -> None:

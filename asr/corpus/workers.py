@@ -24,7 +24,7 @@ def map_unordered(function: Callable[[Any], Any], tasks: Sequence[Any], processe
         return
     # spawn: a fork would carry the parent's threads' locks and its memory along
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context, initializer=begin_worker)
     try:
         for future in as_completed([pool.submit(function, task) for task in tasks]):
             yield future.result()
@@ -43,7 +43,8 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _start_worker() -> None:
+def begin_worker() -> None:
+    """Initializer of a process: Ctrl-C is the parent's, and so is its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

@@ -74,6 +74,12 @@ class Marks:
     boost: int
     num_columns: int
 
+    def real_tokens(self) -> np.ndarray:
+        """The token number (columns,) that each column stands for."""
+        numbers = np.arange(self.num_columns)
+        numbers[[self.oov, self.boost, self.end]] = self.boundary
+        return numbers
+
     @classmethod
     def of(cls, tokens: Tokens) -> "Marks":
         """The columns for some tokens."""
@@ -205,12 +211,12 @@ class LexiconTrie:
                 setattr(node, attribute, value)
 
 
-def frame_path(result_tokens: Sequence[int], frames: np.ndarray, num_frames: int, marks: Marks) -> np.ndarray:
+def frame_path(
+    result_tokens: Sequence[int], frames: np.ndarray, num_frames: int, real_tokens: np.ndarray
+) -> np.ndarray:
     """A search's tokens (T' + 3, with its start, the last frame and its end) as a frame path (T,) of real tokens."""
-    searched = np.array(result_tokens[1 : len(frames) + 1])
-    searched[(searched == marks.oov) | (searched == marks.boost) | (searched == marks.end)] = marks.boundary
     path = np.full(num_frames, BLANK_ID, dtype=np.int64)
-    path[frames] = searched
+    path[frames] = real_tokens[result_tokens[1 : len(frames) + 1]]
     return path
 
 
@@ -258,6 +264,7 @@ class LexiconSearch:
         self._options = options
         self._tokens = tokens
         self._marks = Marks.of(tokens)
+        self._real_tokens = self._marks.real_tokens()
         self._entries = [word_entry(word, labels, self._marks) for word, labels in lexicon.items()]
         self._words = frozenset(lexicon)
         self._phrases: dict[str, Entry | None] = {}
@@ -326,7 +333,7 @@ class LexiconSearch:
         candidates = []
         for result in results if phrases else results[: max(1, options.nbest)]:
             entries = [entry_of(number, self._entries, extra) for number in result.words if number >= 0]
-            path = frame_path(result.tokens, frames, len(log_probs), self._marks)
+            path = frame_path(result.tokens, frames, len(log_probs), self._real_tokens)
             hyp = " ".join(entry.text for entry in entries)
             acoustic = float(log_probs[np.arange(len(path)), path].sum())
             unseen = sum(entry.spellings[0][-1] == self._marks.oov for entry in entries)

@@ -1,17 +1,13 @@
-"""One interface over all searches, and their run over many utterances on the CPU cores.
+"""One interface over all searches, and their run over many utterances.
 
 `beam_size` 1 is the best path in every search, as the specification says; above it `decode.search` chooses.
 """
 
-import collections
 import dataclasses
-import itertools
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -19,15 +15,11 @@ from asr.decoding.ctc import Candidate, align, greedy, words_of_path
 from asr.decoding.hypotheses import Alternative, Hypothesis
 from asr.decoding.lexicon import read_words, spell
 from asr.decoding.ngram import TOKEN_ARPA, WORD_ARPA, WORDS_FILE, arpa_of
+from asr.decoding.parallel import parallel_map
+from asr.decoding.posteriors import StoredPosteriors
 from asr.errors import InputError
 from asr.model.tokens import Tokens
 from asr.params import option
-
-CHUNK = 8  # utterances handed to a process at a time: few enough to balance, enough to hide the pickling
-CHUNKS_IN_FLIGHT = 4  # per process; bounds the log-probabilities held in memory
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -53,10 +45,14 @@ class DecodeParams:
 
 @dataclass(frozen=True)
 class Job:
-    """One utterance to search: log-probabilities (T, V), and texts of callsigns to favour (lexicon search only)."""
+    """One utterance to search: log-probabilities (T, V), and texts of callsigns to favour (lexicon search only).
+
+    Instead of log-probabilities a row of `SearchSources.posteriors`, which the process that searches reads itself:
+    handing them over took as long as a narrow search.
+    """
 
     id: str
-    log_probs: np.ndarray
+    log_probs: np.ndarray | int
     expected: tuple[str, ...] = ()
 
 
@@ -72,6 +68,7 @@ class SearchSources:
 
     lm_dir: Path | None = None
     lexicon: Path | None = None
+    posteriors: Path | None = None
 
 
 def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -> Search:
@@ -159,10 +156,12 @@ class Decoder:
         self.tokens = tokens
         self.frame_seconds = frame_seconds
         self.search = build_search(params, tokens, sources)
+        self._stored = StoredPosteriors(sources.posteriors) if sources.posteriors is not None else None
 
     def __call__(self, job: Job) -> Hypothesis:
         """Search one utterance."""
-        log_probs = job.log_probs.astype(np.float32)
+        log_probs = self._stored.read(job.log_probs) if isinstance(job.log_probs, int) else job.log_probs
+        log_probs = log_probs.astype(np.float32)
         return to_hypothesis(
             job.id,
             log_probs,
@@ -172,51 +171,6 @@ class Decoder:
             nbest=self.params.nbest,
             words=self.params.words,
         )
-
-
-_worker: Callable | None = None
-
-
-def _start_worker(make: Callable, arguments: tuple) -> None:
-    global _worker
-    _worker = make(*arguments)
-
-
-def _run_chunk(items: list) -> list:
-    return [_worker(item) for item in items]
-
-
-def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    items = iter(items)
-    while chunk := list(itertools.islice(items, size)):
-        yield chunk
-
-
-def parallel_map(
-    make: Callable[..., Callable[[Item], Result]],
-    arguments: tuple,
-    items: Iterable[Item],
-    num_processes: int,
-    *,
-    chunk: int,
-) -> Iterator[Result]:
-    """`make(*arguments)(item)` for every item, in order, `make` called once in each process.
-
-    Processes, because the searches hold Python's lock. The items are taken as they are needed, so a long input
-    never lies in memory as a whole. `num_processes` 0 is one per core, 1 stays in this process.
-    """
-    count = num_processes or os.cpu_count() or 1
-    if count == 1:
-        yield from map(make(*arguments), items)
-        return
-    with multiprocessing.get_context("spawn").Pool(count, _start_worker, (make, arguments)) as pool:
-        waiting: collections.deque = collections.deque()
-        for some in _chunks(items, chunk):
-            waiting.append(pool.apply_async(_run_chunk, (some,)))
-            if len(waiting) >= count * CHUNKS_IN_FLIGHT:
-                yield from waiting.popleft().get()
-        while waiting:
-            yield from waiting.popleft().get()
 
 
 def is_greedy(params: DecodeParams) -> bool:
@@ -240,4 +194,4 @@ def decode_all(
     arguments = (params, tokens, frame_seconds, sources)
     if num_processes != 1:
         Decoder(*arguments)  # what is wrong with the files is said here, once, before the processes start
-    return parallel_map(Decoder, arguments, jobs, num_processes, chunk=CHUNK)
+    return parallel_map(Decoder, arguments, jobs, num_processes)

@@ -1,5 +1,6 @@
 """The store of log-probabilities."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,27 @@ def test_stored_rows_come_back_and_bytes_repeat(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     stored = StoredPosteriors(tmp_path / "one")
     assert stored.meta == meta
-    assert all(np.array_equal(log_probs, rows[row]) for row, log_probs in stored.rows())
+    assert all(np.array_equal(stored.read(row), rows[row]) for row in (1, 0))
+    with zipfile.ZipFile(tmp_path / "one") as archive, archive.open("0000001.npy") as member:
+        assert np.array_equal(np.load(member), rows[1])  # NumPy's own reader
+
+
+def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+    meta = PosteriorsMeta(("a", "b"), (1.0, 2.0), ("<blank>", "A"), 0.02)
+    write_posteriors(tmp_path / "file", meta, [(0, np.zeros((3, 2), np.float16)), (1, np.ones((3, 2), np.float16))])
+    data = (tmp_path / "file").read_bytes()
+    ones = np.ones((3, 2), np.float16).tobytes()
+    (tmp_path / "file").write_bytes(data.replace(ones, ones[::-1]))
+    stored = StoredPosteriors(tmp_path / "file")
+    assert not stored.read(0).any()
+    with pytest.raises(InputError, match=r"file \(id b\): is damaged"):
+        stored.read(1)
+
+
+def test_a_row_without_frames_keeps_its_tokens(tmp_path: Path) -> None:
+    meta = PosteriorsMeta(("a",), (0.02,), ("<blank>", "A"), 0.02)
+    write_posteriors(tmp_path / "file", meta, [(0, np.zeros((0, 2), np.float16))])
+    assert StoredPosteriors(tmp_path / "file").read(0).shape == (0, 2)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""A function over many items on several processes: order, bounded look-ahead, and processes that die."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from asr.decoding import parallel
+from asr.decoding.parallel import parallel_map
+from asr.errors import InputError
+
+
+def scaler(factor: int) -> Callable[[int], int]:
+    return lambda number: factor * number
+
+
+def uneven(factor: int) -> Callable[[int], int]:
+    """Takes long for some items, so that chunks shrink and grow."""
+
+    def function(number: int) -> int:
+        time.sleep(0.02 if number % 50 < 3 else 0)
+        return factor * number
+
+    return function
+
+
+def killed() -> Callable[[int], int]:
+    return lambda number: os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_results_keep_the_order(num_processes: int) -> None:
+    assert list(parallel_map(uneven, (3,), range(200), num_processes)) == [3 * number for number in range(200)]
+
+
+def test_items_are_taken_as_they_are_needed() -> None:
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    results = parallel_map(uneven, (1,), items(), 2)
+    assert next(results) == 1
+    assert taken <= 2 * parallel.CHUNKS_IN_FLIGHT
+    results.close()
+
+
+def test_nothing_to_do_starts_no_process() -> None:
+    assert list(parallel_map(scaler, (3,), [], 2)) == []
+
+
+def test_a_killed_process_is_one_line_and_not_a_wait_for_ever() -> None:
+    with pytest.raises(InputError, match="--num_processes: a process was killed"):
+        list(parallel_map(killed, (), range(4), 2))
