@@ -45,7 +45,7 @@ from tools.tune_decoding import Trial, TrialRunner, TuneParams, best_of, grid
 
 ROOT = Path(__file__).resolve().parents[1]
 BEAM = 100  # the width at which the issue compares searches
-NARROWER = ((6, 8.0), (6, 10.0), (8, 10.0), (10, 12.0))  # beam_tokens and beam_threshold, narrowest first
+NARROWER = ((6, 8.0), (6, 10.0), (8, 10.0))  # beam_tokens and beam_threshold, narrowest first
 PASSES = 5  # over a split when a search is timed
 CALLSIGNS = 50  # in a list of which one is right
 TEXTS = 25_000  # transcripts of the language model's own timing
