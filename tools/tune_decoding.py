@@ -6,13 +6,18 @@ Reads   posteriors    file of stages.posteriors, of valid
 Prints  a table of all combinations, and the best as overrides for `dvc exp run`
 
 Every list of the section `tune` is one axis of the grid; what it does not list is taken from `decode`.
+
+Weights that are best on words of the lexicon make new callsigns and fixes unreachable. So the lexicon search is also
+tried with valid's rare words left out of the lexicon, part by part, on the utterances that hold them;
+`tune.unseen_share` weighs.
 """
 
+import collections
 import dataclasses
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, TextIO
 
@@ -26,7 +31,7 @@ from asr.door import Door, enter
 from asr.errors import InputError
 from asr.model.tokens import Tokens
 from asr.params import option
-from asr.scoring.wer import count_edits
+from asr.scoring.wer import Counts, count_edits, total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +43,33 @@ class TuneParams:
     lm_weights: list[float] = option("n-gram weights to try", low=0)
     word_scores: list[float] = option("word scores to try, natural log")
     oov_scores: list[float] = option("scores of words outside the lexicon to try, natural log", high=0)
+    doubt_scores: list[float] = option("scores of such a word's doubted tokens to try, natural log", high=0)
+    unseen_share: float = option("utterances of the traffic that hold a word new to the lexicon", low=0, high=1)
+    unseen_folds: int = option("parts in which rare words are left out of the lexicon", low=1)
+    rare_share: float = option("share of the utterances that hold a rare word, at most", above=0, high=1)
     tune_utterances: int = option("utterances to try them on, spread evenly over the file; 0 = all", low=0)
     tune_processes: int = option("combinations tried at a time, 0 = one per core", low=0)
 
 
 SECTIONS = (TuneParams, DecodeParams)
+AXES = ("beam_size", "lm_weight", "word_score", "oov_score", "doubt_score")
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One combination and its word error rate in per cent."""
+    """One combination and its word error rates in per cent.
+
+    Attributes:
+        params: the combination.
+        wer: on all utterances.
+        unseen_wer: on those that hold a word left out of the lexicon; None where nothing was left out.
+        expected_wer: both, weighed by how many such utterances the traffic has.
+    """
 
     params: DecodeParams
     wer: float
+    unseen_wer: float | None
+    expected_wer: float
 
 
 def grid(tune: TuneParams, decode: DecodeParams) -> list[DecodeParams]:
@@ -61,43 +80,85 @@ def grid(tune: TuneParams, decode: DecodeParams) -> list[DecodeParams]:
     """
     if decode.search == "greedy":
         raise InputError("decode.search: got greedy, wanted a search with weights (beam, lexicon, lexicon_free)")
-    axes = {
-        "beam_size": tune.beam_sizes,
-        "lm_weight": tune.lm_weights,
-        "word_score": tune.word_scores,
-        "oov_score": tune.oov_scores,
-    }
+    axes = {name: getattr(tune, f"{name}s") for name in AXES}
     for name, values in axes.items():
         if not values:
             raise InputError(f"tune.{name}s: got an empty list, wanted at least one value")
     if decode.search != "lexicon":
-        axes["oov_score"] = [decode.oov_score]
+        axes |= {"oov_score": [decode.oov_score], "doubt_score": [decode.doubt_score]}
     points = itertools.product(*axes.values())
     return [dataclasses.replace(decode, **dict(zip(axes, point, strict=True))) for point in points]
+
+
+def unseen_folds(tune: TuneParams, decode: DecodeParams, transcripts: Iterable[str]) -> list[frozenset[str]]:
+    """Words to leave out of the lexicon, in parts: each rare word of some transcripts is in one of them.
+
+    Raises:
+        InputError: no word is rare.
+    """
+    if not tune.unseen_share or decode.search != "lexicon":
+        return []
+    words = [set(text.split()) for text in transcripts]
+    counts = collections.Counter(itertools.chain.from_iterable(words))
+    rare = sorted(word for word, count in counts.items() if count <= tune.rare_share * len(words))
+    if not rare:
+        raise InputError(
+            f"tune.rare_share: no word is in at most {tune.rare_share:g} of {len(words)} utterances, "
+            "wanted a greater share, more utterances or unseen_share 0"
+        )
+    return [frozenset(rare[first :: tune.unseen_folds]) for first in range(min(tune.unseen_folds, len(rare)))]
 
 
 class TrialRunner:
     """Decodes a split with one combination after the other; made once per process."""
 
     def __init__(
-        self, posteriors: Path, rows: Sequence[int], transcripts: dict[str, str], tokens: Tokens, sources: SearchSources
+        self,
+        posteriors: Path,
+        rows: Sequence[int],
+        transcripts: dict[str, str],
+        tokens: Tokens,
+        sources: SearchSources,
+        folds: Sequence[frozenset[str]],
+        unseen_share: float,
     ) -> None:
+        """
+        Args:
+            posteriors: stored log-probabilities.
+            rows: which of them to decode.
+            transcripts: what was said, by id.
+            tokens: the network's units.
+            sources: language model and lexicon.
+            folds: words that are left out of the lexicon, one set after the other.
+            unseen_share: weight of the utterances that hold such words.
+        """
         stored = StoredPosteriors(posteriors)
         self._jobs = [Job(stored.meta.ids[row], stored.read(row)) for row in rows]
         self._frame_seconds = stored.meta.frame_seconds
         self._transcripts = transcripts
         self._tokens = tokens
         self._sources = sources
+        self._folds = folds
+        self._unseen_share = unseen_share
+
+    def _count(self, params: DecodeParams, absent: frozenset[str]) -> Counts:
+        """Errors without some words in the lexicon, on the utterances that hold them; on all when there are none."""
+        sources = dataclasses.replace(self._sources, absent=absent)
+        decoder = Decoder(params, self._tokens, self._frame_seconds, sources)
+        pairs = ((self._transcripts[job.id].split(), job) for job in self._jobs)
+        return total(
+            count_edits(ref, decoder(job).hyp.split()) for ref, job in pairs if not absent or not absent.isdisjoint(ref)
+        )
 
     def __call__(self, params: DecodeParams) -> Trial:
-        """The word error rate of a combination."""
-        decoder: Callable = Decoder(params, self._tokens, self._frame_seconds, self._sources)
-        errors = words = 0
-        for job in self._jobs:
-            ref = self._transcripts[job.id].split()
-            errors += count_edits(ref, decoder(job).hyp.split()).errors
-            words += len(ref)
-        return Trial(params, 100 * errors / words)
+        """The word error rates of a combination."""
+        seen = self._count(params, frozenset())
+        wer = 100 * seen.errors / seen.ref_length
+        if not self._folds:
+            return Trial(params, wer, None, wer)
+        unseen = total(self._count(params, absent) for absent in self._folds)
+        unseen_wer = 100 * unseen.errors / unseen.ref_length
+        return Trial(params, wer, unseen_wer, (1 - self._unseen_share) * wer + self._unseen_share * unseen_wer)
 
 
 def pick_rows(count: int, wanted: int) -> list[int]:
@@ -108,11 +169,12 @@ def pick_rows(count: int, wanted: int) -> list[int]:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """The lowest WER; of equals the narrower beam, then the weights nearer to 0."""
+    """The lowest WER expected of the traffic; of equals the narrower beam, then the weights nearer to 0."""
 
     def rank(trial: Trial) -> tuple[float, ...]:
         params = trial.params
-        return trial.wer, params.beam_size, params.lm_weight, abs(params.word_score), abs(params.oov_score)
+        prices = abs(params.word_score), abs(params.oov_score), abs(params.doubt_score)
+        return trial.expected_wer, params.beam_size, params.lm_weight, *prices
 
     return min(trials, key=rank)
 
@@ -141,7 +203,8 @@ def run(
         raise InputError(f"{posteriors}: id {missing[0]} has no transcript in the manifests ({len(missing)} in all)")
     points = grid(tune, decode)
     rows = pick_rows(len(meta.ids), tune.tune_utterances)
-    arguments = (posteriors, rows, transcripts, tokens, sources)
+    folds = unseen_folds(tune, decode, [transcripts[meta.ids[row]] for row in rows])
+    arguments = (posteriors, rows, transcripts, tokens, sources, folds, tune.unseen_share)
     for params in points[:1]:
         Decoder(params, tokens, meta.frame_seconds, sources)  # what is wrong is said here, before the processes start
     return parallel_map(TrialRunner, arguments, points, tune.tune_processes)
@@ -149,14 +212,13 @@ def run(
 
 def print_table(trials: Sequence[Trial], file: TextIO) -> None:
     """Trials, best last, and the best as overrides."""
-    print(f"{'beam_size':>9} {'lm_weight':>9} {'word_score':>10} {'oov_score':>9} {'WER %':>7}", file=file)
-    for trial in sorted(trials, key=lambda trial: -trial.wer):
-        params = trial.params
-        cells = f"{params.beam_size:9d} {params.lm_weight:9g} {params.word_score:10g} {params.oov_score:9g}"
-        print(f"{cells} {trial.wer:7.2f}", file=file)
+    print(*(f"{name:>11}" for name in (*AXES, "WER %", "unseen %", "expected %")), file=file)
+    for trial in sorted(trials, key=lambda trial: -trial.expected_wer):
+        rates = (trial.wer, trial.unseen_wer, trial.expected_wer)
+        cells = [f"{getattr(trial.params, name):11g}" for name in AXES]
+        print(*cells, *(f"{'-' if rate is None else format(rate, '.2f'):>11}" for rate in rates), file=file)
     best = best_of(trials).params
-    names = ("search", "beam_size", "lm_weight", "word_score", "oov_score")
-    print("dvc exp run " + " ".join(f"-S decode.{name}={getattr(best, name)}" for name in names), file=file)
+    print("dvc exp run " + " ".join(f"-S decode.{name}={getattr(best, name)}" for name in ("search", *AXES)), file=file)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

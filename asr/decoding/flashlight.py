@@ -3,7 +3,8 @@
 `torchaudio.models.decoder.ctc_decoder` wraps the same library; it is called here without that wrapper, which
 builds one fixed trie and needs torch in every process, because a lexicon has to grow and shrink per utterance:
 
-* a word outside the lexicon that the best path spells is added for its utterance, at `decode.oov_score`;
+* a word outside the lexicon that the best path spells is added for its utterance, at `decode.oov_score` and, for
+  every token of it that the network doubts, `decode.doubt_score`; it can end where the best path ends it;
 * an expected callsign is added as one entry of several words, each at `decode.boost_score`.
 
 Both scores are paid on the frame that ends the word, through pseudo tokens in extra columns of the emissions:
@@ -12,7 +13,7 @@ with characters that frame is the word boundary `▁`, with SentencePiece, whose
 
 import bisect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from flashlight.lib.text.decoder import (
 from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 
-from asr.decoding.ctc import BLANK_ID, Candidate, collapse, greedy, text_of
+from asr.decoding.ctc import BLANK_ID, Candidate, collapse, greedy, group_words, text_of, token_spans
 from asr.decoding.ngram import UNK, check_units, load_kenlm, quiet_stderr
 from asr.errors import InputError
 from asr.model.tokens import SPACE, Tokens
@@ -52,6 +53,7 @@ class SearchOptions:
     lm_weight: float
     word_score: float
     oov_score: float
+    doubt_score: float
     boost_score: float
     nbest: int
 
@@ -119,10 +121,11 @@ def phrase_entry(text: str, words: Sequence[Sequence[int]], marks: Marks) -> Ent
     return Entry(text, (shared,) if marks.boundary != BLANK_ID else tuple(dict.fromkeys((shared, joined))))
 
 
-def widen(log_probs: np.ndarray, marks: Marks, oov_score: float, boost_score: float) -> np.ndarray:
+def widen(log_probs: np.ndarray, marks: Marks, oov_scores: np.ndarray, boost_score: float) -> np.ndarray:
     """Emissions (T + 1, columns) from `log_probs` (T, V): the pseudo tokens, and a last frame that ends any word.
 
-    The boost is paid at peaks of the boundary only, because a boundary may last several frames.
+    `oov_scores` (T + 1,) is what a word outside the lexicon that ends at a frame is paid. The boost is paid at peaks of
+    the boundary only, because a boundary may last several frames.
     """
     num_frames, num_tokens = log_probs.shape
     emissions = np.full((num_frames + 1, marks.num_columns), NEVER, dtype=np.float32)
@@ -130,11 +133,30 @@ def widen(log_probs: np.ndarray, marks: Marks, oov_score: float, boost_score: fl
     emissions[num_frames, marks.boundary] = 0.0
     boundary = emissions[:, marks.boundary]
     emissions[:, marks.end] = boundary
-    emissions[:, marks.oov] = boundary + oov_score
+    emissions[:, marks.oov] = np.maximum(boundary + oov_scores, NEVER)
     rises = np.concatenate(([True], boundary[1:] >= boundary[:-1]))
     falls = np.concatenate((boundary[:-1] > boundary[1:], [True]))
     emissions[:, marks.boost] = boundary + boost_score * (rises & falls)
     return emissions
+
+
+def price_unseen(
+    log_probs: np.ndarray, path: np.ndarray, tokens: Tokens, words: Collection[str], options: SearchOptions
+) -> np.ndarray:
+    """What each frame of `log_probs` (T, V) pays a word that ends there and is not among `words`, (T + 1,).
+
+    A word of the best path `path` (T,) ends between its last token and the next word's first. Tokens that are expected
+    to be wrong cost more: a word that the lexicon lacks is spelled without doubt, a known one spelled wrongly is not.
+    """
+    scores = np.full(len(log_probs) + 1, NEVER)
+    spelled = group_words(token_spans(path, log_probs), tokens)
+    starts = [spans[0].first for _, spans in spelled[1:]] + [len(scores)]
+    for (word, spans), start in zip(spelled, starts, strict=True):
+        if word not in words:
+            doubt = sum(1 - math.exp(span.log_prob) for span in spans)
+            end = spans[-1].last + 1
+            scores[end : max(start, end + 1)] = options.oov_score + options.doubt_score * doubt
+    return scores
 
 
 def searched_frames(log_probs: np.ndarray, blank_threshold: float) -> np.ndarray:
@@ -300,11 +322,15 @@ class LexiconSearch:
             False,
         )
 
-    def _unseen(self, log_probs: np.ndarray) -> list[Entry]:
-        """Words that the best path spells and the lexicon lacks."""
-        words = dict.fromkeys(text_of(collapse(log_probs.argmax(axis=1)), self._tokens).split())
+    def _unseen(self, log_probs: np.ndarray) -> tuple[list[Entry], np.ndarray]:
+        """Words that the best path spells and the lexicon lacks, and what frames pay for them, (T + 1,)."""
+        path = log_probs.argmax(axis=1)
+        words = dict.fromkeys(text_of(collapse(path), self._tokens).split())
         unseen = [word for word in words if word not in self._words]
-        return [Entry(word, ((*self._tokens.encode(word), self._marks.oov),)) for word in unseen]
+        if not unseen:
+            return [], np.full(len(log_probs) + 1, NEVER)
+        entries = [Entry(word, ((*self._tokens.encode(word), self._marks.oov),)) for word in unseen]
+        return entries, price_unseen(log_probs, path, self._tokens, self._words, self._options)
 
     def _phrase(self, text: str) -> Entry | None:
         """An expected callsign as one entry; None when no token can spell it."""
@@ -323,10 +349,12 @@ class LexiconSearch:
         """
         options = self._options
         phrases = [entry for entry in map(self._phrase, expected) if entry is not None]
-        extra = [*self._unseen(log_probs), *phrases][:EXTRA_ENTRIES]
+        unseen, oov_scores = self._unseen(log_probs)
+        extra = [*unseen, *phrases][:EXTRA_ENTRIES]
         first = len(self._entries) + 1
         frames = searched_frames(log_probs, options.blank_threshold)
-        emissions = widen(log_probs[frames], self._marks, options.oov_score, options.boost_score)
+        oov_scores = oov_scores[np.append(frames, len(log_probs))]
+        emissions = widen(log_probs[frames], self._marks, oov_scores, options.boost_score)
         added = [(entry, first + slot, self._unk_score) for slot, entry in enumerate(extra)]
         with self._trie.with_entries(added):
             results = self._decoder.decode(emissions.ctypes.data, *emissions.shape)
@@ -336,9 +364,9 @@ class LexiconSearch:
             path = frame_path(result.tokens, frames, len(log_probs), self._real_tokens)
             hyp = " ".join(entry.text for entry in entries)
             acoustic = float(log_probs[np.arange(len(path)), path].sum())
-            unseen = sum(entry.spellings[0][-1] == self._marks.oov for entry in entries)
+            ends = np.array(result.tokens[1 : len(oov_scores) + 1]) == self._marks.oov
             boosted = sum(len(entry.text.split()) for entry in entries if entry.spellings[0][-1] == self._marks.boost)
-            scores = options.oov_score * unseen + options.boost_score * boosted + options.word_score * len(hyp.split())
+            scores = oov_scores[ends].sum() + options.boost_score * boosted + options.word_score * len(hyp.split())
             candidates.append(Candidate(hyp, acoustic + scores + self._language_score(hyp), path))
         return best_by_text(candidates) or [greedy(log_probs, self._tokens)]
 

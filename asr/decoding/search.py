@@ -32,6 +32,7 @@ class DecodeParams:
     lm_weight: float = option("weight of the n-gram's natural log-probability, 0 = off", low=0)
     word_score: float = option("added per word, natural log")
     oov_score: float = option("added per word outside the lexicon, natural log (lexicon)", high=0)
+    doubt_score: float = option("added per token of such a word that is expected to be wrong, natural log", high=0)
     beam_threshold: float = option("hypotheses this far below the best are dropped, natural log", above=0)
     beam_tokens: int = option("tokens tried per frame (lexicon, lexicon_free)", low=1)
     blank_threshold: float = option(
@@ -64,11 +65,12 @@ class Search(Protocol):
 
 @dataclass(frozen=True)
 class SearchSources:
-    """The files a search may need."""
+    """The files a search may need, and words to leave out of the lexicon, as if they had never been seen."""
 
     lm_dir: Path | None = None
     lexicon: Path | None = None
     posteriors: Path | None = None
+    absent: frozenset[str] = frozenset()
 
 
 def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -> Search:
@@ -125,7 +127,7 @@ def read_lexicon(sources: SearchSources, tokens: Tokens) -> dict[str, list[int]]
     lexicon: dict[str, list[int]] = {}
     for path in lists:
         lexicon |= spell(read_words(path), tokens, str(path))
-    return lexicon
+    return {word: labels for word, labels in lexicon.items() if word not in sources.absent}
 
 
 def to_hypothesis(

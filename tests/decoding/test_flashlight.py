@@ -30,6 +30,7 @@ WIDE = SearchOptions(
     lm_weight=0.0,
     word_score=0.0,
     oov_score=-1000.0,
+    doubt_score=0.0,
     boost_score=0.0,
     nbest=3,
 )
@@ -95,6 +96,20 @@ def test_a_word_outside_the_lexicon_is_reached_at_its_price() -> None:
     assert free.score - cheap.score == pytest.approx(1.5, abs=1e-3)
 
 
+def test_each_doubted_token_of_a_word_outside_the_lexicon_has_its_price() -> None:
+    path = spoken_path("A BBA A", TOKENS)
+    log_probs = log_posteriors(path, len(TOKENS), 0.9)
+    lexicon = spell(WORDS, TOKENS, "x")
+    free = LexiconSearch(options(oov_score=-1.0), TOKENS, lexicon, None)(log_probs)[0]
+    cheap = LexiconSearch(options(oov_score=-1.0, doubt_score=-2.0), TOKENS, lexicon, None)(log_probs)[0]
+    assert cheap.hyp == free.hyp == "A BBA A"
+    assert free.score - cheap.score == pytest.approx(2.0 * 3 * 0.1, abs=1e-3)
+    first_b = int(np.flatnonzero(path == TOKENS.encode("B")[0])[0])
+    log_probs[first_b : first_b + 2] = np.log([0.2, 0.2, 0.5, 0.1])  # blank A B ▁: the network doubts the first B
+    assert LexiconSearch(options(oov_score=-1.0), TOKENS, lexicon, None)(log_probs)[0].hyp == "A BBA A"
+    assert LexiconSearch(options(oov_score=-1.0, doubt_score=-9.0), TOKENS, lexicon, None)(log_probs)[0].hyp == "A BA A"
+
+
 def test_added_words_leave_nothing_behind() -> None:
     search = LexiconSearch(options(oov_score=-1.0), TOKENS, spell(WORDS, TOKENS, "x"), None)
     noise = random_log_probs(3, 40, len(TOKENS))
@@ -121,14 +136,15 @@ def test_the_look_ahead_of_added_words_is_what_smearing_gives(known, added) -> N
     with lexicon.with_entries(more):
         found = look_ahead(lexicon.trie.search([]))
         lexicon.trie.smear(SmearingMode.MAX)
-        assert found == look_ahead(lexicon.trie.search([]))
+        assert found == pytest.approx(look_ahead(lexicon.trie.search([])), abs=1e-5)
     lexicon.trie.smear(SmearingMode.MAX)
-    assert look_ahead(lexicon.trie.search([])) == before
+    assert look_ahead(lexicon.trie.search([])) == pytest.approx(before, abs=1e-5)
 
 
-def look_ahead(node) -> tuple:
-    """Scores of a trie's node and of all under it (not from get_root, whose answer frees the trie twice)."""
-    return node.max_score, {token: look_ahead(child) for token, child in node.children.items()}
+def look_ahead(node, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], float]:
+    """Score of a trie's node and of each under it (not from get_root, whose answer frees the trie twice)."""
+    children = (look_ahead(child, (*path, token)) for token, child in node.children.items())
+    return {path: node.max_score} | {key: score for child in children for key, score in child.items()}
 
 
 def test_an_expected_callsign_is_favoured_and_scored_in_its_context(arpa: Path) -> None:

@@ -1,11 +1,14 @@
 """The grid over the search's weights: the best combination is found and written as overrides."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from asr.decoding.posteriors import PosteriorsMeta, write_posteriors
+from asr.decoding.search import DecodeParams
 from asr.errors import InputError
+from asr.params import load_section
 from tests.echo import FRAME_SECONDS, TOKENS, log_posteriors, spoken_path, write_corpus
 from tools import tune_decoding
 
@@ -24,6 +27,7 @@ def flags(tmp_path: Path) -> list[str]:
     manifest = write_corpus(tmp_path / "corpus", TEXTS)
     paths = ("--checkpoint_dir", tmp_path, "--posteriors", tmp_path / "valid.posteriors", "--ref_manifest", manifest)
     grid = ("--beam_sizes", 20, 10, "--lm_weights", 0, "--word_scores", 0, "--oov_scores", -900, -2)
+    grid += ("--doubt_scores", 0, "--unseen_share", 0)
     more = ("--search", "lexicon", "--lexicon", tmp_path / "words.txt", "--tune_processes", 1)
     return [str(item) for item in (*paths, *grid, *more)]
 
@@ -36,8 +40,34 @@ def test_the_best_combination_is_printed_last(flags: list[str], capsys: pytest.C
     assert float(lines[-2].split()[-1]) == 0
     assert lines[-1] == (
         "dvc exp run -S decode.search=lexicon -S decode.beam_size=10 -S decode.lm_weight=0.0"
-        " -S decode.word_score=0.0 -S decode.oov_score=-2.0"
+        " -S decode.word_score=0.0 -S decode.oov_score=-2.0 -S decode.doubt_score=0.0"
     )
+
+
+def test_rare_words_are_left_out_of_the_lexicon_to_stand_for_new_ones(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "words.txt").write_text("DELTA\nONE\nTWO\nGOLF\n")
+    more = ["--beam_sizes", "10", "--unseen_share", "0.1", "--unseen_folds", "2", "--rare_share", "1"]
+    tune_decoding.main([*flags, *more])
+    header, *trials, best = capsys.readouterr().out.splitlines()
+    assert header.split()[-6:] == ["WER", "%", "unseen", "%", "expected", "%"]
+    assert [trial.split()[3] for trial in trials] == ["-900", "-2"]
+    wer, unseen, expected = (float(cell) for cell in trials[0].split()[-3:])
+    assert wer == 0 and unseen > 0 and expected == pytest.approx(0.1 * unseen, abs=0.01)
+    assert trials[1].split()[-3:] == ["0.00", "0.00", "0.00"]
+    assert "oov_score=-2.0" in best
+
+
+def test_every_rare_word_is_left_out_once() -> None:
+    tune = dataclasses.replace(load_section(tune_decoding.TuneParams), unseen_share=0.1, unseen_folds=2, rare_share=0.5)
+    decode = dataclasses.replace(load_section(DecodeParams), search="lexicon")
+    texts = ["A B C", "A B D", "A E", "A A"]
+    folds = tune_decoding.unseen_folds(tune, decode, texts)
+    assert folds == [{"B", "D"}, {"C", "E"}]
+    assert tune_decoding.unseen_folds(dataclasses.replace(tune, unseen_share=0.0), decode, texts) == []
+    with pytest.raises(InputError, match=r"tune\.rare_share: no word is in at most 0\.2 of 4 utterances"):
+        tune_decoding.unseen_folds(dataclasses.replace(tune, rare_share=0.2), decode, texts)
 
 
 @pytest.mark.slow
