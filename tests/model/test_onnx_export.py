@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -13,7 +14,9 @@ from speechbrain.nnet import attention
 from asr.errors import InputError
 from asr.model import network, onnx_export, run_folder
 from asr.model.tokens import char_tokens
+from benchmarks.onnx_export import random_recognizer
 
+PRESET = Path(__file__).resolve().parents[2] / "presets" / "atc0.yaml"
 NETWORKS = [("RelPosMHAXL", 40, [4, 4]), ("RoPEMHA", 20, [4, 4, 4]), ("regularMHA", 40, [4, 4])]
 
 
@@ -54,6 +57,15 @@ def test_says_the_same_at_sizes_it_was_not_traced_with(recognizer, tmp_path):
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["tokens"]) == list(recognizer.tokens.symbols)
     assert (facts["sample_rate"], float(facts["frame_seconds"])) == ("16000", recognizer.frame_seconds)
+
+
+@pytest.mark.slow
+def test_the_specifications_network_but_for_its_depth(tmp_path):
+    shallow = PRESET.read_text().replace("num_layers: 12", "num_layers: 2")
+    assert shallow != PRESET.read_text()
+    (tmp_path / "preset.yaml").write_text(shallow)
+    recognizer = random_recognizer(tmp_path / "preset.yaml", tmp_path)
+    assert onnx_export.export(recognizer, tmp_path / "model.onnx") < 1e-4
 
 
 def test_a_file_that_says_something_else_is_not_left_behind(recognizer, tmp_path, monkeypatch):
