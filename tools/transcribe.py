@@ -5,7 +5,7 @@ Reads   inputs          audio files, folders of them, or `-`: raw PCM (16 bit, l
 Writes  out_dir/        one file per recording (jsonl, srt, vtt, TextGrid); without it, standard output
 """
 
-import collections
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 from tqdm import tqdm
 
-from asr.atomic import write_text
+from asr.atomic import new_file
 from asr.decoding.boost import CallsignBoost, read_expected
 from asr.decoding.captions import FORMATS, Transmission, to_jsonl
 from asr.decoding.confidence import read_calibration
@@ -77,20 +77,44 @@ class Readings:
 
 
 def by_recording(
-    found: Iterable[tuple[Path, Path]], stream: Iterable[Transmission]
-) -> Iterator[tuple[Path, Path, list[Transmission]]]:
-    """(file, name of its output, its transmissions), each as soon as the stream has passed it: a killed run has all
-    recordings that it finished."""
-    waiting = collections.deque(found)
-    gathered: list[Transmission] = []
-    for one in stream:
-        while str(waiting[0][0]) != one.file:
-            yield *waiting.popleft(), gathered
-            gathered = []
-        gathered.append(one)
-    for file, name in waiting:
-        yield file, name, gathered
-        gathered = []
+    found: Iterable[tuple[Path, Path]], stream: Iterator[Transmission]
+) -> Iterator[tuple[Path, Path, Iterator[Transmission]]]:
+    """(file, name of its output, its transmissions as they come), which have to be taken before the next file's."""
+    ahead = next(stream, None)
+
+    def of_file(file: Path) -> Iterator[Transmission]:
+        nonlocal ahead
+        while ahead is not None and ahead.file == str(file):
+            yield ahead
+            ahead = next(stream, None)
+
+    for file, name in found:
+        yield file, name, of_file(file)
+
+
+class UnreadableError(Exception):
+    """A recording whose reading failed, which has been logged."""
+
+
+def text_of(file: Path, transmissions: Iterable[Transmission], readings: Readings, file_format: str) -> Iterator[str]:
+    """A recording's text in parts, as its transmissions come.
+
+    Raises:
+        UnreadableError: the recording could not be read to its end; its text is worth nothing.
+    """
+    heard = 0
+
+    def counted() -> Iterator[Transmission]:
+        nonlocal heard
+        for one in transmissions:
+            heard += 1
+            yield one
+
+    yield from FORMATS[file_format](counted(), lambda: readings.durations[str(file)])
+    if str(file) in readings.failed:
+        raise UnreadableError
+    if not heard:
+        log.warning("%s: no transmissions found", file)
 
 
 def run_files(
@@ -108,15 +132,14 @@ def run_files(
     started = time.perf_counter()
     stream = transcribe(engine, readings, WINDOW_BATCHES * engine.batch_seconds)
     for file, name, transmissions in by_recording(found, stream):
-        if str(file) in readings.failed:
-            continue
-        if not transmissions:
-            log.warning("%s: no transmissions found", file)
-        text = FORMATS[file_format](transmissions, readings.durations[str(file)])
-        if out_dir is None:
-            sys.stdout.write(text)
-        else:
-            write_text(out_dir / name.with_name(f"{name.name}.{file_format}"), text)
+        parts = text_of(file, transmissions, readings, file_format)
+        with contextlib.suppress(UnreadableError):
+            if out_dir is None:
+                sys.stdout.write("".join(parts))
+            else:
+                path = out_dir / name.with_name(f"{name.name}.{file_format}")
+                with new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="\n") as out:
+                    out.writelines(parts)
     audio = sum(readings.durations.values())
     seconds = time.perf_counter() - started
     log.info("%d recordings, %.0f s of audio in %.1f s: %.0f x real time", len(found), audio, seconds, audio / seconds)

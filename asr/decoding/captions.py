@@ -1,7 +1,11 @@
-"""Transmissions of a recording as JSONL, SRT, WebVTT or Praat TextGrid; all times in seconds of the file."""
+"""Transmissions of a recording as JSONL, SRT, WebVTT or Praat TextGrid; all times in seconds of the file.
+
+A form takes the transmissions as they come, and the recording's duration when they have ended; it gives parts of the
+text, so that of hours of recording only TextGrid, whose head says how much follows, holds anything.
+"""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from asr.decoding.hypotheses import Hypothesis, Word
@@ -55,28 +59,24 @@ def clock(seconds: float, decimal: str) -> str:
     return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}{decimal}{rest % 1000:03d}"
 
 
-def jsonl(transmissions: Sequence[Transmission], duration: float) -> str:
+def jsonl(transmissions: Iterable[Transmission], duration: Callable[[], float]) -> Iterator[str]:
     """One JSON object a line."""
-    return "".join(map(to_jsonl, transmissions))
+    return map(to_jsonl, transmissions)
 
 
-def srt(transmissions: Sequence[Transmission], duration: float) -> str:
+def srt(transmissions: Iterable[Transmission], duration: Callable[[], float]) -> Iterator[str]:
     """SubRip subtitles."""
-    return "\n".join(
-        f"{number}\n{clock(one.start, ',')} --> {clock(one.end, ',')}\n{one.hyp}\n"
-        for number, one in enumerate(transmissions, start=1)
-    )
+    for number, one in enumerate(transmissions, start=1):
+        gap = "\n" if number > 1 else ""
+        yield f"{gap}{number}\n{clock(one.start, ',')} --> {clock(one.end, ',')}\n{one.hyp}\n"
 
 
-def vtt(transmissions: Sequence[Transmission], duration: float) -> str:
+def vtt(transmissions: Iterable[Transmission], duration: Callable[[], float]) -> Iterator[str]:
     """WebVTT (W3C), text escaped as its cue grammar asks."""
-    cues = (
-        f"\n{clock(one.start, '.')} --> {clock(one.end, '.')}\n"
-        + one.hyp.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        + "\n"
-        for one in transmissions
-    )
-    return "WEBVTT\n" + "".join(cues)
+    yield "WEBVTT\n"
+    for one in transmissions:
+        text = one.hyp.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        yield f"\n{clock(one.start, '.')} --> {clock(one.end, '.')}\n{text}\n"
 
 
 def fill(spans: Sequence[tuple[float, float, str]], duration: float) -> list[tuple[float, float, str]]:
@@ -118,18 +118,23 @@ def textgrid_tier(number: int, name: str, spans: Sequence[tuple[float, float, st
     return "\n".join(lines) + "\n"
 
 
-def textgrid(transmissions: Sequence[Transmission], duration: float) -> str:
+def textgrid(transmissions: Iterable[Transmission], duration: Callable[[], float]) -> Iterator[str]:
     """Praat's long text form: a tier of transmissions, a tier of words."""
-    head = (
+    spans: list[tuple[float, float, str]] = []
+    words: list[tuple[float, float, str]] = []
+    for one in transmissions:
+        spans.append((one.start, one.end, one.hyp))
+        words += [(word.start, word.end, word.word) for word in one.words]
+    end = duration()
+    yield (
         'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
-        f"xmin = 0\nxmax = {duration:.6f}\ntiers? <exists>\nsize = 2\nitem []:\n"
+        f"xmin = 0\nxmax = {end:.6f}\ntiers? <exists>\nsize = 2\nitem []:\n"
     )
-    words = [(word.start, word.end, word.word) for one in transmissions for word in one.words]
-    spans = [(one.start, one.end, one.hyp) for one in transmissions]
-    return head + textgrid_tier(1, "transmissions", spans, duration) + textgrid_tier(2, "words", words, duration)
+    yield textgrid_tier(1, "transmissions", spans, end)
+    yield textgrid_tier(2, "words", words, end)
 
 
-FORMATS: dict[str, Callable[[Sequence[Transmission], float], str]] = {
+FORMATS: dict[str, Callable[[Iterable[Transmission], Callable[[], float]], Iterator[str]]] = {
     "jsonl": jsonl,
     "srt": srt,
     "vtt": vtt,

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 import soundfile
 
 import tools.transcribe
+from asr.decoding.captions import Transmission
 from asr.errors import InputError
 from tests.echo import FRAME_SAMPLES, SAMPLE_RATE, SCALE, TOKENS, EchoRecognizer, spoken_path
 
@@ -77,6 +79,36 @@ def test_one_damaged_recording_does_not_stop_the_others(run_dir: Path) -> None:
     with pytest.raises(InputError, match=r"1 of 2 recordings cannot be read: .*a\.wav"):
         tools.transcribe.main(flags(run_dir, folder, "--out_dir", run_dir / "out"))
     assert [path.name for path in (run_dir / "out").iterdir()] == ["b.jsonl"]
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "TextGrid"])
+def test_a_recording_that_breaks_off_leaves_nothing(run_dir: Path, file_format: str) -> None:
+    noise = np.random.default_rng(1).normal(scale=1e-3, size=20 * SAMPLE_RATE).astype(np.float32)
+    noise[: 10 * SAMPLE_RATE] += recording()
+    soundfile.write(run_dir / "a.flac", noise, SAMPLE_RATE)
+    data = (run_dir / "a.flac").read_bytes()
+    (run_dir / "a.flac").write_bytes(data[: len(data) // 2] + b"\xff" * (len(data) // 2))
+    with pytest.raises(InputError, match="1 of 1 recordings cannot be read"):
+        tools.transcribe.main(flags(run_dir, run_dir / "a.flac", "--out_dir", run_dir / "out", "--format", file_format))
+    assert list((run_dir / "out").iterdir()) == []
+
+
+def test_transmissions_are_handed_on_as_they_come() -> None:
+    taken: list[str] = []
+
+    def stream() -> Iterator[Transmission]:
+        for file, hyp in (("a", "ONE"), ("a", "TWO"), ("c", "THREE"), ("c", "FOUR")):
+            taken.append(hyp)
+            yield Transmission(file, 0.0, 1.0, hyp, 0.0, ())
+
+    heard = {}
+    for file, name, transmissions in tools.transcribe.by_recording(
+        [(Path(name), Path(name)) for name in "abcd"], stream()
+    ):
+        heard[name.name] = [one.hyp for one in transmissions]
+        if file.name == "a":
+            assert taken == ["ONE", "TWO", "THREE"]
+    assert heard == {"a": ["ONE", "TWO"], "b": [], "c": ["THREE", "FOUR"], "d": []}
 
 
 def test_raw_pcm_as_it_arrives(run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
