@@ -3,6 +3,8 @@
 B utterances, S samples, T encoder frames, V tokens.
 """
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +28,9 @@ SHORTEST_SECONDS = 0.1  # shorter input is padded with silence: the front-end's 
 # hundreds of MB over hours of recordings. It reads this before its first kernel.
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
+M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+LARGE_BLOCK = 2**17  # bytes; glibc's own first limit
+
 Rows = Iterator[tuple[int, np.ndarray]]
 
 
@@ -38,6 +43,16 @@ class Recognizer(Protocol):
 
     def log_probs(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, S) samples and relative lengths (B,) -> log-probabilities (B, T, V) and frames (B,)."""
+
+
+def return_large_blocks() -> None:
+    """Have every large block go back to the system when it is freed, where the C library is glibc.
+
+    Left alone, glibc raises that limit to the largest block freed so far (mallopt(3)) and keeps the smaller ones on its
+    heap, which batches of ever new shapes break into pieces: the memory of a recording then grows with its hours.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # what other systems' C libraries answer
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def read_signal(utterance: Utterance, sample_rate: int) -> np.ndarray:
