@@ -47,5 +47,7 @@ def spell(words: Sequence[str], tokens: Tokens, where: str) -> dict[str, list[in
     for word in words:
         missing = tokens.unknown(word)
         if missing:
-            raise InputError(f"{where}: word {word!r}: no token can spell {''.join(sorted(missing))!r}")
+            raise InputError(
+                f"{where}: word {word!r}: no token can spell {''.join(sorted(missing))!r}, wanted other words"
+            )
     return {word: tokens.encode(word) for word in words}

@@ -79,10 +79,10 @@ def build_search(params: DecodeParams, tokens: Tokens, sources: SearchSources) -
     Raises:
         InputError: the language model or the lexicon that the search needs is missing or cannot be used.
     """
-    if params.search == "greedy" or params.beam_size == 1:
-        return lambda log_probs, expected: [greedy(log_probs, tokens)]
     if params.lm_weight and sources.lm_dir is None:
         raise InputError(f"decode.lm_weight: got {params.lm_weight:g} without --lm_dir, wanted a folder of stages.lm")
+    if params.search == "greedy" or params.beam_size == 1:
+        return lambda log_probs, expected: [greedy(log_probs, tokens)]
     if params.search == "beam":
         from asr.decoding.beam import BeamSearch
 

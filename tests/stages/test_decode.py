@@ -63,6 +63,7 @@ def test_words_can_be_left_out(run_dir: Path, tmp_path: Path) -> None:
     [
         (("--beam_size", "0"), "--beam_size: got 0, wanted int >= 1"),
         (("--beam_size", "4", "--lm_weight", "0.5"), "decode.lm_weight: got 0.5 without --lm_dir"),
+        (("--beam_size", "1", "--lm_weight", "0.5"), "decode.lm_weight: got 0.5 without --lm_dir"),
         (("--posteriors", "x.npz"), "--manifest, --posteriors"),
         (("--search", "guess"), "--search: got 'guess'"),
     ],
