@@ -29,9 +29,9 @@ from speechbrain.utils.data_pipeline import provides, takes
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from asr.corpus.manifest import read_manifests
-from asr.model import batches, network, training
+from asr.model import batches, network, padding, training
 from asr.model.augment import AugmentParams
-from asr.model.brain import STATISTICS_TAKEN, ConformerCTC
+from asr.model.brain import ConformerCTC
 from asr.model.lora import LoraParams
 from asr.model.network import ModelParams, SpecAugmentParams
 from asr.model.optimizer import ADAM_BETAS
@@ -105,7 +105,7 @@ class Recipe(sb.Brain):
         wavs, wav_lens = batch.sig
         encoder = self.modules.encoder
         feats = self.features_of(wavs)
-        feats = encoder["normalizer"](feats, wav_lens, epoch=STATISTICS_TAKEN)
+        feats = encoder["normalizer"](feats, wav_lens, epoch=padding.STATISTICS_TAKEN)
         enc_out, _ = encoder["conformer"](encoder["front_end"](feats), wav_lens)
         return encoder["log_softmax"](encoder["ctc_head"](enc_out)), wav_lens
 
@@ -243,7 +243,7 @@ def recipe_padding(rows, max_seconds: float) -> float:
         data, max_batch_length=max_seconds, num_buckets=200, shuffle=False, batch_ordering="random", max_batch_ex=128,
         length_func=lambda item: item["duration"],
     )  # fmt: skip
-    return batches.padding_share(durations, list(sampler))
+    return batches.padding_share(durations, list(sampler), padded=float)
 
 
 def make_setup(args: argparse.Namespace, params_file: Path) -> Setup:

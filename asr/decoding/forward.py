@@ -19,10 +19,10 @@ from asr.errors import InputError
 from asr.model import run_folder
 from asr.model.batches import PCM16_SCALE, DurationBatches, pad, read_wav
 from asr.model.network import pick_device
+from asr.model.padding import pad_waveforms
 from asr.model.tokens import Tokens
 
 LOWEST = -1e4  # a float16 that still adds up over frames, for probabilities that underflow
-SHORTEST_SECONDS = 0.1  # shorter input is padded with silence: the front-end's strides need some frames
 
 # Every shape of a batch makes oneDNN keep compiled kernels with their memory, 1,024 of them unless told otherwise:
 # hundreds of MB over hours of recordings. It reads this before its first kernel.
@@ -74,10 +74,7 @@ def batch_log_probs(recognizer: Recognizer, signals: Sequence[np.ndarray], names
     Raises:
         InputError: the network's answer is not finite.
     """
-    wavs, wav_lens = pad([torch.from_numpy(signal) for signal in signals])
-    num_samples = max(wavs.shape[1], round(SHORTEST_SECONDS * recognizer.sample_rate))
-    wav_lens = wav_lens * wavs.shape[1] / num_samples
-    wavs = torch.nn.functional.pad(wavs, (0, num_samples - wavs.shape[1]))
+    wavs, wav_lens = pad_waveforms(*pad([torch.from_numpy(signal) for signal in signals]))
     log_probs, num_frames = recognizer.log_probs(wavs, wav_lens)
     results = []
     for name, row, frames in zip(names, log_probs.float().cpu().numpy(), num_frames.tolist(), strict=True):

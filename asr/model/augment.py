@@ -1,8 +1,9 @@
 """Other radios and other speaking rates, drawn anew for each training batch on the device that trains.
 
-B utterances, S samples of the longest one. A batch's draws come from torch's generator of its device, which is part
-of a checkpoint. Nothing here waits for the device, and each utterance has its own draw; SpeechBrain's AddNoise,
-DropChunk and DoClip loop over utterances or draw one value a batch, so only its SpeedPerturb is used.
+B utterances, S samples of a batch's row. A batch's draws come from torch's generators, those that decide lengths from
+the host's, the others from its device's; both are part of a checkpoint. Nothing here waits for the device, and each
+utterance has its own draw; SpeechBrain's AddNoise, DropChunk and DoClip loop over utterances or draw one value a batch,
+so only its SpeedPerturb is used.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 from speechbrain.augment.time_domain import SpeedPerturb
 
 from asr.model.batches import Batch
+from asr.model.padding import pad_waveforms
 from asr.params import check_ranges, option
 
 UNCHANGED = 100  # per cent of the speed
@@ -128,20 +130,24 @@ class Augment:
             wavs = self._speed(wavs)  # one speed a batch: the shares that are audio stay
         if self._params.radio_share:
             wavs, wav_lens = self.radio(wavs, wav_lens)
-        return batch if wavs is batch.wavs else replace(batch, wavs=wavs, wav_lens=wav_lens)
+        if wavs is batch.wavs:
+            return batch
+        wavs, wav_lens = pad_waveforms(wavs, wav_lens)
+        return replace(batch, wavs=wavs, wav_lens=wav_lens)
 
     def radio(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Some utterances through a radio each; S grows by the longest burst of a closing squelch.
 
         Args:
             wavs: (B, S) float32 in [-1, 1), zeros behind an utterance's end.
-            wav_lens: (B,) share of S that is audio.
+            wav_lens: (B,) share of S that is audio, on the host.
 
         Returns:
             Both, changed.
         """
         num_samples = (wav_lens * wavs.shape[1]).round()[:, None]
-        wavs, total = self.squelch_tails(self.channel(wavs, num_samples), wavs, num_samples)
+        heard = self.channel(wavs, num_samples.to(wavs.device, non_blocking=True))
+        wavs, total = self.squelch_tails(heard, wavs, num_samples)
         return wavs.clamp(-1, 1), (total / wavs.shape[1]).squeeze(1)
 
     def channel(self, wavs: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
@@ -168,21 +174,21 @@ class Augment:
         Args:
             heard: (B, S) through the channel.
             wavs: (B, S) before it.
-            num_samples: (B, 1) samples that are audio.
+            num_samples: (B, 1) samples that are audio, on the host.
 
         Returns:
-            (B, S + longest burst), and (B, 1) samples that are audio now.
+            (B, S + longest burst), and (B, 1) samples that are audio now, on the host.
         """
         params, size, device = self._params, len(wavs), wavs.device
-        chosen = torch.rand(size, 1, device=device) < params.radio_share
-        closing = chosen & (torch.rand(size, 1, device=device) < params.squelch_share)
+        chosen = torch.rand(size, 1) < params.radio_share
+        closing = chosen & (torch.rand(size, 1) < params.squelch_share)
         longest = round(params.squelch_seconds * self._sample_rate)
-        burst = (draw(0, longest, size, device) * closing).round()
+        total = num_samples + (draw(0, longest, size, chosen.device) * closing).round()
+        chosen, start, end = (where.to(device, non_blocking=True) for where in (chosen, num_samples, total))
         wavs = torch.nn.functional.pad(torch.where(chosen, heard, wavs), (0, longest))
-        total = num_samples + burst
-        tail = audio_mask(wavs, total) & ~audio_mask(wavs, num_samples)
+        tail = audio_mask(wavs, end) & ~audio_mask(wavs, start)
         low, high = torch.tensor([[params.low_edge_high, params.high_edge_low]], device=device).T
         noise = band_pass(torch.randn_like(wavs), low, high, self._sample_rate)
         # as loud as the speech, since a receiver's gain is up when nothing comes in
-        burst_noise = noise / rms(noise, noise.shape[1]) * rms(wavs, num_samples)
+        burst_noise = noise / rms(noise, noise.shape[1]) * rms(wavs, start)
         return torch.where(tail, burst_noise, wavs), total

@@ -15,15 +15,17 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from asr.corpus.audio import SAMPLE_RATE
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
 from asr.model import processes
+from asr.model.padding import pad_waveforms, padded_samples
 from asr.model.tokens import Tokens
 
 PCM16_SCALE = 1 / 2**15
 BYTES_PER_SAMPLE = 2
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, most that audio may take: the rest is the training's
-SPREAD = 0.03  # batches change from epoch to epoch because durations are sorted with this relative error
+SPREAD = 0.02  # batches change from epoch to epoch because durations are sorted with this relative error
 
 
 def pack(durations: Sequence[float], max_seconds: float) -> list[list[int]]:
@@ -40,7 +42,7 @@ def pack(durations: Sequence[float], max_seconds: float) -> list[list[int]]:
 
 
 class DurationBatches:
-    """A batch sampler: utterances of similar duration together, at most `max_seconds` with their padding.
+    """A batch sampler: utterances of similar duration together, at most `max_seconds` when padded to the longest.
 
     The batches of an epoch follow from the seed and the epoch's number alone.
     """
@@ -110,10 +112,25 @@ class Share:
         return len(self._batches)
 
 
-def padding_share(durations: Sequence[float], batches: Sequence[Sequence[int]]) -> float:
-    """Share of the padded batches that is padding, in [0, 1)."""
-    padded = sum(len(batch) * max(durations[index] for index in batch) for batch in batches)
-    return 1 - sum(durations[index] for batch in batches for index in batch) / padded
+def padded_seconds(longest: float) -> float:
+    """Seconds of each row of a batch by those of its longest utterance."""
+    return padded_samples(round(longest * SAMPLE_RATE)) / SAMPLE_RATE
+
+
+def padding_share(
+    durations: Sequence[float],
+    batches: Sequence[Sequence[int]],
+    padded: Callable[[float], float] = padded_seconds,
+) -> float:
+    """Share of the padded batches that is padding, in [0, 1).
+
+    Args:
+        durations: seconds an utterance.
+        batches: indices of utterances.
+        padded: seconds of a row by those of the longest utterance.
+    """
+    total = sum(len(batch) * padded(max(durations[index] for index in batch)) for batch in batches)
+    return 1 - sum(durations[index] for batch in batches for index in batch) / total
 
 
 @dataclass(frozen=True)
@@ -139,7 +156,7 @@ class Batch:
     seconds: float
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch with its tensors on a device."""
+        """The batch on a device; lengths stay on the host, where the CTC loss wants them."""
         return self._with(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
@@ -147,8 +164,11 @@ class Batch:
         return self._with(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
 
     def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
-        tensors = ("wavs", "wav_lens", "tokens", "token_lens")
-        return replace(self, **{name: change(getattr(self, name)) for name in tensors})
+        return replace(self, wavs=change(self.wavs), tokens=change(self.tokens))
+
+    def num_samples(self) -> torch.Tensor:
+        """(B,) int64 samples that are audio."""
+        return (self.wav_lens * self.wavs.shape[1]).round().long()
 
 
 def read_wav(utterance: Utterance, sample_rate: int) -> np.ndarray:
@@ -177,7 +197,7 @@ def pad(sequences: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def collate(items: Sequence[tuple[Utterance, torch.Tensor, list[int]]]) -> Batch:
     """Utterances with their int16 samples and token numbers, as a batch; waveforms where the samples are."""
-    wavs, wav_lens = pad([samples for _, samples, _ in items])
+    wavs, wav_lens = pad_waveforms(*pad([samples for _, samples, _ in items]))
     tokens, token_lens = pad([torch.tensor(numbers, dtype=torch.long) for _, _, numbers in items])
     return Batch(
         ids=[utterance.id for utterance, _, _ in items],

@@ -24,7 +24,7 @@ from speechbrain.utils.metric_stats import ErrorRateStats
 from speechbrain.utils.train_logger import FileTrainLogger
 
 from asr import atomic, record
-from asr.model import network, processes
+from asr.model import network, padding, processes
 from asr.model.augment import Augment
 from asr.model.averaging import Ema
 from asr.model.batches import Batch, DurationBatches, Share
@@ -35,7 +35,6 @@ from asr.model.updates import Updates
 log = logging.getLogger(__name__)
 
 BEST = "valid_wer"  # by it epochs are kept
-STATISTICS_TAKEN = 1_000_000  # an epoch number past InputNormalization.update_until_epoch: use, do not update
 
 
 @functools.partial(register_checkpoint_hooks, save_on_main_only=False)
@@ -203,10 +202,11 @@ class ConformerCTC(Updates):
         encoder = self.modules.encoder
         train = stage == sb.Stage.TRAIN
         features = self.features_of(batch) if train else encoder["compute_features"](batch.wavs)  # (B, 10 ms steps, F)
-        features = encoder["normalizer"](features, batch.wav_lens, epoch=STATISTICS_TAKEN)
+        num_steps = padding.count_steps(batch.num_samples()).to(self.device, non_blocking=True)
+        features = encoder["normalizer"](features, num_steps / features.shape[1], epoch=padding.STATISTICS_TAKEN)
         if stage == sb.Stage.TRAIN:
             features = self.mask(features)
-        hidden, layers = encoder["conformer"](encoder["front_end"](features), batch.wav_lens)  # (B, T, D)
+        hidden, layers, _ = padding.encode(encoder, features, num_steps)  # (B, T, D)
         half = None
         if stage == sb.Stage.TRAIN and self.inter_ctc > 0:
             # layers[0] is the input of the first layer

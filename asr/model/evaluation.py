@@ -61,8 +61,8 @@ def evaluate(
     for indices in sampler:
         rows = [spoken[index] for index in indices]
         batch = collate([(row, torch.from_numpy(read_wav(row, recognizer.sample_rate)), []) for row in rows])
-        log_probs, _ = recognizer.log_probs(batch.wavs, batch.wav_lens)
-        hypotheses = decode(log_probs, batch.wav_lens.to(log_probs.device))
+        log_probs, num_frames = recognizer.log_probs(batch.wavs, batch.wav_lens)
+        hypotheses = decode(log_probs, num_frames / log_probs.shape[1])
         errors.append(batch.ids, [text.split() for text in hypotheses], [text.split() for text in batch.transcripts])
     summary = errors.summarize()
     return Evaluation(

@@ -11,6 +11,7 @@ from speechbrain.lobes.features import Fbank
 
 from asr.model.augment import AugmentParams
 from asr.model.batches import BYTES_PER_SAMPLE, Batch, ManifestDataset, ResidentDataset
+from asr.model.padding import count_steps
 
 BYTES = 4  # of a float32
 
@@ -52,7 +53,7 @@ class KeptFeatures:
                 padded = F.pad(wav[:num_samples], (0, self._silent_steps * self._hop))
                 self._kept[name] = self._compute(padded[None])[0]
         parts = [self._kept[name] for name in batch.ids]
-        num_steps = max(len(part) for part in parts) - self._silent_steps
+        num_steps = count_steps(batch.wavs.shape[1])
         features = parts[0].new_empty(len(parts), num_steps, parts[0].shape[1])
         for row, part in zip(features, parts, strict=True):
             row[: len(part)] = part[:num_steps]

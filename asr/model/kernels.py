@@ -110,11 +110,13 @@ def rope_attention(
 def convolution(
     module: ConvolutionModule, x: torch.Tensor, mask: torch.Tensor | None = None, dynchunktrain_config=None
 ) -> torch.Tensor:
-    """ConvolutionModule.forward with channels last: no transposes, the pointwise convolution a matrix product."""
+    """asr.model.padding.masked_convolution with channels last: no transposes, and a matrix product."""
     if dynchunktrain_config is not None or module.causal:
         return ConvolutionModule.forward(module, x, mask, dynchunktrain_config)
     pointwise, conv = module.bottleneck[0], module.conv
     out = F.glu(OneDnnLinear.apply(module.layer_norm(x), pointwise.weight.squeeze(-1), pointwise.bias), dim=-1)
+    if mask is not None:
+        out = out.masked_fill(mask, 0.0)
     out = F.conv2d(
         out.transpose(1, 2).unsqueeze(2),  # (B, D, 1, T), channels last in memory
         conv.weight.unsqueeze(2),
@@ -123,8 +125,7 @@ def convolution(
         dilation=(1, *conv.dilation),
         groups=conv.groups,
     )
-    out = module.after_conv(out.squeeze(2).transpose(1, 2))
-    return out if mask is None else out.masked_fill(mask, 0.0)
+    return module.after_conv(out.squeeze(2).transpose(1, 2))
 
 
 def front_end_convolution(module: Conv2d, x: torch.Tensor) -> torch.Tensor:

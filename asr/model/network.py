@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from speechbrain.utils.distributed import get_local_rank
 
 from asr.errors import InputError
+from asr.model.padding import count_steps, mask_convolutions
 from asr.params import option
 
 HPARAMS_FILE = Path(__file__).with_name("conformer_ctc.yaml")
@@ -70,8 +71,8 @@ def frame_seconds(frame_ms: int) -> float:
 
 
 def count_frames(num_samples: int, frame_ms: int) -> int:
-    """Encoder frames of a waveform of 16 kHz: 10 ms hops with centred windows, then both strides, each rounded up."""
-    num_frames = num_samples // 160 + 1
+    """Encoder frames of a waveform of 16 kHz: 10 ms steps, then both strides, each rounded up."""
+    num_frames = count_steps(num_samples)
     for stride in STRIDES[frame_ms]:
         num_frames = math.ceil(num_frames / stride)
     return num_frames
@@ -151,6 +152,7 @@ def build(text: str, where: str) -> SimpleNamespace:
     for name in ("modules", "encoder", "normalizer", "model", "sample_rate"):
         if name not in hparams:
             raise InputError(f"{where}: {name} is missing")
+    mask_convolutions(hparams["model"])
     return SimpleNamespace(**hparams)
 
 

@@ -23,6 +23,7 @@ from speechbrain.processing.features import STFT
 
 from asr import atomic
 from asr.errors import InputError
+from asr.model import padding
 from asr.model.run_folder import Recognizer
 
 OPSET = 18  # of the operators: what onnxruntime knows since 1.14
@@ -67,9 +68,7 @@ class Waveforms(torch.nn.Module):
 
     def forward(self, wavs: torch.Tensor, num_samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, S) float32 and (B,) int64 -> (B, T, V) natural logarithms and (B,) int64 frames that are audio."""
-        wav_lens = num_samples.float() / wavs.shape[1]
-        log_probs = self.encoder(wavs, wav_lens)
-        return log_probs, (wav_lens * log_probs.shape[1]).round().long().clamp(min=1)
+        return padding.recognize(self.encoder, wavs, num_samples)
 
 
 def frames_that_are_audio(num_frames: torch.Tensor, max_len: int) -> torch.Tensor:

@@ -25,7 +25,7 @@ from speechbrain.dataio.encoder import CTCTextEncoder
 
 from asr import atomic
 from asr.errors import InputError
-from asr.model import network
+from asr.model import network, padding
 from asr.model.tokens import BLANK, SPACE, Tokens
 
 HPARAMS = "hyperparams.yaml"
@@ -61,7 +61,7 @@ class Recognizer:
         frame_seconds: seconds an encoder frame stands for.
         sample_rate: Hz of the waveforms.
         device: where the network is.
-        encoder: its modules by name; waveforms (B, S) and relative lengths (B,) -> log-probabilities (B, T, V).
+        encoder: its modules by name.
     """
 
     def __init__(self, hparams: SimpleNamespace, tokens: Tokens, device: torch.device) -> None:
@@ -83,9 +83,8 @@ class Recognizer:
         Returns:
             (B, T, V) float32 natural logarithms, and (B,) int64 numbers of frames that are audio.
         """
-        log_probs = self.encoder(wavs.to(self.device), wav_lens.to(self.device))
-        num_frames = (wav_lens * log_probs.shape[1]).round().long().clamp(min=1)
-        return log_probs, num_frames
+        num_samples = (wav_lens * wavs.shape[1]).round().long()
+        return padding.recognize(self.encoder, wavs.to(self.device), num_samples.to(self.device))
 
 
 @contextlib.contextmanager

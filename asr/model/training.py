@@ -29,6 +29,7 @@ from asr.model.brain import BEST, ConformerCTC
 from asr.model.checkpoints import FORMAT, Checkpoints, TrainedWeights, file_hash
 from asr.model.lora import LoraParams
 from asr.model.network import ModelParams, SpecAugmentParams
+from asr.model.padding import count_steps
 from asr.model.schedule import lr_factor
 from asr.model.stopping import Epochs
 from asr.model.tokens import Tokens
@@ -208,7 +209,8 @@ def take_statistics(
     normalizer.to(device).train()
     for batch in loader:
         batch = batch.to(device)
-        normalizer(features_of(batch), batch.wav_lens, epoch=0)
+        features = features_of(batch)
+        normalizer(features, count_steps(batch.num_samples()).to(device) / features.shape[1], epoch=0)
 
 
 def make_features(
