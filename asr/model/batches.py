@@ -15,11 +15,10 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from asr.corpus.audio import SAMPLE_RATE
 from asr.corpus.manifest import Utterance
 from asr.errors import InputError
 from asr.model import processes
-from asr.model.padding import pad_waveforms, padded_samples
+from asr.model.padding import pad_waveforms, padded_seconds
 from asr.model.tokens import Tokens
 
 PCM16_SCALE = 1 / 2**15
@@ -110,11 +109,6 @@ class Share:
 
     def __len__(self) -> int:
         return len(self._batches)
-
-
-def padded_seconds(longest: float) -> float:
-    """Seconds of each row of a batch by those of its longest utterance."""
-    return padded_samples(round(longest * SAMPLE_RATE)) / SAMPLE_RATE
 
 
 def padding_share(

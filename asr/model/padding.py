@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from speechbrain.lobes.models.transformer.Conformer import ConvolutionModule
 
-HOP = 160  # samples between two steps of 10 ms
+SAMPLE_RATE = 16_000  # Hz
+HOP = SAMPLE_RATE // 100  # samples between two steps of 10 ms
 STEPS_ROUNDED = 16  # steps of a batch are a multiple of it: every shape costs oneDNN the compiling of its kernels
 STATISTICS_TAKEN = 1_000_000  # an epoch number past InputNormalization.update_until_epoch: use, do not update
 
@@ -28,6 +29,11 @@ def padded_samples(num_samples: int) -> int:
     """Samples of a batch whose longest utterance has `num_samples`."""
     rounded = -(-count_steps(num_samples) // STEPS_ROUNDED) * STEPS_ROUNDED
     return rounded * HOP - 1
+
+
+def padded_seconds(longest: float) -> float:
+    """Seconds of each row of a batch by those of its longest utterance."""
+    return padded_samples(round(longest * SAMPLE_RATE)) / SAMPLE_RATE
 
 
 def pad_waveforms(wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
