@@ -186,6 +186,21 @@ def test_curves_are_drawn(project):
         assert words in page
 
 
+def test_dvc_get_brings_a_run_folder_that_stands_alone(project, tmp_path):
+    elsewhere = Project(tmp_path)
+    elsewhere.run("dvc", "get", str(project.folder), "models/asr", "-o", "brought")
+    brought = ("--checkpoint_dir", str(tmp_path / "brought"))
+    manifest = str(next((project.folder / "data" / "corpus").glob("*/test.csv")))
+    out_file = tmp_path / "decode.jsonl"
+    project.run("python", "-m", "stages.decode", *brought, "--manifest", manifest, "--out_file", str(out_file))
+    decoded = project.folder / "data" / "decoded" / "test.jsonl"
+    texts = [[json.loads(line)["hyp"] for line in path.read_text().splitlines()] for path in (out_file, decoded)]
+    assert len(texts[0]) == NUM_UTTERANCES
+    assert texts[0] == texts[1]
+    wav = str(next((project.folder / "spoken").glob("*.wav")))
+    assert json.loads(project.run("python", "-m", "tools.transcribe", *brought, wav).splitlines()[0])
+
+
 def test_a_token_reaches_no_file_of_the_project(project):
     # dvc.lock, metrics, manifests, run folder, caches, and the logs of the queue's workers
     written = [path for path in project.folder.rglob("*") if path.is_file()]

@@ -36,6 +36,7 @@ PARSED_ONLY = {
     "python -m tools.sweep ": "twenty trainings; tests/tools/test_sweep.py runs it",
     "dvc exp run --queue": "tests/test_pipeline.py runs two side by side",
     "dvc plots show models/.training": "while a training runs",
+    "dvc get": "from a repository somewhere else; tests/test_pipeline.py brings one out of a clone",
     "dvc queue": "tests/test_pipeline.py runs it",
 }
 
