@@ -100,6 +100,7 @@ class Neighbours(threading.Thread):
         host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         self._store = distributed.TCPStore(host, port, is_master=False)  # torchrun's, on one of the machines
         self.failure, self.failed = "", threading.Event()
+        self._over = threading.Event()
 
     def tell(self, reason: str) -> None:
         """Tell the other machines that this one failed."""
@@ -120,13 +121,19 @@ class Neighbours(threading.Thread):
 
     def run(self) -> None:
         """Look until a process failed; end this one if that does not."""
-        while not self.failed.wait(WATCH_SECONDS):
+        while not self._over.wait(WATCH_SECONDS):
             if os.getppid() != self._parent:
                 os.kill(os.getpid(), signal.SIGKILL)
             self._look()
-        time.sleep(20 * WATCH_SECONDS)  # NCCL, unlike gloo, would wait for a neighbour that is gone
-        print(f"error: {self.failure}", file=sys.stderr, flush=True)
-        os._exit(EXIT_BAD_INPUT)
+            # NCCL, unlike gloo, would wait for a neighbour that is gone
+            if self.failed.is_set() and not self._over.wait(20 * WATCH_SECONDS):
+                print(f"error: {self.failure}", file=sys.stderr, flush=True)
+                os._exit(EXIT_BAD_INPUT)
+
+    def stop(self) -> None:
+        """Look no more: Python must not end while the store is asked."""
+        self._over.set()
+        self.join(4 * WATCH_SECONDS)
 
 
 @contextlib.contextmanager
@@ -153,6 +160,8 @@ def under_torchrun() -> Iterator[None]:
         if isinstance(error, distributed.DistError) or "gloo" in str(error):
             raise InputError(f"training: another of its processes is gone: {str(error).splitlines()[0]}") from error
         raise
+    finally:
+        neighbours.stop()
 
 
 def share(batches: Sequence[Any], rank: int, count: int, *, equal: bool) -> list[Any]:
