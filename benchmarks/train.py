@@ -74,7 +74,8 @@ class Turns:
         for owner, name, part in (
             (brain, "features_of", "features"),
             (encoder["normalizer"], "forward", "features"),
-            (encoder["front_end"], "forward", "front-end"),
+            (encoder["front_end"], "forward", "front-end"),  # the recipe's
+            (padding, "front_end", "front-end"),  # here
             (encoder["conformer"], "forward", "encoder"),
             (encoder["ctc_head"], "forward", "head and loss"),
             (encoder["log_softmax"], "forward", "head and loss"),

@@ -1,4 +1,5 @@
-"""SpeechBrain's lazy modules raise ImportError when hypothesis asks every loaded module for its `__file__`."""
+"""Which tests come first, and SpeechBrain's lazy modules, which raise ImportError when hypothesis asks every loaded module
+for its `__file__`."""
 
 import sys
 from types import ModuleType
@@ -22,9 +23,14 @@ def _tame_lazy_modules() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems() -> None:
-    """After the test modules are imported, before hypothesis looks at them."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """After the test modules are imported, before hypothesis looks at them.
+
+    Modules with slow tests come first, so that at the end no process waits for another's slow module.
+    """
     _tame_lazy_modules()
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.hookimpl(tryfirst=True)

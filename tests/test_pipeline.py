@@ -1,6 +1,7 @@
 """The pipeline through the real DVC, in a temporary clone whose path has a space: it learns a few transmissions by
 heart, does nothing twice, and sweeps."""
 
+import fcntl
 import json
 import os
 import re
@@ -92,10 +93,8 @@ class Project:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """The project after `dvc repro`."""
-    folder = tmp_path_factory.mktemp("a path") / "my project"
+def reproduce(folder):
+    """A small project after `dvc repro`, in a new folder."""
     files = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
@@ -114,7 +113,22 @@ def project(tmp_path_factory):
     made.commit("Start")
     made.run("dvc", "repro")
     made.commit("Reproduce")
-    return made
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project after `dvc repro`: made once for all processes of the tests, a copy for each module."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with open(common / "reproduced.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (common / "reproduced").exists():
+            shutil.rmtree(common / "being reproduced", ignore_errors=True)
+            reproduce(common / "being reproduced")
+            (common / "being reproduced").rename(common / "reproduced")
+    folder = tmp_path_factory.mktemp("a path") / "my project"
+    shutil.copytree(common / "reproduced", folder, symlinks=True)
+    return Project(folder)
 
 
 def stages_run(output):

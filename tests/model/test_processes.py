@@ -22,7 +22,7 @@ from asr.model.batches import DurationBatches, Share
 from benchmarks import kills
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGER = "--num_processes 2 --epochs 8"  # not over before it is killed
+EPOCHS = "--epochs 8"  # not over before it is killed
 DETERMINED = "--dropout 0 --freq_masks 0 --time_masks 0 --grad_accum"  # nothing is drawn but weights and batches
 
 
@@ -119,14 +119,21 @@ def test_two_processes_learn_as_one_that_accumulates(corpus, tmp_path, extra):
         assert one[key] == pytest.approx(two[key], rel=1e-6)
 
 
+@pytest.fixture(scope="module")
+def two(corpus, tmp_path_factory):
+    """Run folder of two processes that nothing disturbed; dropout and masks are on."""
+    run_dir = tmp_path_factory.mktemp("two") / "run"
+    run(corpus, run_dir, f"--num_processes 2 {EPOCHS}")
+    return run_dir
+
+
 @pytest.mark.slow
-def test_torchrun_does_the_same(corpus, tmp_path):
+def test_torchrun_does_the_same(corpus, two, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    run(corpus, tmp_path / "door" / "run", "--num_processes 2")
-    metrics = run(corpus, tmp_path / "torchrun" / "run", "", launcher)
+    metrics = run(corpus, tmp_path / "run", EPOCHS, launcher)
     assert metrics["effective_batch_size"] == 6 * 2 * 2
-    assert kills.distance(tmp_path / "door" / "run", tmp_path / "torchrun" / "run") == 0
-    assert [item.name for item in (tmp_path / "torchrun").iterdir()] == ["run"]
+    assert kills.distance(two, tmp_path / "run") == 0
+    assert [item.name for item in tmp_path.iterdir()] == ["run"]
 
 
 def machines(corpus, run_dir, extra=""):
@@ -147,12 +154,11 @@ def machines(corpus, run_dir, extra=""):
 
 
 @pytest.mark.slow
-def test_two_machines_do_the_same(corpus, tmp_path):
-    run(corpus, tmp_path / "one" / "run", "--num_processes 2")
-    codes, said = machines(corpus, tmp_path / "two" / "run")
+def test_two_machines_do_the_same(corpus, two, tmp_path):
+    codes, said = machines(corpus, tmp_path / "run", EPOCHS)
     assert codes == [0, 0], said
-    assert kills.distance(tmp_path / "one" / "run", tmp_path / "two" / "run") == 0
-    assert [item.name for item in (tmp_path / "two").iterdir()] == ["run"]
+    assert kills.distance(two, tmp_path / "run") == 0
+    assert [item.name for item in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.slow
@@ -178,22 +184,21 @@ def test_no_process_outlives_torchrun(corpus, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_with_all_its_processes_and_resumed(corpus, tmp_path):
-    """SIGKILL of the process that was started alone, in the middle of an epoch; dropout and masks are on."""
-    run(corpus, tmp_path / "whole" / "run", LONGER)
-    torn = tmp_path / "torn"
-    process = subprocess.Popen(command(corpus, torn / "run", LONGER), cwd=ROOT)
+def test_killed_with_all_its_processes_and_resumed(corpus, two, tmp_path):
+    """SIGKILL of the process that was started alone, in the middle of an epoch."""
+    flags = f"--num_processes 2 {EPOCHS}"
+    process = subprocess.Popen(command(corpus, tmp_path / "run", flags), cwd=ROOT)
     seen = set()
     while process.poll() is None and len(seen) < 4:
-        seen |= set(torn.glob(".training-*/checkpoints/CKPT+*/files.json"))
+        seen |= set(tmp_path.glob(".training-*/checkpoints/CKPT+*/files.json"))
         time.sleep(0.005)
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert len(workers) >= 2
     assert not psutil.wait_procs(workers, timeout=30)[1]
-    run(corpus, torn / "run", LONGER)
-    assert kills.distance(torn / "run", tmp_path / "whole" / "run") <= kills.TOLERANCE
+    run(corpus, tmp_path / "run", flags)
+    assert kills.distance(two, tmp_path / "run") <= kills.TOLERANCE
 
 
 @pytest.mark.slow
