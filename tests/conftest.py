@@ -1,5 +1,5 @@
-"""Which tests come first, and SpeechBrain's lazy modules, which raise ImportError when hypothesis asks every loaded module
-for its `__file__`."""
+"""Which tests come first; and SpeechBrain's lazy modules, which raise ImportError when hypothesis asks every loaded
+module for its `__file__`."""
 
 import sys
 from types import ModuleType
