@@ -3,9 +3,6 @@
 B utterances, S samples, T encoder frames, V tokens.
 """
 
-import contextlib
-import ctypes
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -24,13 +21,6 @@ from asr.model.tokens import Tokens
 
 LOWEST = -1e4  # a float16 that still adds up over frames, for probabilities that underflow
 
-# Every shape of a batch makes oneDNN keep compiled kernels with their memory, 1,024 of them unless told otherwise:
-# hundreds of MB over hours of recordings. It reads this before its first kernel.
-os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
-
-M_MMAP_THRESHOLD = -3  # malloc.h of glibc
-LARGE_BLOCK = 2**17  # bytes; glibc's own first limit
-
 Rows = Iterator[tuple[int, np.ndarray]]
 
 
@@ -43,16 +33,6 @@ class Recognizer(Protocol):
 
     def log_probs(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(B, S) samples and relative lengths (B,) -> log-probabilities (B, T, V) and frames (B,)."""
-
-
-def return_large_blocks() -> None:
-    """Have every large block go back to the system when it is freed, where the C library is glibc.
-
-    Left alone, glibc raises that limit to the largest block freed so far (mallopt(3)) and keeps the smaller ones on its
-    heap, which batches of ever new shapes break into pieces: the memory of a recording then grows with its hours.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # what other systems' C libraries answer
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def read_signal(utterance: Utterance, sample_rate: int) -> np.ndarray:

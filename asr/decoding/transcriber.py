@@ -70,9 +70,8 @@ def search_jobs(
 ) -> Iterator[Job]:
     """Log-probabilities of pieces in their order; each piece is put into `waiting` before its job."""
     # Here and not above: the processes of the search import this module and need no torch.
-    from asr.decoding.forward import batch_log_probs, return_large_blocks, sorted_batches
+    from asr.decoding.forward import batch_log_probs, sorted_batches
 
-    return_large_blocks()
     for window in windows(pieces, window_seconds):
         found: dict[int, np.ndarray] = {}
         for batch in sorted_batches([piece.seconds for piece in window], engine.batch_seconds):
