@@ -15,6 +15,7 @@ from asr.corpus.manifest import STATS_FILE
 from asr.model import network
 from asr.model.evaluation import Evaluation
 from asr.model.hub_card import hub_card
+from asr.model.padding import SAMPLE_RATE
 from asr.model.training import Outcome, Setup
 from asr.record import RecordParams
 
@@ -138,7 +139,7 @@ def model_card(run: Run) -> dict[str, Any]:
         "parameters": run.outcome.facts["parameters"],
         "trainable_parameters": run.outcome.facts["trainable_parameters"],
         "frame_ms": setup.model.frame_ms,
-        "sample_rate": 16000,
+        "sample_rate": SAMPLE_RATE,
         "language": run.labels.language,
         "dataset_part": run.labels.dataset_part,
         "tokenizer": {"type": setup.tokens.kind, "units": len(setup.tokens), "blank": 0},

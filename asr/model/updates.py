@@ -11,6 +11,7 @@ from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, registe
 
 from asr.errors import InputError
 from asr.model import processes
+from asr.model.padding import SAMPLE_RATE
 
 READ_EVERY = 50  # batches between two looks at the losses
 
@@ -174,6 +175,6 @@ def out_of_memory(batch) -> str:
     """What to tell who trains with batches that are too large."""
     size, samples = batch.wavs.shape
     return (
-        f"CUDA is out of memory in a batch of {size} x {samples / 16000:.1f} s ({', '.join(batch.ids[:3])} …); lower "
-        "train.batch_size and raise train.grad_accum (python -m tools.find_batch finds the largest that fits)"
+        f"CUDA is out of memory in a batch of {size} x {samples / SAMPLE_RATE:.1f} s ({', '.join(batch.ids[:3])} …); "
+        "lower train.batch_size and raise train.grad_accum (python -m tools.find_batch finds the largest that fits)"
     )
