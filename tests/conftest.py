@@ -26,11 +26,12 @@ def _tame_lazy_modules() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """After the test modules are imported, before hypothesis looks at them.
 
-    Modules with slow tests come first, so that at the end no process waits for another's slow module.
+    Modules with slow tests come first, so that at the end no process waits for another's slow module; by their names,
+    which keeps test_pipeline and test_readme, who wait for the same `dvc repro`, apart.
     """
     _tame_lazy_modules()
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, item.path.name if item.path in slow else ""))
 
 
 @pytest.hookimpl(tryfirst=True)
