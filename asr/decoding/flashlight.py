@@ -8,7 +8,9 @@ builds one fixed trie and needs torch in every process, because a lexicon has to
 * an expected callsign is added as one entry of several words, each at `decode.boost_score`.
 
 Both scores are paid on the frame that ends the word, through pseudo tokens in extra columns of the emissions:
-with characters that frame is the word boundary `▁`, with SentencePiece, whose boundary starts a word, a blank.
+with characters that frame is the word boundary `▁`, with SentencePiece, whose boundary starts a word, a blank. What a
+word outside the lexicon will pay is known before, so the look-ahead has it: else a word that is spelled well until then
+drives all others out of the beam, and is itself driven out where it pays.
 """
 
 import bisect
@@ -38,7 +40,7 @@ from asr.errors import InputError
 from asr.model.tokens import SPACE, Tokens
 
 LN10 = math.log(10)  # KenLM's scores are log10, all others natural logarithms
-NEVER = -1e4  # log-probability of a token where it must not be
+NEVER = -1e4  # log-probability of a token where it must not be: on the last frame, of everything that ends no word
 EXTRA_ENTRIES = 4096  # lexicon entries that can be added for one utterance
 
 
@@ -142,21 +144,23 @@ def widen(log_probs: np.ndarray, marks: Marks, oov_scores: np.ndarray, boost_sco
 
 def price_unseen(
     log_probs: np.ndarray, path: np.ndarray, tokens: Tokens, words: Collection[str], options: SearchOptions
-) -> np.ndarray:
-    """What each frame of `log_probs` (T, V) pays a word that ends there and is not among `words`, (T + 1,).
+) -> tuple[np.ndarray, dict[str, float]]:
+    """What each frame of `log_probs` (T, V) pays a word that ends there and is not among `words`, (T + 1,); and the
+    least that each such word costs.
 
     A word of the best path `path` (T,) ends between its last token and the next word's first. Tokens that are expected
     to be wrong cost more: a word that the lexicon lacks is spelled without doubt, a known one spelled wrongly is not.
     """
-    scores = np.full(len(log_probs) + 1, NEVER)
+    scores, prices = np.full(len(log_probs) + 1, NEVER), {}
     spelled = group_words(token_spans(path, log_probs), tokens)
     starts = [spans[0].first for _, spans in spelled[1:]] + [len(scores)]
     for (word, spans), start in zip(spelled, starts, strict=True):
         if word not in words:
             doubt = sum(1 - math.exp(span.log_prob) for span in spans)
             end = spans[-1].last + 1
-            scores[end : max(start, end + 1)] = options.oov_score + options.doubt_score * doubt
-    return scores
+            scores[end : max(start, end + 1)] = price = options.oov_score + options.doubt_score * doubt
+            prices[word] = max(price, prices.get(word, NEVER))
+    return scores, prices
 
 
 def searched_frames(log_probs: np.ndarray, blank_threshold: float) -> np.ndarray:
@@ -296,6 +300,7 @@ class LexiconSearch:
         if self._kenlm is not None:
             check_units(self._kenlm, lexicon, arpa)
         self._lm = ZeroLM() if arpa is None else load_flashlight_lm(arpa, dictionary)
+        self._lm_weight = LN10 * options.lm_weight if arpa is not None else 1.0  # of the look-ahead alone
         start = self._lm.start(False)
         scores = [self._lm.score(start, number)[1] for number in range(len(lexicon) + 1)]
         self._unk_score = scores.pop()
@@ -304,7 +309,7 @@ class LexiconSearch:
             beam_size=options.beam_size,
             beam_size_token=min(options.beam_tokens + self._marks.num_columns - len(tokens), self._marks.num_columns),
             beam_threshold=options.beam_threshold,
-            lm_weight=options.lm_weight * LN10,
+            lm_weight=self._lm_weight,
             word_score=options.word_score,
             unk_score=-math.inf,
             sil_score=0.0,
@@ -322,15 +327,14 @@ class LexiconSearch:
             False,
         )
 
-    def _unseen(self, log_probs: np.ndarray) -> tuple[list[Entry], np.ndarray]:
-        """Words that the best path spells and the lexicon lacks, and what frames pay for them, (T + 1,)."""
+    def _unseen(self, log_probs: np.ndarray) -> tuple[dict[Entry, float], np.ndarray]:
+        """Words that the best path spells and the lexicon lacks, with their prices; what frames pay, (T + 1,)."""
         path = log_probs.argmax(axis=1)
-        words = dict.fromkeys(text_of(collapse(path), self._tokens).split())
-        unseen = [word for word in words if word not in self._words]
-        if not unseen:
-            return [], np.full(len(log_probs) + 1, NEVER)
-        entries = [Entry(word, ((*self._tokens.encode(word), self._marks.oov),)) for word in unseen]
-        return entries, price_unseen(log_probs, path, self._tokens, self._words, self._options)
+        if self._words.issuperset(text_of(collapse(path), self._tokens).split()):
+            return {}, np.full(len(log_probs) + 1, NEVER)
+        scores, prices = price_unseen(log_probs, path, self._tokens, self._words, self._options)
+        spelled = {word: (*self._tokens.encode(word), self._marks.oov) for word in prices}
+        return {Entry(word, (spelled[word],)): price for word, price in prices.items()}, scores
 
     def _phrase(self, text: str) -> Entry | None:
         """An expected callsign as one entry; None when no token can spell it."""
@@ -355,10 +359,14 @@ class LexiconSearch:
         frames = searched_frames(log_probs, options.blank_threshold)
         oov_scores = oov_scores[np.append(frames, len(log_probs))]
         emissions = widen(log_probs[frames], self._marks, oov_scores, options.boost_score)
-        added = [(entry, first + slot, self._unk_score) for slot, entry in enumerate(extra)]
+        added = [
+            (entry, first + slot, self._unk_score + unseen.get(entry, 0.0) / self._lm_weight)
+            for slot, entry in enumerate(extra)
+        ]
         with self._trie.with_entries(added):
             results = self._decoder.decode(emissions.ctypes.data, *emissions.shape)
         candidates = []
+        results = [result for result in results if result.score > NEVER / 2]  # others end inside a word
         for result in results if phrases else results[: max(1, options.nbest)]:
             entries = [entry_of(number, self._entries, extra) for number in result.words if number >= 0]
             path = frame_path(result.tokens, frames, len(log_probs), self._real_tokens)

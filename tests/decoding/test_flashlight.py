@@ -110,6 +110,16 @@ def test_each_doubted_token_of_a_word_outside_the_lexicon_has_its_price() -> Non
     assert LexiconSearch(options(oov_score=-1.0, doubt_score=-9.0), TOKENS, lexicon, None)(log_probs)[0].hyp == "A BA A"
 
 
+@pytest.mark.parametrize("with_lm", [False, True])
+def test_a_word_that_costs_more_than_the_beam_is_wide_does_not_break_off(arpa: Path, with_lm: bool) -> None:
+    """Spelled better than anything else until it pays, it would be all that the beam holds."""
+    log_probs = log_posteriors(spoken_path("AB BABBABBABB BA AB", TOKENS), len(TOKENS), 0.6)
+    narrow = options(beam_threshold=3.0, oov_score=-2.0, doubt_score=-8.0, lm_weight=0.7 * with_lm)
+    found = LexiconSearch(narrow, TOKENS, spell(WORDS, TOKENS, "x"), arpa if with_lm else None)(log_probs)[0]
+    assert found.hyp == text_of(collapse(found.path), TOKENS)
+    assert found.hyp.startswith("AB BA") and found.hyp.endswith(" BA AB")
+
+
 def test_added_words_leave_nothing_behind() -> None:
     search = LexiconSearch(options(oov_score=-1.0), TOKENS, spell(WORDS, TOKENS, "x"), None)
     noise = random_log_probs(3, 40, len(TOKENS))
