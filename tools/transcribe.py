@@ -21,7 +21,7 @@ from asr.atomic import new_file
 from asr.decoding.boost import CallsignBoost, read_expected
 from asr.decoding.captions import FORMATS, Transmission, to_jsonl
 from asr.decoding.confidence import read_calibration
-from asr.decoding.memory import bound_memory
+from asr.decoding.memory import keep_few_kernels
 from asr.decoding.posteriors import PosteriorsParams
 from asr.decoding.recording import find_audio, read_blocks, read_pcm
 from asr.decoding.search import DecodeParams, SearchSources, check_boost
@@ -211,5 +211,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    bound_memory()
+    keep_few_kernels()
     enter(main)

@@ -14,6 +14,7 @@ import numpy as np
 from asr.decoding.boost import CallsignBoost
 from asr.decoding.captions import Transmission, place
 from asr.decoding.confidence import Calibration, recalibrate
+from asr.decoding.memory import return_freed
 from asr.decoding.search import DecodeParams, Job, SearchSources, decode_all
 from asr.decoding.segment import Segment, Segmenter
 
@@ -83,6 +84,7 @@ def search_jobs(
             waiting.append(Piece(piece.file, Segment(start, np.zeros(0, dtype=np.float32)), piece.seconds))
             forms = engine.boost.forms(Path(piece.file).stem, start, start + piece.seconds)
             yield Job(f"{piece.file}#{start}", found[row], forms)
+        return_freed()
 
 
 def transcribe(engine: Engine, pieces: Iterable[Piece], window_seconds: float) -> Iterator[Transmission]:
