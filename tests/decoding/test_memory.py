@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# A large block raises the limit above which glibc maps blocks; then blocks are freed while small ones between them stay.
+# A large block raises the limit above which glibc maps them; then blocks are freed, small ones between them stay.
 SCRIPT = """
 import os, sys
 import numpy as np
