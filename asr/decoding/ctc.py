@@ -4,6 +4,7 @@ Legend: T encoder frames, V tokens (blank at 0), U labels of one hypothesis.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +26,7 @@ class Candidate:
     path: np.ndarray | None = None
 
 
-@dataclass(frozen=True)
-class TokenSpan:
+class TokenSpan(NamedTuple):
     """One label on the time axis: first frame, last frame, and log-probability at its best frame."""
 
     token: int
@@ -85,16 +85,13 @@ def token_spans(path: np.ndarray, log_probs: np.ndarray) -> list[TokenSpan]:
     lasts = np.concatenate((firsts[1:], [len(path)])) - 1
     frame_scores = log_probs[np.arange(len(path)), path]
     bests = np.maximum.reduceat(frame_scores, firsts)
-    return [
-        TokenSpan(int(path[first]), int(first), int(last), float(best))
-        for first, last, best in zip(firsts, lasts, bests, strict=True)
-        if path[first] != BLANK_ID
-    ]
+    runs = zip(*(column.tolist() for column in (path[firsts], firsts, lasts, bests)), strict=True)
+    return [TokenSpan(*run) for run in runs if run[0] != BLANK_ID]
 
 
 def group_words(spans: list[TokenSpan], tokens: Tokens) -> list[tuple[str, list[TokenSpan]]]:
     """Spans of every word with its text; `▁` alone is a boundary, in front of a piece it starts a word."""
-    words: list[tuple[str, list[TokenSpan]]] = []
+    words: list[tuple[list[str], list[TokenSpan]]] = []
     starts_word = True
     for span in spans:
         symbol = tokens.symbols[span.token]
@@ -104,11 +101,12 @@ def group_words(spans: list[TokenSpan], tokens: Tokens) -> list[tuple[str, list[
         if not symbol:
             continue
         if starts_word:
-            words.append(("", []))
+            words.append(([], []))
         starts_word = False
-        text, members = words[-1]
-        words[-1] = (text + symbol, [*members, span])
-    return words
+        symbols, members = words[-1]
+        symbols.append(symbol)
+        members.append(span)
+    return [("".join(symbols), members) for symbols, members in words]
 
 
 def words_of_path(path: np.ndarray, log_probs: np.ndarray, tokens: Tokens, frame_seconds: float) -> tuple[Word, ...]:

@@ -237,12 +237,10 @@ class LexiconTrie:
                 setattr(node, attribute, value)
 
 
-def frame_path(
-    result_tokens: Sequence[int], frames: np.ndarray, num_frames: int, real_tokens: np.ndarray
-) -> np.ndarray:
-    """A search's tokens (T' + 3, with its start, the last frame and its end) as a frame path (T,) of real tokens."""
+def frame_path(columns: np.ndarray, frames: np.ndarray, num_frames: int, real_tokens: np.ndarray) -> np.ndarray:
+    """What a search chose on its frames, (T',), as a frame path (T,) of real tokens."""
     path = np.full(num_frames, BLANK_ID, dtype=np.int64)
-    path[frames] = real_tokens[result_tokens[1 : len(frames) + 1]]
+    path[frames] = real_tokens[columns]
     return path
 
 
@@ -369,12 +367,13 @@ class LexiconSearch:
         results = [result for result in results if result.score > NEVER / 2]  # others end inside a word
         for result in results if phrases else results[: max(1, options.nbest)]:
             entries = [entry_of(number, self._entries, extra) for number in result.words if number >= 0]
-            path = frame_path(result.tokens, frames, len(log_probs), self._real_tokens)
+            columns = np.array(result.tokens[1:-1])  # without its start and its end
+            path = frame_path(columns[:-1], frames, len(log_probs), self._real_tokens)
             hyp = " ".join(entry.text for entry in entries)
             acoustic = float(log_probs[np.arange(len(path)), path].sum())
-            ends = np.array(result.tokens[1 : len(oov_scores) + 1]) == self._marks.oov
             boosted = sum(len(entry.text.split()) for entry in entries if entry.spellings[0][-1] == self._marks.boost)
-            scores = oov_scores[ends].sum() + options.boost_score * boosted + options.word_score * len(hyp.split())
+            unseen_scores = oov_scores[columns == self._marks.oov].sum()
+            scores = unseen_scores + options.boost_score * boosted + options.word_score * len(hyp.split())
             candidates.append(Candidate(hyp, acoustic + scores + self._language_score(hyp), path))
         return best_by_text(candidates) or [greedy(log_probs, self._tokens)]
 
