@@ -8,6 +8,7 @@ RUN := PATH="$$PWD/$(VENV)/bin:$$PATH"
 STAMP := $(VENV)/.installed
 # Two processes, a test module in one of them: what a module sets up once stays set up once. A thread each:
 # networks this small gain nothing from more, and two times two threads on two cores wait for each other.
+# Modules come in the order of tests/conftest.py.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: setup repro test test-fast lint format clean

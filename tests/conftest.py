@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """After the test modules are imported, before hypothesis looks at them.
 
     Modules with slow tests come first, so that at the end no process waits for another's slow module; by their names,
-    which keeps test_pipeline and test_readme, who wait for the same `dvc repro`, apart.
+    which keeps test_pipeline and test_readme, which wait for the same `dvc repro`, apart.
     """
     _tame_lazy_modules()
     slow = {item.path for item in items if item.get_closest_marker("slow")}

@@ -14,6 +14,7 @@ drives all others out of the beam, and is itself driven out where it pays.
 """
 
 import bisect
+import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ from asr.errors import InputError
 from asr.model.tokens import SPACE, Tokens
 
 LN10 = math.log(10)  # KenLM's scores are log10, all others natural logarithms
-NEVER = -1e4  # log-probability of a token where it must not be: on the last frame, of everything that ends no word
+NEVER = -1e4  # log-probability of a token where it must not be
 EXTRA_ENTRIES = 4096  # lexicon entries that can be added for one utterance
 
 
@@ -364,7 +365,6 @@ class LexiconSearch:
         with self._trie.with_entries(added):
             results = self._decoder.decode(emissions.ctypes.data, *emissions.shape)
         candidates = []
-        results = [result for result in results if result.score > NEVER / 2]  # others end inside a word
         for result in results if phrases else results[: max(1, options.nbest)]:
             entries = [entry_of(number, self._entries, extra) for number in result.words if number >= 0]
             columns = np.array(result.tokens[1:-1])  # without its start and its end
@@ -375,7 +375,12 @@ class LexiconSearch:
             unseen_scores = oov_scores[columns == self._marks.oov].sum()
             scores = unseen_scores + options.boost_score * boosted + options.word_score * len(hyp.split())
             candidates.append(Candidate(hyp, acoustic + scores + self._language_score(hyp), path))
-        return best_by_text(candidates) or [greedy(log_probs, self._tokens)]
+        whole = filter(self._is_whole, best_by_text(candidates))
+        return list(itertools.islice(whole, max(1, options.nbest))) or [greedy(log_probs, self._tokens)]
+
+    def _is_whole(self, candidate: Candidate) -> bool:
+        """Whether the text is all that the path spells: where nothing in the beam ends a word, the last one is lost."""
+        return candidate.hyp == text_of(collapse(candidate.path), self._tokens)
 
     def _language_score(self, hyp: str) -> float:
         """Weighted n-gram score of a whole text: a callsign's words too, which one entry hides from the search."""
