@@ -30,20 +30,23 @@ import psutil
 import soundfile
 from tqdm import tqdm
 
-from asr.corpus.manifest import Utterance, read_manifests
-from asr.corpus.phraseology import fixes, synthetic_airlines
-from asr.corpus.source import SPLITS
-from asr.decoding import confidence
-from asr.decoding.boost import CallsignBoost, ExpectedCallsign
-from asr.decoding.hypotheses import Hypothesis
-from asr.decoding.ngram import estimate, write_arpa
-from asr.decoding.parallel import parallel_map
-from asr.decoding.posteriors import StoredPosteriors
-from asr.decoding.search import DecodeParams, Decoder, Job, SearchSources
-from asr.model.tokens import Tokens
-from asr.params import load_section
-from asr.scoring import atc, wer
-from tools.tune_decoding import AXES, Trial, TrialRunner, TuneParams, best_of, grid, unseen_folds
+from atc_asr.commands.params import TuneParams
+from atc_asr.commands.tune_decoding import AXES, Trial, TrialRunner, best_of, grid, unseen_folds
+from atc_asr.core.config import load_section
+from atc_asr.core.manifest import Utterance, read_manifests
+from atc_asr.corpus.phraseology import fixes, synthetic_airlines
+from atc_asr.corpus.source import SPLITS
+from atc_asr.decoding.boost import CallsignBoost, ExpectedCallsign
+from atc_asr.decoding.parallel import parallel_map
+from atc_asr.decoding.params import DecodeParams
+from atc_asr.decoding.search import Decoder, Job, SearchSources
+from atc_asr.hypotheses import confidence
+from atc_asr.hypotheses.hypotheses import Hypothesis
+from atc_asr.lm.ngram import estimate, write_arpa
+from atc_asr.posteriors.store import StoredPosteriors
+from atc_asr.scoring import atc
+from atc_asr.tokenizer.tokens import Tokens
+from atc_asr.wer import wer
 
 ROOT = Path(__file__).resolve().parents[1]
 BEAM = 100  # the width at which the issue compares searches
@@ -164,7 +167,7 @@ def tune(bench: Bench, base: DecodeParams, axes: TuneParams) -> list[Trial]:
     transcripts = {utterance.id: utterance.transcript for utterance in bench.utterances("valid")}
     rows = list(range(len(bench.stored("valid").meta.ids)))
     folds = unseen_folds(axes, base, transcripts.values())
-    arguments = (bench.posteriors("valid"), rows, transcripts, bench.tokens, bench.sources, folds, axes.unseen_share)
+    arguments = (bench.posteriors("valid"), rows, transcripts, bench.tokens, bench.sources, folds, axes.unseen_fraction)
     return list(parallel_map(TrialRunner, arguments, grid(axes, base), axes.tune_processes))
 
 
@@ -370,14 +373,14 @@ def make_recording(bench: Bench, seconds: float) -> Path:
 
 
 def recordings(bench: Bench) -> list[Finding]:
-    """tools.transcribe on recordings of several lengths."""
+    """atc_asr.commands.transcribe on recordings of several lengths."""
     rows = []
     for hours in bench.hours:
         path = make_recording(bench, hours * HOUR)
         with memory_of_children() as peak:
             started = time.perf_counter()
             log = run_module(
-                "tools.transcribe", path, "--checkpoint_dir", bench.run_dir, "--out_dir", bench.work / "transcripts",
+                "atc_asr.commands.transcribe", path, "--checkpoint_dir", bench.run_dir, "--out_dir", bench.work / "transcripts",
                 "--lm_dir", bench.work / "lm", *overrides(bench),
             )  # fmt: skip
             seconds = time.perf_counter() - started
@@ -388,7 +391,7 @@ def recordings(bench: Bench) -> list[Finding]:
     speeds = "times real time, libraries loaded", "times real time, whole process"
     table(("hours", "transmissions", "seconds", *speeds, "peak MiB, all processes"), rows)
     measured = "; ".join(f"{row[0]} h: {row[4]} times, {row[5]} MiB" for row in rows)
-    return [("tools.transcribe, lexicon + 4-gram", "100 times real time on an hour, flat memory", measured)]
+    return [("atc_asr.commands.transcribe, lexicon + 4-gram", "100 times real time on an hour, flat memory", measured)]
 
 
 def boost(bench: Bench) -> list[Finding]:
@@ -466,7 +469,7 @@ def confidences(bench: Bench) -> list[Finding]:
 NGRAM = """
 import resource, sys, time
 from pathlib import Path
-from asr.decoding.ngram import estimate, load_kenlm, write_arpa
+from atc_asr.lm.ngram import estimate, load_kenlm, write_arpa
 texts = [line.split() for line in open(sys.argv[1])]
 started = time.perf_counter()
 model = estimate(texts, int(sys.argv[2]))

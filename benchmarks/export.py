@@ -34,11 +34,12 @@ import pyarrow.parquet as pq
 import soundfile as sf
 import soxr
 
-from asr.corpus import workers
-from asr.corpus.radio import RadioParams
-from asr.corpus.source import Shard
-from asr.corpus.synthetic import SyntheticParams, SyntheticSource
-from asr.params import load_section
+from atc_asr.core import workers
+from atc_asr.core.config import load_section
+from atc_asr.corpus.params import SyntheticParams
+from atc_asr.corpus.radio import RadioParams
+from atc_asr.corpus.source import Shard
+from atc_asr.corpus.synthetic import SyntheticSource
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"train": 20_000, "validation": 1_250, "test": 1_250}

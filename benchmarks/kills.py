@@ -19,9 +19,9 @@ import numpy as np
 import soundfile
 import torch
 
-from asr.corpus.manifest import Utterance, write_manifest
-from asr.model import run_folder
-from asr.model.checkpoints import fault
+from atc_asr.core.manifest import Utterance, write_manifest
+from atc_asr.model import run_folder
+from atc_asr.training.checkpoints import find_corruption
 
 RATE = 16_000  # Hz
 PITCH = {"A": 300.0, "B": 700.0, "C": 1500.0, "D": 2800.0}  # Hz
@@ -59,7 +59,7 @@ def flags_for(corpus: Path, run_dir: Path, extra: Sequence[str] = ()) -> list[st
 
 def train(argv: list[str], log_file: Path) -> None:
     """`python -m stages.train` in this process, which is a fork of one that has imported it."""
-    from asr.door import enter
+    from atc_asr.core.cli import enter
     from stages import train as door
 
     sys.stderr = open(log_file, "a", encoding="utf-8")  # noqa: SIM115
@@ -87,7 +87,7 @@ def distance(left: Path, right: Path) -> float:
 
 def torn_checkpoints(folder: Path) -> int:
     """Checkpoints in a killed training's work folder that are not whole."""
-    return sum(fault(checkpoint) is not None for checkpoint in folder.glob(".training-*/checkpoints/CKPT+*"))
+    return sum(find_corruption(checkpoint) is not None for checkpoint in folder.glob(".training-*/checkpoints/CKPT+*"))
 
 
 def kill_and_resume(

@@ -5,7 +5,7 @@
 For the network of params.yaml and that of presets/atc0.yaml, in float32: parameters, gradients and AdamW's state after
 one update, counted; and what autograd keeps for the backward pass (storages seen by saved_tensors_hooks, parameters
 left out), for 4 and for 8 utterances of 5 s: the difference is a second of audio's, what remains is a step's own.
-Prints a table for RESULTS.md. Modules as on a GPU: without the cheaper arithmetic of asr.model.kernels.
+Prints a table for RESULTS.md. Modules as on a GPU: without the cheaper arithmetic of atc_asr.training.cpu_fast_path.
 """
 
 from dataclasses import replace
@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 
-from asr import params
-from asr.model import lora, network, optimizer
-from asr.model.lora import LoraParams
-from asr.model.network import ModelParams, SpecAugmentParams
-from asr.model.training import TrainParams
+from atc_asr.core import config
+from atc_asr.model import network
+from atc_asr.model.params import ModelParams, SpecAugmentParams
+from atc_asr.training import lora, optimizer
+from atc_asr.training.params import LoraParams, TrainParams
 
 SECONDS, FEW, MANY = 5, 4, 8  # of an utterance; utterances
 LABELS_PER_SECOND = 15  # characters of the built-in corpus
@@ -30,7 +30,7 @@ PRESET = Path("presets/atc0.yaml")
 
 def section(kind: type, preset: dict) -> object:
     """A section of params.yaml with a preset's values in it."""
-    return replace(params.load_section(kind), **preset.get(kind.section, {}))
+    return replace(config.load_section(kind), **preset.get(kind.section, {}))
 
 
 def build(model: ModelParams, specaugment: SpecAugmentParams) -> SimpleNamespace:
@@ -107,7 +107,7 @@ def main() -> None:
     print("| network | training | trained parameters | parameters, MB | gradients, MB | AdamW's state, MB | "
           "kept per step, MB | kept per second of audio, MB |")  # fmt: skip
     print("|" + "---|" * 8)
-    for name, preset in (("params.yaml", {}), (str(PRESET), params.read_yaml(PRESET))):
+    for name, preset in (("params.yaml", {}), (str(PRESET), config.read_yaml(PRESET))):
         model, specaugment = section(ModelParams, preset), section(SpecAugmentParams, preset)
         train = section(TrainParams, preset)
         adapters = replace(section(LoraParams, preset), lora_r=16)

@@ -15,11 +15,12 @@ import numpy as np
 import onnxruntime
 import torch
 
-from asr.model import network, onnx_export, run_folder
-from asr.model.run_folder import Recognizer
-from asr.model.tokens import char_tokens
-from asr.params import PARAMS_FILE, load_section
-from tools import preset
+from atc_asr.commands import preset
+from atc_asr.core.config import PARAMS_FILE, load_section
+from atc_asr.deploy import onnx_export
+from atc_asr.model import network, run_folder
+from atc_asr.model.run_folder import Recognizer
+from atc_asr.tokenizer.tokens import char_tokens
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ ."
 TRIED = ((1, 0.3), (1, 1.0), (1, 4.6), (1, 20.0), (1, 45.0), (2, 7.0), (8, 4.6), (16, 6.1))  # utterances, seconds

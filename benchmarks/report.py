@@ -25,10 +25,10 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from asr.corpus.manifest import Utterance, write_manifest
-from asr.decoding.hypotheses import Hypothesis, Word, write_hypotheses
-from asr.record import write_metrics
-from asr.scoring.wer import Pair, score_pair, summarize
+from atc_asr.core.manifest import Utterance, write_manifest
+from atc_asr.hypotheses.hypotheses import Hypothesis, Word, write_hypotheses
+from atc_asr.tracking.record import write_metrics
+from atc_asr.wer.wer import Pair, score_pair, summarize
 from stages import report
 
 WORDS = (

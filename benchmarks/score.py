@@ -4,7 +4,7 @@
     python -m benchmarks.score --work_dir … --ref_manifest data/corpus/*/test.csv --hyp_files a.jsonl b.jsonl c.jsonl
 
 Without `--hyp_files` the counts are taken from three files of random errors. `--sclite` names the program itself
-(github.com/usnistgov/SCTK); without it sclite's rules are those of `asr.scoring.sclite`, which the tests hold against
+(github.com/usnistgov/SCTK); without it sclite's rules are those of `atc_asr.scoring.sclite`, which the tests hold against
 the program's own counts. Prints Markdown for RESULTS.md.
 """
 
@@ -27,13 +27,14 @@ import numpy as np
 import psutil
 from speechbrain.utils.metric_stats import ErrorRateStats
 
-from asr.corpus import phraseology
-from asr.corpus.text import normalize
-from asr.scoring import bootstrap, pairs, sclite, wer
-from asr.scoring.slots import read_slots
+from atc_asr.atc.grammar.slots import read_slots
+from atc_asr.core.text import normalize
+from atc_asr.corpus import phraseology
+from atc_asr.scoring import bootstrap, pairs, sclite
+from atc_asr.wer import wer
 
 UTTERANCES = Path(__file__).resolve().parents[1] / "tests" / "scoring" / "atc_utterances.txt"
-WORDING = phraseology.Wording(0.5, 0.25, 0.6, 0.15, 0.06, 24)
+WORDING = phraseology.SpeakingStyle(0.5, 0.25, 0.6, 0.15, 0.06, 24)
 NUM_SPEAKERS = 50
 
 
@@ -143,10 +144,10 @@ def compare_counts(ref_manifest: Sequence[Path], hyp_file: Path, program: str | 
     stats.append([p.id for p in found], [p.hyp.split() for p in found], [p.ref.split() for p in found])
     rules = sclite.count_corpus(scored)
     counters = {
-        "asr.scoring.wer": (ours.insertions, ours.deletions, ours.substitutions),
+        "atc_asr.wer.wer": (ours.insertions, ours.deletions, ours.substitutions),
         "jiwer": (theirs.insertions, theirs.deletions, theirs.substitutions),
         "SpeechBrain": tuple(int(stats.summarize()[name]) for name in ("insertions", "deletions", "substitutions")),
-        "asr.scoring.sclite": (rules.insertions, rules.deletions, rules.substitutions),
+        "atc_asr.scoring.sclite": (rules.insertions, rules.deletions, rules.substitutions),
     }
     if program:
         counters["sclite"] = run_sclite(program, found, folder)

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from asr.corpus.radio import RadioParams
-from asr.corpus.source import Shard
-from asr.corpus.synthetic import SyntheticParams, SyntheticSource
-from asr.params import load_section
+from atc_asr.core.config import load_section
+from atc_asr.corpus.params import SyntheticParams
+from atc_asr.corpus.radio import RadioParams
+from atc_asr.corpus.source import Shard
+from atc_asr.corpus.synthetic import SyntheticSource
 
 
 def write_shard(job: tuple[SyntheticSource, Shard, Path]) -> tuple[list[str], float]:

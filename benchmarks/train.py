@@ -4,7 +4,7 @@
         [--train_subset 700] [--blocks 6] [--updates 40]
 
 Two processes take turns, BLOCKS times UPDATES updates each, from the same weights, over the same batches, with the same
-learning rates: `asr.model.training.train` as it is, and a Brain as recipes/LibriSpeech/ASR/CTC/train.py writes it
+learning rates: `atc_asr.training.training.train` as it is, and a Brain as recipes/LibriSpeech/ASR/CTC/train.py writes it
 (SpeechBrain's fit_batch, DynamicItemDataset that reads WAVs, PaddedBatch, AdamW as its YAML makes it, no loader
 processes: on two cores they only take them away). No masks, no dropout, one CTC loss, as that recipe has; both read
 features normalised by the same statistics. The last block is measured part by part. Prints audio seconds (without
@@ -28,17 +28,17 @@ from speechbrain.nnet.losses import ctc_loss
 from speechbrain.utils.data_pipeline import provides, takes
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
-from asr.corpus.manifest import read_manifests
-from asr.model import batches, network, padding, training
-from asr.model.augment import AugmentParams
-from asr.model.brain import ConformerCTC
-from asr.model.lora import LoraParams
-from asr.model.network import ModelParams, SpecAugmentParams
-from asr.model.optimizer import ADAM_BETAS
-from asr.model.tokens import char_tokens
-from asr.model.training import Setup, TrainParams
-from asr.params import PARAMS_FILE, load_section
-from tools import preset
+from atc_asr.commands import preset
+from atc_asr.core.config import PARAMS_FILE, load_section
+from atc_asr.core.manifest import read_manifests
+from atc_asr.model import batches, network, padding
+from atc_asr.model.params import ModelParams, SpecAugmentParams
+from atc_asr.tokenizer.tokens import char_tokens
+from atc_asr.training import training
+from atc_asr.training.brain import ConformerCTC
+from atc_asr.training.optimizer import ADAM_BETAS
+from atc_asr.training.params import AugmentParams, LoraParams, TrainParams
+from atc_asr.training.training import TrainingConfig
 
 PARTS = ("loader", "features", "front-end", "encoder", "head and loss", "backward", "optimizer", "rest of the loop")
 
@@ -152,7 +152,7 @@ def recipe_dataset(rows, tokens) -> DynamicItemDataset:
     return dataset
 
 
-def run_recipe(setup: Setup, turns: Turns) -> None:
+def run_recipe(setup: TrainingConfig, turns: Turns) -> None:
     """The recipe's training."""
     torch.manual_seed(setup.train.seed)
     values = network.hparams_values(setup.model, setup.specaugment, len(setup.tokens))
@@ -178,7 +178,7 @@ def run_recipe(setup: Setup, turns: Turns) -> None:
     brain.fit(range(1, 2), recipe_dataset(rows, setup.tokens), train_loader_kwargs={"batch_sampler": sampler})
 
 
-def run_ours(setup: Setup, turns: Turns) -> None:
+def run_ours(setup: TrainingConfig, turns: Turns) -> None:
     """This project's training, as stages.train calls it."""
     end = ConformerCTC.on_fit_batch_end
 
@@ -191,7 +191,7 @@ def run_ours(setup: Setup, turns: Turns) -> None:
         training.train(setup, Path(folder))
 
 
-def same_batches(setup: Setup):
+def same_batches(setup: TrainingConfig):
     """Rows and sampler of a training."""
     rows = training.alignable_set(setup, 16000)
     seconds = training.batch_seconds(rows, setup.train.batch_size)
@@ -202,7 +202,7 @@ def same_batches(setup: Setup):
 RUNS = {"recipe": run_recipe, "ours": run_ours}
 
 
-def child(name: str, setup: Setup, pipe, updates: int) -> None:
+def child(name: str, setup: TrainingConfig, pipe, updates: int) -> None:
     """A process that trains in turns."""
     with contextlib.suppress(EnoughError):
         RUNS[name](setup, Turns(pipe, updates))
@@ -226,7 +226,7 @@ class Contender:
         self.losses += losses
 
 
-def start(name: str, setup: Setup, updates: int) -> Contender:
+def start(name: str, setup: TrainingConfig, updates: int) -> Contender:
     """Start a process and wait until its first update is done."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -244,10 +244,10 @@ def recipe_padding(rows, max_seconds: float) -> float:
         data, max_batch_length=max_seconds, num_buckets=200, shuffle=False, batch_ordering="random", max_batch_ex=128,
         length_func=lambda item: item["duration"],
     )  # fmt: skip
-    return batches.padding_share(durations, list(sampler), padded=float)
+    return batches.padding_fraction(durations, list(sampler), padded=float)
 
 
-def make_setup(args: argparse.Namespace, params_file: Path) -> Setup:
+def make_setup(args: argparse.Namespace, params_file: Path) -> TrainingConfig:
     """What both train."""
     train, model, specaugment, augment, lora = (
         load_section(section, params_file)
@@ -264,11 +264,11 @@ def make_setup(args: argparse.Namespace, params_file: Path) -> Setup:
         checkpoint_minutes=0.0,
         init_from=None,
     )
-    return Setup(
+    return TrainingConfig(
         train,
         replace(model, dropout=0.0),
         replace(specaugment, freq_masks=0, time_masks=0),
-        replace(augment, speeds=[100], radio_share=0.0),
+        replace(augment, speeds=[100], radio_fraction=0.0),
         lora,
         char_tokens([row.transcript for row in rows]),
         rows,
@@ -330,7 +330,9 @@ def main() -> None:
     for name, contender in contenders.items():
         print(f"{name}: {shares(contender)}")
     seconds = training.batch_seconds(rows, setup.train.batch_size)
-    print(f"batches of {seconds:.1f} s; padding: here {100 * batches.padding_share(durations, made):.1f} %, ", end="")
+    print(
+        f"batches of {seconds:.1f} s; padding: here {100 * batches.padding_fraction(durations, made):.1f} %, ", end=""
+    )
     print(f"the recipe's DynamicBatchSampler {100 * recipe_padding(rows, seconds):.1f} %")
 
 

@@ -1,7 +1,7 @@
 """calibrate: learn on valid what a confidence is worth, and write both splits' hypotheses with it.
 
 Reads   valid_manifest, valid_hyps, test_manifest, test_hyps  transcripts and raw hypotheses of both splits
-Writes  out_file            slope and intercept (stages.decode and tools.transcribe: --calibration)
+Writes  out_file            slope and intercept (stages.decode and atc_asr.commands.transcribe: --calibration)
         valid_out_file, test_out_file  the hypotheses with calibrated word confidences
         metrics_file        expected calibration error before and after, area under the risk-coverage curve
         reliability_file    CSV for DVC's plots: accuracy over confidence on test
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from asr.atomic import new_file
-from asr.corpus.manifest import read_manifests
-from asr.decoding import confidence
-from asr.decoding.confidence import Calibration, CalibrationParams
-from asr.decoding.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
-from asr.door import Door, enter
-from asr.record import write_metrics
-from asr.scoring import wer
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.files import new_file
+from atc_asr.core.manifest import read_manifests
+from atc_asr.hypotheses import confidence
+from atc_asr.hypotheses.confidence import Calibration, CalibrationParams
+from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
+from atc_asr.tracking.record import write_metrics
+from atc_asr.wer import wer
 
 log = logging.getLogger(__name__)
 

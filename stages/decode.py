@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from asr.decoding.boost import CallsignBoost, read_expected
-from asr.decoding.confidence import read_calibration, recalibrate
-from asr.decoding.hypotheses import Hypothesis, write_hypotheses
-from asr.decoding.posteriors import PosteriorsMeta, PosteriorsParams, StoredPosteriors
-from asr.decoding.search import DecodeParams, Job, SearchSources, check_boost, decode_all
-from asr.door import Door, enter
-from asr.errors import InputError
-from asr.model.tokens import Tokens
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.errors import InputError
+from atc_asr.decoding.boost import CallsignBoost, read_expected
+from atc_asr.decoding.params import DecodeParams
+from atc_asr.decoding.search import Job, SearchSources, check_boost, decode_all
+from atc_asr.hypotheses.confidence import read_calibration, recalibrate
+from atc_asr.hypotheses.hypotheses import Hypothesis, write_hypotheses
+from atc_asr.posteriors.params import PosteriorsParams
+from atc_asr.posteriors.store import PosteriorsMeta, StoredPosteriors
+from atc_asr.tokenizer.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ def run(
         meta, tokens, rows = from_stored(checkpoint_dir, posteriors)
     else:
         # Here and not above: stored log-probabilities are decoded without torch.
-        from asr.decoding.forward import run_network
+        from atc_asr.posteriors.forward import run_network
 
         meta, tokens, rows = run_network(
             checkpoint_dir, manifest, hparams_file=hparams_file, batch_seconds=posteriors_params.batch_seconds

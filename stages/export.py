@@ -6,53 +6,22 @@ Writes  out_dir/<config> wavs/, train.csv, valid.csv, test.csv, rejected.csv, st
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from asr.corpus import workers
-from asr.corpus.checks import CheckParams
-from asr.corpus.exporter import Cut, export
-from asr.corpus.gate import Gate, Regroup
-from asr.corpus.ids import read_ids
-from asr.corpus.ldc import open_ldc
-from asr.corpus.listed import open_listed
-from asr.corpus.radio import RadioParams
-from asr.corpus.source import Source
-from asr.corpus.synthetic import SyntheticParams, SyntheticSource
-from asr.door import Door, enter
-from asr.errors import InputError
-from asr.params import option
+from atc_asr.core import workers
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.errors import InputError
+from atc_asr.corpus.exporter import SubsetSpec, export
+from atc_asr.corpus.ids import read_ids
+from atc_asr.corpus.ldc import open_ldc
+from atc_asr.corpus.manifest_source import open_listed
+from atc_asr.corpus.params import CheckParams, ExportParams, SyntheticParams
+from atc_asr.corpus.radio import RadioParams
+from atc_asr.corpus.source import Source
+from atc_asr.corpus.synthetic import SyntheticSource
+from atc_asr.corpus.validation import SplitSpec, Validation
 
 SYNTHETIC = "synthetic"
-
-
-@dataclass(frozen=True)
-class ExportParams:
-    """Which corpus, how much of it, and how its columns and splits are called."""
-
-    section: ClassVar[str] = "export"
-    corpus: str = option("synthetic, a Hub data set (owner/name) or a local path")
-    layout: str = option("how a corpus that is not synthetic is laid out", choices=("datasets", "manifests", "ldc"))
-    configs: list[str] = option("configurations to export, each to its own folder")
-    revision: str | None = option("commit or tag of a Hub data set; null = newest")
-    train_split: str | None = option("the corpus's name for train, a+b joins two; null = none")
-    valid_split: str | None = option("the corpus's name for valid; null = none")
-    test_split: str | None = option("the corpus's name for test; null = none")
-    audio_column: str = option("column with the audio")
-    text_column: str = option("column with the transcript")
-    id_column: str = option("column with the id; path = name of the audio file, content = a hash")
-    id_pattern: str | None = option(
-        "regular expression whose named groups in the corpus's ids become columns; null = off"
-    )
-    columns: list[str] = option("further columns to keep: speaker, tape, callsign …")
-    train_fraction: float = option("first fraction of train to export", above=0, high=1)
-    validation_samples: int = option("first rows of valid to export; 0 = all", low=0)
-    split_by: str | None = option("column whose groups stay whole when valid or test is taken out of train; null = off")
-    valid_share: float = option("share of train that becomes valid under split_by", low=0, high=0.9)
-    test_share: float = option("share of train that becomes test under split_by", low=0, high=0.9)
-    split_seed: int = option("of the draw of groups", low=0)
-    max_rejected: float = option("share of a split that may be rejected", low=0, high=1)
 
 
 SECTIONS = (ExportParams, CheckParams, SyntheticParams, RadioParams)
@@ -79,15 +48,17 @@ def run(
         raise InputError(f"export.configs: got {params.configs}, wanted one or more different names")
     regroup = None
     if params.split_by:
-        regroup = Regroup(params.split_by, {"valid": params.valid_share, "test": params.test_share}, params.split_seed)
+        regroup = SplitSpec(
+            params.split_by, {"valid": params.valid_fraction, "test": params.test_fraction}, params.split_seed
+        )
     sources = open_sources(params, synthetic, radio)
     if params.id_pattern:
         sources = {config: read_ids(source, params.id_pattern) for config, source in sources.items()}
     export(
         sources,
         out_dir=out_dir,
-        cut=Cut(params.train_fraction, params.validation_samples),
-        gate=Gate(checks, params.max_rejected),
+        cut=SubsetSpec(params.train_fraction, params.validation_samples),
+        gate=Validation(checks, params.max_rejected),
         regroup=regroup,
         processes=processes or workers.available_cores(),
     )
@@ -101,7 +72,7 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams, radio: RadioP
         return {params.configs[0]: SyntheticSource(synthetic, radio)}
     splits = {"train": params.train_split, "valid": params.valid_split, "test": params.test_split}
     if params.layout == "datasets":
-        from asr.corpus.hub import Columns, open_hub  # brings pyarrow, which the workers of other corpora can spare
+        from atc_asr.corpus.hub import Columns, open_hub
 
         columns = Columns(params.audio_column, params.text_column, params.id_column, tuple(params.columns))
         return {

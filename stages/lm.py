@@ -13,25 +13,16 @@ ARPA and not KenLM's binary form: kenlm's wheel can read that but has nothing th
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.atomic import new_folder
-from asr.corpus.manifest import read_manifests
-from asr.corpus.text import normalize
-from asr.decoding.lexicon import write_words
-from asr.decoding.ngram import (
-    TOKEN_ARPA,
-    WORD_ARPA,
-    WORDS_FILE,
-    LmParams,
-    NgramModel,
-    estimate,
-    load_kenlm,
-    perplexity,
-    write_arpa,
-)
-from asr.door import Door, enter
-from asr.errors import InputError
-from asr.model.tokens import Tokens
-from asr.record import write_metrics
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.errors import InputError
+from atc_asr.core.files import new_folder
+from atc_asr.core.manifest import read_manifests
+from atc_asr.core.text import normalize
+from atc_asr.lm.lexicon import write_words
+from atc_asr.lm.ngram import TOKEN_ARPA, WORD_ARPA, WORDS_FILE, NgramModel, estimate, load_kenlm, perplexity, write_arpa
+from atc_asr.lm.params import LmParams
+from atc_asr.tokenizer.tokens import Tokens
+from atc_asr.tracking.record import write_metrics
 
 SECTIONS = (LmParams,)
 

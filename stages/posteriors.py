@@ -2,7 +2,7 @@
 
 Reads   checkpoint_dir  run folder of stages.train
         manifest        CSV or JSONL with id,wav,duration,transcript; several make one file
-Writes  out_file        log-probabilities as float16, one file (asr.decoding.posteriors)
+Writes  out_file        log-probabilities as float16, one file (atc_asr.posteriors.store)
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from asr.decoding.posteriors import PosteriorsParams, write_posteriors
-from asr.door import Door, enter
+from atc_asr.core.cli import Door, enter
+from atc_asr.posteriors.params import PosteriorsParams
+from atc_asr.posteriors.store import write_posteriors
 
 SECTIONS = (PosteriorsParams,)
 
@@ -23,7 +24,7 @@ def run(params: PosteriorsParams, *, checkpoint_dir: Path, manifest: Sequence[Pa
         InputError: the run folder, a manifest or an audio file cannot be used.
     """
     # Here and not above: the flags are checked before torch is loaded.
-    from asr.decoding.forward import run_network
+    from atc_asr.posteriors.forward import run_network
 
     meta, _, rows = run_network(checkpoint_dir, manifest, hparams_file=None, batch_seconds=params.batch_seconds)
     write_posteriors(out_file, meta, tqdm(rows, total=len(meta.ids), desc="posteriors", disable=None))

@@ -8,32 +8,16 @@ Writes  out_dir/report.html              one page: numbers, curves, slices, ever
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from asr.atomic import new_folder, write_text
-from asr.door import Door, enter
-from asr.errors import InputError
-from asr.params import option
-from asr.report import contents as report
-from asr.report.card import render_card
-from asr.report.page import page_data, render_page
-from asr.report.summary import write_summary
-
-
-@dataclass(frozen=True)
-class ReportParams:
-    """What the report shows."""
-
-    section: ClassVar[str] = "report"
-
-    title: str = option("heading of the page")
-    num_embedded: int = option(
-        "worst utterances whose audio is inside the page; the others stay in their WAV files", low=0
-    )
-    num_confusions: int = option("pairs of confused words that are listed", low=0)
-
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.errors import InputError
+from atc_asr.core.files import new_folder, write_text
+from atc_asr.report import contents as report
+from atc_asr.report.card import render_card
+from atc_asr.report.page import page_data, render_page
+from atc_asr.report.params import ReportParams
+from atc_asr.report.summary import write_summary
 
 SECTIONS = (ReportParams,)
 

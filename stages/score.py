@@ -17,13 +17,14 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from asr.atomic import new_file
-from asr.corpus.manifest import Utterance
-from asr.door import Door, enter
-from asr.errors import InputError
-from asr.record import write_metrics
-from asr.scoring import atc, bootstrap, ladder, pairs, scores, slices, wer
-from asr.scoring.scores import ScoreParams
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.errors import InputError
+from atc_asr.core.files import new_file
+from atc_asr.core.manifest import Utterance
+from atc_asr.scoring import atc, bootstrap, levels, pairs, scores, slices
+from atc_asr.scoring.params import ScoreParams
+from atc_asr.tracking.record import write_metrics
+from atc_asr.wer import wer
 
 SECTIONS = (ScoreParams,)
 
@@ -66,7 +67,7 @@ def run(
         for rate in scorecard
     }
     of_slices = {key: intervals.pop(rate.name) for key, rate in by_slice.items()}
-    metrics = scores.make_metrics(scored, cards, intervals, ladder.climb(corpus.written))
+    metrics = scores.make_metrics(scored, cards, intervals, levels.climb(corpus.written))
     metrics["confidence"] = params.confidence
     words = slices.score_words(scored)
     tables = (

@@ -9,10 +9,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from asr.atomic import new_folder
-from asr.corpus.manifest import read_manifests
-from asr.door import Door, enter
-from asr.model.tokens import TokenizerParams, build_tokens
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.files import new_folder
+from atc_asr.core.manifest import read_manifests
+from atc_asr.tokenizer.params import TokenizerParams
+from atc_asr.tokenizer.tokens import build_tokens
 
 log = logging.getLogger(__name__)
 

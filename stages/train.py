@@ -2,8 +2,8 @@
 
 Reads   train_manifest, valid_manifest, test_manifest   CSV or JSONL; train and the others may be several
         tokenizer_dir   units of stages.tokenizer; not given: made here, from the train manifest or --spm_model
-        hparams_file    HyperPyYAML of the network (asr/model/conformer_ctc.yaml)
-Writes  run_dir         the run folder (asr/model/run_folder.py);
+        hparams_file    HyperPyYAML of the network (atc_asr/model/conformer_ctc.yaml)
+Writes  run_dir         the run folder (atc_asr/model/run_folder.py);
                         not given: <output_dir>/<model_name>_<YYYYmmdd_HHMMSS>
         metrics_file    the numbers alone, for `dvc metrics`
         metrics_csv     one row appended, in the 32 columns of the Whisper sweeps
@@ -17,19 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asr import record
-from asr.corpus.manifest import Utterance, read_manifests
-from asr.door import Door, enter
-from asr.errors import InputError
-from asr.model import processes, run_record, training, work_folder
-from asr.model.augment import AugmentParams
-from asr.model.evaluation import evaluate
-from asr.model.lora import LoraParams
-from asr.model.network import HPARAMS_FILE, ModelParams, SpecAugmentParams
-from asr.model.run_folder import load_recognizer
-from asr.model.tokens import TokenizerParams, Tokens, build_tokens
-from asr.model.training import TrainParams
-from asr.record import RecordParams
+from atc_asr.core.cli import Door, enter
+from atc_asr.core.errors import InputError
+from atc_asr.core.manifest import Utterance, read_manifests
+from atc_asr.model.network import HPARAMS_FILE
+from atc_asr.model.params import ModelParams, SpecAugmentParams
+from atc_asr.model.run_folder import load_recognizer
+from atc_asr.tokenizer.params import TokenizerParams
+from atc_asr.tokenizer.tokens import Tokens, build_tokens
+from atc_asr.tracking import record
+from atc_asr.tracking.params import RecordParams
+from atc_asr.training import distributed, run_record, staging, training
+from atc_asr.training.evaluation import evaluate
+from atc_asr.training.params import AugmentParams, LoraParams, TrainParams
 
 SECTIONS = (TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams, RecordParams)
 
@@ -96,13 +96,13 @@ def run(
     setup = training.Setup(train, model, specaugment, augment, lora, tokens, train_set, valid_set, places.hparams_file)
 
     home = work_home(places.run_dir.parent if places.run_dir else places.output_dir, places.dvc_root)
-    with work_folder.claimed(home, training.training_key(setup)) as work_dir:
-        started = work_folder.first_started(work_dir, now)
+    with staging.locked_staging_dir(home, training.training_key(setup)) as work_dir:
+        started = staging.first_started(work_dir, now)
         run_dir = places.run_dir or places.output_dir / f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
         outcome = training.train(setup, work_dir)
         recognizer = load_recognizer(work_dir, device=outcome.device)
         scores = {
-            split: evaluate(recognizer, rows, beam_size=train.beam_size, batch_seconds=outcome.facts["batch_seconds"])
+            split: evaluate(recognizer, rows, beam_size=train.beam_size, batch_seconds=outcome.stats["batch_seconds"])
             for split, rows in (("valid", valid_set), ("test", test_set))
             if rows
         }
@@ -114,11 +114,11 @@ def run(
             metrics_file=places.metrics_file,
             metrics_csv=places.metrics_csv,
         )
-        work_folder.publish(work_dir, run_dir)
+        staging.publish(work_dir, run_dir)
     return run_dir
 
 
-@processes.under_torchrun()
+@distributed.under_torchrun()
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     door = Door(__doc__, sections=SECTIONS)
@@ -138,8 +138,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     door.path("--lm_weight", type=float, help="reserved by the specification: only 0; see stages.decode --lm_weight")
     args = door.parse(argv)
     train_params, *others = args.sections
-    train_params = replace(train_params, num_processes=processes.number_of(train_params.num_processes))
-    if processes.launched_rank():  # torchrun: the first process has the rest to do
+    train_params = replace(train_params, num_processes=distributed.number_of(train_params.num_processes))
+    if distributed.launched_rank():  # torchrun: the first process has the rest to do
         training.train_together(None)
         return
     paths = vars(args.paths)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asr.model.tokens import Tokens, char_tokens
+from atc_asr.tokenizer.tokens import Tokens, char_tokens
 
 SAMPLE_RATE = 16000
 FRAME_SAMPLES = 640

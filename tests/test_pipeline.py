@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from asr.corpus.manifest import Utterance, write_manifest
-from asr.corpus.radio import RadioParams
-from asr.corpus.synthetic import SAMPLE_RATE, SyntheticParams, SyntheticSource
-from asr.corpus.text import normalize
-from asr.params import load_section
-from tools import preset
+from atc_asr.commands import preset
+from atc_asr.core.config import load_section
+from atc_asr.core.manifest import Utterance, write_manifest
+from atc_asr.core.text import normalize
+from atc_asr.corpus.params import SyntheticParams
+from atc_asr.corpus.radio import RadioParams
+from atc_asr.corpus.synthetic import SAMPLE_RATE, SyntheticSource
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_UTTERANCES = 24
@@ -212,7 +213,7 @@ def test_dvc_get_brings_a_run_folder_that_stands_alone(project, tmp_path):
     assert len(texts[0]) == NUM_UTTERANCES
     assert texts[0] == texts[1]
     wav = str(next((project.folder / "spoken").glob("*.wav")))
-    assert json.loads(project.run("python", "-m", "tools.transcribe", *brought, wav).splitlines()[0])
+    assert json.loads(project.run("python", "-m", "atc_asr.commands.transcribe", *brought, wav).splitlines()[0])
 
 
 def test_a_token_reaches_no_file_of_the_project(project):

@@ -14,12 +14,12 @@ import pytest
 from dvc.cli import DvcParserError
 from dvc.cli.parser import get_main_parser
 
-from asr.door import Door
-from asr.errors import InputError
-from asr.params import read_yaml
-from asr.record import SWEEP_COLUMNS
+from atc_asr.commands import preset
+from atc_asr.core.cli import Door
+from atc_asr.core.config import read_yaml
+from atc_asr.core.errors import InputError
+from atc_asr.tracking.record import SWEEP_COLUMNS
 from tests.test_pipeline import project  # noqa: F401 (a fixture)
-from tools import preset
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,11 +29,11 @@ ELLIPSIS = "…"
 PARSED_ONLY = {
     "make ": "sets up a virtual environment of its own",
     "echo HF_TOKEN": "a secret",
-    "python -m tools.preset": "of a gated corpus, and from the Hub; tests/tools/test_preset.py runs both kinds",
+    "python -m atc_asr.commands.preset": "of a gated corpus, and from the Hub; tests/tools/test_preset.py runs both kinds",
     "torchrun ": "two processes; tests/model/test_processes.py trains with it",
     "dvc exp run -S train.num_processes": "two devices; tests/model/test_processes.py trains so",
     "python -m stages.": "on a gated corpus; tests/stages run them",
-    "python -m tools.sweep ": "twenty trainings; tests/tools/test_sweep.py runs it",
+    "python -m atc_asr.commands.sweep ": "twenty trainings; tests/tools/test_sweep.py runs it",
     "dvc exp run --queue": "tests/test_pipeline.py runs two side by side",
     "dvc plots show models/.training": "while a training runs",
     "dvc get": "from a repository somewhere else; tests/test_pipeline.py brings one out of a clone",
@@ -192,9 +192,9 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
         # the shell opens data/corpus/*/test.csv, and shlex has quoted it
         said[command] = project.run("bash", "-c", command.replace("'", ""))
     assert "Running stage 'decode@test'" in outcome(said, "dvc exp run -n lexicon")
-    assert outcome(said, "tools.transcribe").startswith("1\n00:00:0")
-    assert "A and B make as many word errors as each other" in outcome(said, "tools.compare greedy.jsonl")
-    assert "-S" in outcome(said, "tools.tune_decoding")
+    assert outcome(said, "atc_asr.commands.transcribe").startswith("1\n00:00:0")
+    assert "A and B make as many word errors as each other" in outcome(said, "atc_asr.commands.compare greedy.jsonl")
+    assert "-S" in outcome(said, "atc_asr.commands.tune_decoding")
     header = (project.folder / "sweep_master.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split(",") == list(SWEEP_COLUMNS)
     assert (project.folder / "asr.onnx").stat().st_size > 0

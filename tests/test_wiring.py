@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from asr.model import network
-from asr.model.network import ModelParams, SpecAugmentParams
-from asr.params import read_yaml
-from asr.record import RecordParams
-from tools.check_params import section_classes
+from atc_asr.commands.check_params import section_classes
+from atc_asr.core.config import read_yaml
+from atc_asr.model import network
+from atc_asr.model.params import ModelParams, SpecAugmentParams
+from atc_asr.tracking.params import RecordParams
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]

@@ -8,7 +8,7 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus import audio
+from atc_asr.corpus import audio
 
 
 def encoded(samples, rate, **settings):

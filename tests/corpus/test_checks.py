@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from asr.corpus import checks
-from asr.corpus.audio import Header
-from asr.params import load_section
+from atc_asr.core.config import load_section
+from atc_asr.corpus import checks
+from atc_asr.corpus.audio import Header
 
 PARAMS = load_section(checks.CheckParams)
 GOOD = checks.Measures(level=-20.0, clipping=0.0, dc_offset=0.0, bandwidth=4000.0)

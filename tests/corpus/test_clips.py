@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus import clips
-from asr.corpus.checks import CheckParams
-from asr.corpus.source import Clip
-from asr.params import load_section
+from atc_asr.core.config import load_section
+from atc_asr.corpus import clips
+from atc_asr.corpus.params import CheckParams
+from atc_asr.corpus.source import Clip
 
 CHECKS = load_section(CheckParams)
 NOISE = (np.random.default_rng(0).standard_normal(8000) * 0.1).astype(np.float32)

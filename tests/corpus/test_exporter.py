@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from asr.corpus import audio, exporter, shards
-from asr.corpus.checks import CheckParams
-from asr.corpus.exporter import Cut
-from asr.corpus.gate import Gate, Regroup
-from asr.corpus.source import Clip, Shard
-from asr.errors import InputError
-from asr.params import load_section
+from atc_asr.core.config import load_section
+from atc_asr.core.errors import InputError
+from atc_asr.corpus import audio, exporter, shards
+from atc_asr.corpus.exporter import SubsetSpec
+from atc_asr.corpus.params import CheckParams
+from atc_asr.corpus.source import Clip, Shard
+from atc_asr.corpus.validation import SplitSpec, Validation
 
-ALL = Cut(train_fraction=1.0, validation_samples=0)
-GATE = Gate(load_section(CheckParams), max_rejected=0.5)
+ALL = SubsetSpec(train_fraction=1.0, validation_samples=0)
+GATE = Validation(load_section(CheckParams), max_rejected=0.5)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def rows(path):
 
 
 def changed(**settings):
-    return Gate(dataclasses.replace(GATE.checks, **settings), GATE.max_rejected)
+    return Validation(dataclasses.replace(GATE.checks, **settings), GATE.max_rejected)
 
 
 def test_what_an_export_holds(tmp_path):
@@ -128,7 +128,7 @@ def test_a_stopped_export_goes_on_where_it_was(tmp_path):
     [
         {"sources": source(train=6)},
         {"gate": changed(max_duration=29.0)},
-        {"cut": Cut(0.5, 0)},
+        {"cut": SubsetSpec(0.5, 0)},
         {"sources": source(shard_size=4)},
     ],
 )
@@ -216,7 +216,7 @@ def test_a_configuration_must_be_a_plain_name(tmp_path, name):
 
 def test_the_first_fraction_of_train_and_the_first_rows_of_valid(tmp_path):
     export(source(train=10, valid=4), tmp_path / "all")
-    export(source(train=10, valid=4), tmp_path / "cut", cut=Cut(0.45, 3))
+    export(source(train=10, valid=4), tmp_path / "cut", cut=SubsetSpec(0.45, 3))
     for split, count in (("train", 4), ("valid", 3), ("test", 2)):
         whole = (tmp_path / f"all/base/{split}.csv").read_text().splitlines()
         assert (tmp_path / f"cut/base/{split}.csv").read_text().splitlines() == whole[: count + 1]
@@ -266,7 +266,9 @@ def test_too_many_rejections_stop_it_and_say_where_to_look(tmp_path):
     assert len(rows(Path(str(error.value).rpartition("see ")[2]))) == 8
     log = tmp_path / "log"
     export(
-        dataclasses.replace(with_clips(*bad), log=str(log)), tmp_path / "out", gate=Gate(GATE.checks, max_rejected=0.6)
+        dataclasses.replace(with_clips(*bad), log=str(log)),
+        tmp_path / "out",
+        gate=Validation(GATE.checks, max_rejected=0.6),
     )
     assert not log.exists()  # the shards were there already
 
@@ -274,26 +276,26 @@ def test_too_many_rejections_stop_it_and_say_where_to_look(tmp_path):
 def test_nothing_left_is_an_error_whatever_may_be_rejected(tmp_path):
     silent = ListSource((*source(test=0).clips, ("test", make_clip(99, text=None))))
     with pytest.raises(InputError, match="1 of 1 test rows rejected"):
-        export(silent, tmp_path / "out", gate=Gate(GATE.checks, max_rejected=1.0))
+        export(silent, tmp_path / "out", gate=Validation(GATE.checks, max_rejected=1.0))
     with pytest.raises(InputError, match="has no rows"):
         export(ListSource(()), tmp_path / "out")
 
 
 def test_groups_stay_whole_when_splits_are_made(tmp_path):
     clips = tuple(("train", make_clip(n, columns={"tape": f"t{n % 10}"})) for n in range(60))
-    export(ListSource(clips), tmp_path / "out", regroup=Regroup("tape", {"valid": 0.1, "test": 0.2}, seed=1))
+    export(ListSource(clips), tmp_path / "out", regroup=SplitSpec("tape", {"valid": 0.1, "test": 0.2}, seed=1))
     tapes = {
         split: {row["tape"] for row in rows(tmp_path / f"out/base/{split}.csv")} for split in ("train", "valid", "test")
     }
     assert [len(tapes[split]) for split in ("train", "valid", "test")] == [7, 1, 2]
     assert len(set.union(*tapes.values())) == 10
     with pytest.raises(InputError, match=r"has no speaker \(its columns: tape\)"):
-        export(ListSource(clips), tmp_path / "two", regroup=Regroup("speaker", {"valid": 0.1}, seed=1))
+        export(ListSource(clips), tmp_path / "two", regroup=SplitSpec("speaker", {"valid": 0.1}, seed=1))
 
 
 def test_a_corpus_with_its_own_splits_keeps_them(tmp_path):
     export(source(), tmp_path / "out")
-    export(source(), tmp_path / "two", regroup=Regroup("tape", {"valid": 0.1, "test": 0.1}, seed=1))
+    export(source(), tmp_path / "two", regroup=SplitSpec("tape", {"valid": 0.1, "test": 0.1}, seed=1))
     assert contents(tmp_path / "out") == contents(tmp_path / "two")
 
 

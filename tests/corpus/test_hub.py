@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from asr import hub_token
-from asr.corpus import hub
-from asr.errors import InputError
+from atc_asr.core import hub_token
+from atc_asr.core.errors import InputError
+from atc_asr.corpus import hub
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 COLUMNS = hub.Columns("audio", "text", "path", ())
@@ -185,7 +185,7 @@ def test_no_folder_and_no_hub_name(name):
         open_folder(name)
 
 
-class Gate:
+class Validation:
     """Stands for the Hub: it lets nobody in, and repeats what it was given."""
 
     def __init__(self, monkeypatch):
@@ -201,7 +201,7 @@ class Gate:
 
 
 def test_without_a_token_the_line_names_the_variables_and_the_data_set(monkeypatch):
-    gate = Gate(monkeypatch)
+    gate = Validation(monkeypatch)
     with pytest.raises(InputError) as error:
         open_folder("HF-SaLAI/salai_atc0")
     message = str(error.value)
@@ -216,7 +216,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(monkeypatch, tmp_path, home,
         (tmp_path / ".env").write_text(f"HUGGINGFACE_TOKEN={TOKEN}\n")
     else:
         monkeypatch.setenv(home, TOKEN)
-    gate = Gate(monkeypatch)
+    gate = Validation(monkeypatch)
     with pytest.raises(InputError) as error:
         open_folder("HF-SaLAI/salai_atc0")
     assert gate.tokens == [TOKEN]
@@ -227,7 +227,7 @@ def test_the_token_goes_to_the_hub_and_nowhere_else(monkeypatch, tmp_path, home,
 
 def test_no_part_of_a_token_is_left_where_a_long_message_is_cut(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    gate = Gate(monkeypatch)
+    gate = Validation(monkeypatch)
     for padding in range(hub_token.LONGEST_REASON - 60, hub_token.LONGEST_REASON):
         monkeypatch.setattr(gate, "reason", "x" * padding + TOKEN)
         with pytest.raises(InputError) as error:
@@ -244,7 +244,7 @@ def test_a_line_break_after_a_token_is_no_part_of_it(monkeypatch):
 
 def test_a_local_folder_is_never_shown_the_token(folder, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    gate = Gate(monkeypatch)
+    gate = Validation(monkeypatch)
     with pytest.raises(InputError):
         open_folder(folder)
     assert gate.tokens == [None]

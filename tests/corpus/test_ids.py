@@ -2,9 +2,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from asr.corpus import ids
-from asr.corpus.source import Clip, Shard
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.corpus import ids
+from atc_asr.corpus.source import Clip, Shard
 
 UWB = r"^uwb-atcc_(?P<tape>[^_]+)_\d+_\d+_(?P<role>AT|PI|PIAT)$"
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from asr.corpus import ldc, text
-from asr.errors import InputError
+from atc_asr.core import text
+from atc_asr.core.errors import InputError
+from atc_asr.corpus import ldc
 
 RATE = 8000
 TRANSCRIPT = """\

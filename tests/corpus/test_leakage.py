@@ -1,8 +1,8 @@
 import pytest
 
-from asr.corpus import leakage
-from asr.corpus.clips import Row
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.corpus import leakage
+from atc_asr.corpus.clips import Row
 
 
 def row(name, transcript, digest, **columns):

@@ -8,40 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus import phraseology
-from asr.corpus.phraseology import (
-    AIRCRAFT,
-    ALPHABET,
-    DIGITS,
-    Talk,
-    Wording,
-    callsign_key,
-    fixes,
-    group_words,
-    is_tail,
-    make_transmission,
-    read_airlines,
-    split_of,
-)
-from asr.corpus.source import SPLITS
-from asr.corpus.text import normalize
-from asr.errors import InputError
+from atc_asr.atc.vocabulary import words
+from atc_asr.atc.vocabulary.words import AIRCRAFT, ALPHABET, DIGITS, group_words, is_tail, read_airlines
+from atc_asr.core.errors import InputError
+from atc_asr.core.text import normalize
+from atc_asr.corpus import phraseology
+from atc_asr.corpus.phraseology import Speaker, SpeakingStyle, callsign_key, fixes, make_transmission, split_of
+from atc_asr.corpus.source import SPLITS
 
-WORDING = Wording(
-    pilot_share=0.5, tail_share=0.3, group_share=0.6, variant_share=0.2, hesitation_share=0.1, max_words=24
+WORDING = SpeakingStyle(
+    pilot_fraction=0.5,
+    tail_fraction=0.3,
+    group_fraction=0.6,
+    variant_fraction=0.2,
+    hesitation_fraction=0.1,
+    max_words=24,
 )
 PLAIN_DIGITS = {word: str(number) for number, word in enumerate(DIGITS)} | {"niner": "9", "tree": "3", "fife": "5"}
 
 
 @functools.cache
-def transmissions(split: str, count: int, wording: Wording = WORDING) -> list[phraseology.Transmission]:
+def transmissions(split: str, count: int, wording: SpeakingStyle = WORDING) -> list[phraseology.Transmission]:
     return [make_transmission(split, np.random.default_rng(number), wording) for number in range(count)]
 
 
 def spoken_number(words: list[str]) -> str:
     """A second witness for numbers: words of a flight number, in group form or one by one, to its digits."""
-    tens = {word: 10 * number for number, word in enumerate(phraseology.TENS, start=2)}
-    teens = {word: number for number, word in enumerate(phraseology.TEENS, start=10)}
+    tens = {word: 10 * number for number, word in enumerate(words.TENS, start=2)}
+    teens = {word: number for number, word in enumerate(words.TEENS, start=10)}
     text, place = "", 0
     while place < len(words):
         word = words[place]
@@ -81,7 +75,7 @@ def test_group_form_says_every_digit(number: int) -> None:
 
 @given(st.sampled_from(SPLITS), st.integers(0, 2**32), st.integers(16, 40))
 def test_text_is_plain_words_within_bounds(split: str, seed: int, max_words: int) -> None:
-    wording = Wording(0.5, 0.3, 0.6, 0.2, 0.1, max_words)
+    wording = SpeakingStyle(0.5, 0.3, 0.6, 0.2, 0.1, max_words)
     transmission = make_transmission(split, np.random.default_rng(seed), wording)
     text = transmission.text
     assert re.fullmatch(r"[a-z]+( [a-z]+)*", text)
@@ -144,7 +138,7 @@ def test_shares_are_kept() -> None:
 
 
 def test_no_hesitations_or_variants_when_not_wanted() -> None:
-    calm = Wording(0.5, 0.3, 0.6, 0.0, 0.0, 24)
+    calm = SpeakingStyle(0.5, 0.3, 0.6, 0.0, 0.0, 24)
     words = {word for one in transmissions("train", 500, calm) for word in one.text.split()}
     assert not words & {"ah", "uh", "niner", "tree", "fife"}
 
@@ -154,7 +148,7 @@ def test_every_digit_and_letter_is_heard_in_training() -> None:
     for one in transmissions("train", 2000):
         for word in one.text.split():
             heard[word] = heard.get(word, 0) + 1
-    for word in (*DIGITS, *ALPHABET, *phraseology.TEENS, *phraseology.TENS, "niner", "oh", "hundred", "thousand"):
+    for word in (*DIGITS, *ALPHABET, *words.TEENS, *words.TENS, "niner", "oh", "hundred", "thousand"):
         assert heard.get(word, 0) >= 10, word
 
 
@@ -186,7 +180,7 @@ def test_fixes_are_five_letters_and_no_other_word() -> None:
 
 
 def test_quantities_are_in_range() -> None:
-    talk = Talk("train", np.random.default_rng(3), Wording(0.5, 0.3, 0.0, 0.0, 0.0, 24))
+    talk = Speaker("train", np.random.default_rng(3), SpeakingStyle(0.5, 0.3, 0.0, 0.0, 0.0, 24))
     for _ in range(300):
         heading = spoken_number(talk.heading().split())
         assert len(heading) == 3 and 10 <= int(heading) <= 360
@@ -214,4 +208,4 @@ def test_missing_airline_table_is_named(tmp_path) -> None:
 
 def test_too_few_words_are_refused() -> None:
     with pytest.raises(InputError, match="max_words: got 4"):
-        transmissions("train", 20, Wording(0.5, 1.0, 0.0, 0.0, 0.0, 4))
+        transmissions("train", 20, SpeakingStyle(0.5, 1.0, 0.0, 0.0, 0.0, 4))

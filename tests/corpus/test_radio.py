@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.corpus.radio import (
+from atc_asr.core.errors import InputError
+from atc_asr.corpus.radio import (
     RadioParams,
     add_noise,
     band_pass,
@@ -19,7 +20,6 @@ from asr.corpus.radio import (
     speech_rms,
     transmit,
 )
-from asr.errors import InputError
 
 RATE = 16000
 PARAMS = RadioParams(

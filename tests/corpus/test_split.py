@@ -2,8 +2,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from asr.corpus.split import assign_groups
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.corpus.split import assign_groups
 
 
 def test_every_split_gets_about_its_share():

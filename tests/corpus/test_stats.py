@@ -1,9 +1,9 @@
 import csv
 import json
 
-from asr.corpus import stats
-from asr.corpus.checks import Rejection
-from asr.corpus.clips import Row
+from atc_asr.corpus import stats
+from atc_asr.corpus.checks import Rejection
+from atc_asr.corpus.clips import Row
 
 HISTOGRAM = stats.HISTOGRAMS[0]
 

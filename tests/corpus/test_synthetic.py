@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.corpus.radio import RadioParams
-from asr.corpus.source import SPLITS, Clip, Shard
-from asr.corpus.synthetic import SAMPLE_RATE, SyntheticParams, SyntheticSource
-from asr.errors import InputError
-from asr.params import load_section
+from atc_asr.core.config import load_section
+from atc_asr.core.errors import InputError
+from atc_asr.corpus.params import SyntheticParams
+from atc_asr.corpus.radio import RadioParams
+from atc_asr.corpus.source import SPLITS, Clip, Shard
+from atc_asr.corpus.synthetic import SAMPLE_RATE, SyntheticSource
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 

@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from asr.corpus.voices import ACCENTS, FAMILIES, Manner, resample, speak, split_families, split_voices, trim
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.corpus.voices import ACCENTS, FAMILIES, VoiceSettings, resample, speak, split_families, split_voices, trim
 
 TEXT = "boston approach united six eighty six turn left heading two seven zero"
-CALM = Manner("en-us+f3", 160, 50, 50)
+CALM = VoiceSettings("en-us+f3", 160, 50, 50)
 
 
 def test_splits_share_no_variant() -> None:
@@ -42,14 +42,14 @@ def test_no_voice_left_for_train_is_refused() -> None:
 
 @pytest.mark.parametrize("accent", ACCENTS)
 def test_every_accent_speaks(accent: str) -> None:
-    samples = speak(TEXT, Manner(f"{accent}+m3", 160, 50, 50), 16000)
+    samples = speak(TEXT, VoiceSettings(f"{accent}+m3", 160, 50, 50), 16000)
     assert samples.dtype == np.float32 and samples.ndim == 1
     assert 2 < len(samples) / 16000 < 8
 
 
 def test_every_variant_speaks_and_sounds_different() -> None:
     spoken = {
-        variant: speak("turn left", Manner(f"en-us+{variant}", 160, 50, 50), 16000).tobytes()
+        variant: speak("turn left", VoiceSettings(f"en-us+{variant}", 160, 50, 50), 16000).tobytes()
         for family in FAMILIES
         for variant in family
     }
@@ -58,14 +58,16 @@ def test_every_variant_speaks_and_sounds_different() -> None:
 
 def test_speech_does_not_depend_on_what_was_said_before() -> None:
     # breath noise (Alicia), flutter (m3, f3) and a Klatt voice all carry state in the library
-    manners = [Manner(f"en-us+{variant}", 160, 50, 50) for variant in ("Alicia", "m3", "f3", "klatt3", "rob")]
+    manners = [VoiceSettings(f"en-us+{variant}", 160, 50, 50) for variant in ("Alicia", "m3", "f3", "klatt3", "rob")]
     forwards = [speak(TEXT, manner, 16000).tobytes() for manner in manners]
     backwards = [speak(TEXT, manner, 16000).tobytes() for manner in reversed(manners)]
     assert forwards == backwards[::-1]
 
 
 def test_duration_follows_rate() -> None:
-    durations = [len(speak(TEXT, Manner("en-us+m3", rate, 50, 50), 16000)) / 16000 for rate in (120, 160, 200, 240)]
+    durations = [
+        len(speak(TEXT, VoiceSettings("en-us+m3", rate, 50, 50), 16000)) / 16000 for rate in (120, 160, 200, 240)
+    ]
     assert durations == sorted(durations, reverse=True)
     # twice the rate, about half the time
     assert durations[0] / durations[3] == pytest.approx(2.0, abs=0.3)
@@ -83,7 +85,7 @@ def pitch_of(samples: np.ndarray) -> float:
 
 
 def test_pitch_follows_param() -> None:
-    low, high = (pitch_of(speak(TEXT, Manner("en-us+m3", 160, pitch, 20), 16000)) for pitch in (20, 80))
+    low, high = (pitch_of(speak(TEXT, VoiceSettings("en-us+m3", 160, pitch, 20), 16000)) for pitch in (20, 80))
     assert 60 < low < 1.2 * low < high < 300
 
 
@@ -111,7 +113,7 @@ def test_resampling_keeps_a_tone() -> None:
 
 def test_unknown_voice_is_named() -> None:
     with pytest.raises(InputError, match=re.escape("en-us+nobody")):
-        speak(TEXT, Manner("en-us+nobody", 160, 50, 50), 16000)
+        speak(TEXT, VoiceSettings("en-us+nobody", 160, 50, 50), 16000)
 
 
 def test_nothing_to_say_is_refused() -> None:

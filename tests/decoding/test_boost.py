@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asr.decoding.boost import CallsignBoost, ExpectedCallsign, read_expected, spoken_forms
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.decoding.boost import CallsignBoost, ExpectedCallsign, read_expected, spoken_forms
 
 NAMES = {"DAL": "delta", "BAW": "speedbird", "ACA": "air canada"}
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.decoding.ctc import align, collapse, fits, greedy, text_of, words_of_path
-from asr.model.tokens import Tokens
+from atc_asr.decoding.ctc import align, collapse, fits, greedy, text_of, words_of_path
+from atc_asr.tokenizer.tokens import Tokens
 from tests.echo import TOKENS, log_posteriors, spoken_path
 
 PATHS = st.lists(st.integers(0, 3), max_size=12).map(lambda path: np.array(path, dtype=np.int64))

@@ -13,11 +13,18 @@ pytest.importorskip("flashlight", reason="flashlight-text has no release for thi
 
 from flashlight.lib.text.decoder import SmearingMode
 
-from asr.decoding.ctc import collapse, text_of
-from asr.decoding.flashlight import Entry, LexiconFreeSearch, LexiconSearch, LexiconTrie, SearchOptions, searched_frames
-from asr.decoding.lexicon import spell
-from asr.decoding.ngram import estimate, load_kenlm, write_arpa
-from asr.model.tokens import Tokens, char_tokens, train_spm
+from atc_asr.decoding.ctc import collapse, text_of
+from atc_asr.decoding.flashlight import (
+    Entry,
+    LexiconFreeSearch,
+    LexiconSearch,
+    LexiconTrie,
+    SearchOptions,
+    searched_frames,
+)
+from atc_asr.lm.lexicon import spell
+from atc_asr.lm.ngram import estimate, load_kenlm, write_arpa
+from atc_asr.tokenizer.tokens import Tokens, char_tokens, train_spm
 from tests.echo import log_posteriors, spoken_path
 
 WORDS = ["A", "AB", "BA"]
@@ -30,7 +37,7 @@ WIDE = SearchOptions(
     lm_weight=0.0,
     word_score=0.0,
     oov_score=-1000.0,
-    doubt_score=0.0,
+    oov_uncertainty_penalty=0.0,
     boost_score=0.0,
     nbest=3,
 )
@@ -101,20 +108,23 @@ def test_each_doubted_token_of_a_word_outside_the_lexicon_has_its_price() -> Non
     log_probs = log_posteriors(path, len(TOKENS), 0.9)
     lexicon = spell(WORDS, TOKENS, "x")
     free = LexiconSearch(options(oov_score=-1.0), TOKENS, lexicon, None)(log_probs)[0]
-    cheap = LexiconSearch(options(oov_score=-1.0, doubt_score=-2.0), TOKENS, lexicon, None)(log_probs)[0]
+    cheap = LexiconSearch(options(oov_score=-1.0, oov_uncertainty_penalty=-2.0), TOKENS, lexicon, None)(log_probs)[0]
     assert cheap.hyp == free.hyp == "A BBA A"
     assert free.score - cheap.score == pytest.approx(2.0 * 3 * 0.1, abs=1e-3)
     first_b = int(np.flatnonzero(path == TOKENS.encode("B")[0])[0])
     log_probs[first_b : first_b + 2] = np.log([0.2, 0.2, 0.5, 0.1])  # blank A B ▁: the network doubts the first B
     assert LexiconSearch(options(oov_score=-1.0), TOKENS, lexicon, None)(log_probs)[0].hyp == "A BBA A"
-    assert LexiconSearch(options(oov_score=-1.0, doubt_score=-9.0), TOKENS, lexicon, None)(log_probs)[0].hyp == "A BA A"
+    assert (
+        LexiconSearch(options(oov_score=-1.0, oov_uncertainty_penalty=-9.0), TOKENS, lexicon, None)(log_probs)[0].hyp
+        == "A BA A"
+    )
 
 
 @pytest.mark.parametrize("with_lm", [False, True])
 def test_a_word_that_costs_more_than_the_beam_is_wide_does_not_break_off(arpa: Path, with_lm: bool) -> None:
     """Spelled better than anything else until it pays, it would be all that the beam holds."""
     log_probs = log_posteriors(spoken_path("AB BABBABBABB BA AB", TOKENS), len(TOKENS), 0.6)
-    narrow = options(beam_threshold=3.0, oov_score=-2.0, doubt_score=-8.0, lm_weight=0.7 * with_lm)
+    narrow = options(beam_threshold=3.0, oov_score=-2.0, oov_uncertainty_penalty=-8.0, lm_weight=0.7 * with_lm)
     found = LexiconSearch(narrow, TOKENS, spell(WORDS, TOKENS, "x"), arpa if with_lm else None)(log_probs)[0]
     assert found.hyp == text_of(collapse(found.path), TOKENS)
     assert found.hyp.startswith("AB BA") and found.hyp.endswith(" BA AB")
@@ -124,7 +134,7 @@ def test_a_word_that_costs_more_than_the_beam_is_wide_does_not_break_off(arpa: P
 def test_where_no_word_can_end_nothing_is_lost(seed: int) -> None:
     """In noise so narrow a beam ends inside a word, whose letters its text would lack."""
     log_probs = random_log_probs(seed, 20, len(TOKENS))
-    narrow = options(beam_size=3, beam_threshold=1.0, oov_score=-4.0, doubt_score=-8.0)
+    narrow = options(beam_size=3, beam_threshold=1.0, oov_score=-4.0, oov_uncertainty_penalty=-8.0)
     for one in LexiconSearch(narrow, TOKENS, spell(WORDS, TOKENS, "x"), None)(log_probs):
         assert one.hyp == text_of(collapse(one.path), TOKENS)
 

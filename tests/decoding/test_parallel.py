@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from asr.decoding import parallel
-from asr.decoding.parallel import parallel_map
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.decoding import parallel
+from atc_asr.decoding.parallel import parallel_map
 
 
 def scaler(factor: int) -> Callable[[int], int]:

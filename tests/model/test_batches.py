@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.corpus.manifest import Utterance
-from asr.errors import InputError
-from asr.model import batches
-from asr.model.batches import DurationBatches
-from asr.model.tokens import char_tokens
+from atc_asr.core.errors import InputError
+from atc_asr.core.manifest import Utterance
+from atc_asr.model import batches
+from atc_asr.model.batches import DurationBatches
+from atc_asr.tokenizer.tokens import char_tokens
 
 durations = st.lists(st.floats(0.1, 30.0), min_size=1, max_size=80)
 
@@ -36,13 +36,13 @@ def test_without_a_seed_from_long_to_short():
 
 
 def test_padding_by_hand():
-    assert batches.padding_share([1.0, 2.0, 3.0], [[0, 1], [2]], padded=float) == pytest.approx(1 / 7)
+    assert batches.padding_fraction([1.0, 2.0, 3.0], [[0, 1], [2]], padded=float) == pytest.approx(1 / 7)
 
 
 def test_padding_is_small_on_durations_like_radios():
     seconds = np.random.default_rng(0).lognormal(1.2, 0.5, 4000).clip(0.5, 20)
     made = DurationBatches(seconds, max_seconds=120, seed=1).batches(1)
-    assert batches.padding_share(seconds, made) < 0.05
+    assert batches.padding_fraction(seconds, made) < 0.05
 
 
 @pytest.mark.parametrize(("numbers", "frames"), [([], 0), ([1], 1), ([1, 2, 1], 3), ([1, 1, 1, 2], 6)])
@@ -96,9 +96,9 @@ def test_audio_in_memory_gives_the_same_batches(tmp_path):
     random = np.random.default_rng(0)
     rows = [utterance(tmp_path, f"u{size}", random.uniform(-1, 1, size), "AB") for size in (50, 1, 30)]
     read = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
-    assert batches.keep_resident(read, max_bytes=161, device=torch.device("cpu")) is read
-    resident = batches.keep_resident(read, max_bytes=162, device=torch.device("cpu"))
-    assert isinstance(resident, batches.ResidentDataset)
+    assert batches.cache_audio(read, max_bytes=161, device=torch.device("cpu")) is read
+    resident = batches.cache_audio(read, max_bytes=162, device=torch.device("cpu"))
+    assert isinstance(resident, batches.CachedDataset)
     for row in rows:
         row.wav.unlink()
     assert len(resident) == 3
@@ -111,7 +111,7 @@ def test_audio_in_memory_is_the_audio_on_disk(tmp_path):
     units = char_tokens(["AB"])
     rows = [utterance(tmp_path, f"u{size}", np.sin(np.arange(size)) / 2, "AB") for size in (50, 7)]
     read = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
-    resident = batches.ResidentDataset(read, torch.device("cpu"))
+    resident = batches.CachedDataset(read, torch.device("cpu"))
     left, right = (batches.collate([dataset[1], dataset[0]]) for dataset in (read, resident))
     assert torch.equal(left.wavs, right.wavs)
     assert torch.equal(left.tokens, right.tokens)

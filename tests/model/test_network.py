@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asr.errors import InputError
-from asr.model import network
+from atc_asr.core.errors import InputError
+from atc_asr.model import network
 
 
 def build(model, specaugment, num_tokens=5):

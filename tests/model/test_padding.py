@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asr.model import kernels, network, padding
+from atc_asr.model import network, padding
+from atc_asr.training import cpu_fast_path
 
 SIZES = (16000, 15999, 9000, 4321, 1600)  # samples: at a batch's end, just before it, far from it
 
@@ -17,7 +18,7 @@ def make(model, specaugment, *, cheaper=False):
     hparams.encoder(torch.randn(1, 16000), torch.ones(1))  # takes statistics
     hparams.encoder.eval()
     if cheaper:
-        kernels.use_cheaper(hparams.model)
+        cpu_fast_path.use_fast_path(hparams.model)
     return hparams.encoder
 
 

@@ -5,11 +5,11 @@ import shutil
 import pytest
 import torch
 
-from asr.errors import InputError
-from asr.model import network, run_folder
-from asr.model.batches import read_wav
-from asr.model.run_folder import load_recognizer
-from asr.model.tokens import char_tokens, train_spm
+from atc_asr.core.errors import InputError
+from atc_asr.model import network, run_folder
+from atc_asr.model.batches import read_wav
+from atc_asr.model.run_folder import load_recognizer
+from atc_asr.tokenizer.tokens import char_tokens, train_spm
 
 
 @pytest.fixture(params=["char", "spm"])

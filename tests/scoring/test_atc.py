@@ -2,9 +2,10 @@
 
 import pytest
 
-from asr.scoring import atc, wer
-from asr.scoring.bootstrap import intervals
-from asr.scoring.wer import Counts
+from atc_asr.scoring import atc
+from atc_asr.scoring.bootstrap import intervals
+from atc_asr.wer import wer
+from atc_asr.wer.wer import Counts
 
 
 def card(ref: str, hyp: str, truth: str | None = None) -> atc.Card:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asr.scoring import bootstrap
+from atc_asr.scoring import bootstrap
 
 SETTINGS = {"resamples": 2000, "confidence": 95.0, "seed": 7}
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from asr.scoring import comparison
-from asr.scoring.pairs import PairedCorpus
-from asr.scoring.scores import ScoreParams
-from asr.scoring.wer import Pair
+from atc_asr.scoring import comparison
+from atc_asr.scoring.pairs import PairedCorpus
+from atc_asr.scoring.params import ScoreParams
+from atc_asr.wer.wer import Pair
 
 PARAMS = ScoreParams(
     resamples=1000,

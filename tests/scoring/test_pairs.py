@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.corpus.text import VERSION
-from asr.errors import InputError
-from asr.scoring import pairs
+from atc_asr.core.errors import InputError
+from atc_asr.core.text import VERSION
+from atc_asr.scoring import pairs
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asr.scoring import sclite, wer
+from atc_asr.scoring import sclite
+from atc_asr.wer import wer
 
 COUNTED = Path(__file__).with_name("sclite_counts.csv")
 

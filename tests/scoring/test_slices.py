@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from asr.scoring import slices, wer
+from atc_asr.scoring import slices
+from atc_asr.wer import wer
 
 
 def scored(*texts: tuple[str, str]) -> list[wer.ScoredPair]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.decoding.confidence import apply, read_calibration
-from asr.decoding.hypotheses import Hypothesis, Word, read_hypotheses, write_hypotheses
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.hypotheses.confidence import apply, read_calibration
+from atc_asr.hypotheses.hypotheses import Hypothesis, Word, read_hypotheses, write_hypotheses
 from stages import calibrate
 from tests.echo import write_corpus
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import asr.model.run_folder
-from asr.decoding.hypotheses import read_hypotheses
-from asr.decoding.ngram import estimate, write_arpa
-from asr.errors import InputError
-from asr.model.tokens import train_spm
+import atc_asr.model.run_folder
+from atc_asr.core.errors import InputError
+from atc_asr.hypotheses.hypotheses import read_hypotheses
+from atc_asr.lm.ngram import estimate, write_arpa
+from atc_asr.tokenizer.tokens import train_spm
 from stages import decode, lm, posteriors
 from tests.echo import TOKENS, EchoRecognizer, write_corpus
 
@@ -22,7 +22,7 @@ TEXTS = {"b": "DELTA ONE TWO", "a": "CLIMB", "c": "UNITED HEAVY TURN LEFT"}
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run folder whose network echoes the text in its audio."""
-    monkeypatch.setattr(asr.model.run_folder, "load_recognizer", lambda *_, **__: EchoRecognizer())
+    monkeypatch.setattr(atc_asr.model.run_folder, "load_recognizer", lambda *_, **__: EchoRecognizer())
     folder = tmp_path / "run"
     folder.mkdir()
     TOKENS.save(folder)
@@ -160,7 +160,7 @@ def test_every_search_with_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     texts = TEXTS | {"d": "CLIMB LEFT DELTA TURN", "e": "UNITED ONE HEAVY", "f": "LEFT TURN CLIMB TWO"}
     pieces = train_spm(list(texts.values()) * 4, 25)
     pieces.save(tmp_path)
-    monkeypatch.setattr(asr.model.run_folder, "load_recognizer", lambda *_, **__: EchoRecognizer(pieces))
+    monkeypatch.setattr(atc_asr.model.run_folder, "load_recognizer", lambda *_, **__: EchoRecognizer(pieces))
     manifest = write_corpus(tmp_path / "corpus", texts, pieces)
     lm_files = ["--out_dir", str(tmp_path / "lm"), "--metrics_file", str(tmp_path / "lm.json")]
     orders = ["--order", "2", "--token_order", "3", "--tokenizer_dir", str(tmp_path)]
@@ -183,7 +183,7 @@ def test_a_python_without_flashlight_says_what_is_left(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "flashlight", None)
-    monkeypatch.delitem(sys.modules, "asr.decoding.flashlight", raising=False)
+    monkeypatch.delitem(sys.modules, "atc_asr.decoding.flashlight", raising=False)
     for name in [name for name in sys.modules if name.startswith("flashlight.")]:
         monkeypatch.delitem(sys.modules, name)
     manifest = write_corpus(tmp_path / "corpus", TEXTS)

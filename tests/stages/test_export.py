@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from asr.corpus import manifest
-from asr.errors import InputError
-from asr.params import load_section, make_section, read_yaml
+from atc_asr.core import manifest
+from atc_asr.core.config import load_section, make_section, read_yaml
+from atc_asr.core.errors import InputError
 from stages import export
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,7 +167,7 @@ def test_the_command_s_exit_codes_and_one_line(tmp_path):
 
 
 def test_torch_stays_out_of_the_export():
-    code = "import sys, stages.export, asr.corpus.hub, asr.corpus.ldc, asr.corpus.listed; print('torch' in sys.modules)"
+    code = "import sys, stages.export, atc_asr.corpus.hub, atc_asr.corpus.ldc, atc_asr.corpus.manifest_source; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

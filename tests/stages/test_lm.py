@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asr.decoding.ngram import load_kenlm
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
+from atc_asr.lm.ngram import load_kenlm
 from stages import lm
 from tests.echo import TOKENS, write_corpus
 

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.corpus.manifest import Utterance, write_manifest
-from asr.decoding.hypotheses import Hypothesis, Word, write_hypotheses
-from asr.errors import InputError
-from asr.record import write_metrics, write_record
-from asr.report.contents import SliceFigure, facts_of
-from asr.report.page import page_data, render_page
-from asr.report.summary import choose_slices
-from asr.scoring.wer import Pair, score_pair
+from atc_asr.core.errors import InputError
+from atc_asr.core.manifest import Utterance, write_manifest
+from atc_asr.hypotheses.hypotheses import Hypothesis, Word, write_hypotheses
+from atc_asr.report.contents import SliceFigure, facts_of
+from atc_asr.report.page import page_data, render_page
+from atc_asr.report.summary import choose_slices
+from atc_asr.tracking.record import write_metrics, write_record
+from atc_asr.wer.wer import Pair, score_pair
 from stages import report, score
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr.errors import InputError
+from atc_asr.core.errors import InputError
 from stages import score
 
 PARAMS = score.ScoreParams(

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asr import record
-from asr.corpus.manifest import Utterance, write_manifest
-from asr.errors import InputError
-from asr.model import work_folder
-from asr.model.run_folder import MODEL, load_recognizer
+from atc_asr.core.errors import InputError
+from atc_asr.core.manifest import Utterance, write_manifest
+from atc_asr.model.run_folder import MODEL, load_recognizer
+from atc_asr.tracking import record
 from benchmarks import kills
 from stages import train
 
@@ -156,7 +155,7 @@ def test_a_run_killed_before_it_has_its_place_is_one_run(arguments, tmp_path, mo
     """Its row is in the CSV already; the next call, a second later, finishes it under its first name."""
     command = [*arguments, "--skip_test", "--metrics_csv", str(tmp_path / "sweep.csv")]
     with monkeypatch.context() as patched:
-        patched.setattr(work_folder, "publish", lambda *_: sys.exit("killed"))
+        patched.setattr(staging, "publish", lambda *_: sys.exit("killed"))
         with pytest.raises(SystemExit):
             train.main(command)
     (row,) = csv.DictReader((tmp_path / "sweep.csv").open())

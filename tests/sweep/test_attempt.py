@@ -1,4 +1,4 @@
-"""asr.sweep.attempt: shares of the machine, curves half written, locks, and what killed runs leave."""
+"""atc_asr.sweep.attempt: shares of the machine, curves half written, locks, and what killed runs leave."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from asr.errors import InputError
-from asr.sweep import attempt
+from atc_asr.core.errors import InputError
+from atc_asr.sweep import attempt
 
 
 def test_workers_take_turns_on_several_gpus(monkeypatch):
@@ -77,7 +77,7 @@ def test_a_new_driver_waits_for_the_runs_of_a_killed_one(tmp_path):
     with attempt.runs_lock(tmp_path) as lock:
         orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
     code = (
-        "from pathlib import Path; from asr.sweep.attempt import runs_lock\n"
+        "from pathlib import Path; from atc_asr.sweep.attempt import runs_lock\n"
         f"with runs_lock(Path({str(tmp_path)!r})): print('in')"
     )
     driver = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

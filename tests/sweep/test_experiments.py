@@ -1,13 +1,13 @@
-"""asr.sweep.experiments: `dvc exp show --json` as experiments, and experiments as rows."""
+"""atc_asr.sweep.experiments: `dvc exp show --json` as experiments, and experiments as rows."""
 
 import json
 from collections import Counter
 
 import pytest
 
-from asr.errors import InputError
-from asr.record import SWEEP_COLUMNS
-from asr.sweep import experiments
+from atc_asr.core.errors import InputError
+from atc_asr.sweep import experiments
+from atc_asr.tracking.record import SWEEP_COLUMNS
 
 LABELS = {
     "run_id": "",

@@ -1,12 +1,12 @@
-"""asr.sweep.space: what a sweep may change, from its texts."""
+"""atc_asr.sweep.space: what a sweep may change, from its texts."""
 
 import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.errors import InputError
-from asr.sweep.space import Choice, Range, check_names, grid_values, parse_parameter, parse_space
+from atc_asr.core.errors import InputError
+from atc_asr.sweep.space import Choice, Range, check_names, grid_values, parse_parameter, parse_space
 
 
 def test_the_four_forms():

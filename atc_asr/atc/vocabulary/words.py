@@ -1,0 +1,83 @@
+"""The words of air traffic control: digits, letters, numbers in groups, airlines and aircraft types.
+
+Read by the synthetic corpus, the boosting of call signs and the scoring. Sources: FAA Order JO 7110.65, chapter 2,
+section 4 (radio alphabet, group-form numbers); ICAO Annex 10, volume II (spoken digits).
+"""
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from atc_asr.core.errors import InputError
+
+AIRLINES_FILE = Path(__file__).with_name("airlines.csv")
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TEENS = (
+    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+RADIO_DIGITS = {"nine": "niner", "three": "tree", "five": "fife"}
+ALPHABET = (
+    "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima", "mike",
+    "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray",
+    "yankee", "zulu",
+)  # fmt: skip
+PHONETIC = {word[0].upper(): word for word in ALPHABET}
+AIRCRAFT = ("cessna", "cirrus", "skyhawk", "bonanza", "cherokee")
+
+
+@dataclass(frozen=True)
+class Airline:
+    """An operator: ICAO designator, the name it is called by, and whether the synthetic corpus speaks of it."""
+
+    icao: str
+    telephony: str
+    country: str
+    synthetic: bool
+
+
+@functools.cache
+def read_airlines(path: Path = AIRLINES_FILE) -> tuple[Airline, ...]:
+    """The airline table.
+
+    Raises:
+        InputError: the table cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return tuple(Airline(row["icao"], row["telephony"], row["country"], row["synthetic"] == "yes") for row in rows)
+
+
+def is_tail(icao: str) -> bool:
+    """Whether a callsign is a US registration (`N` and a digit) and not an airline's flight."""
+    return icao[0] == "N" and icao[1].isdigit()
+
+
+def two_digit_words(number: int) -> str:
+    """10-99 as one number: `forty five`."""
+    if number < 20:
+        return TEENS[number - 10]
+    tens = TENS[number // 10 - 2]
+    return f"{tens} {DIGITS[number % 10]}" if number % 10 else tens
+
+
+def pair_words(pair: str) -> str:
+    """Two digits as they end a group-form number: `eighty six`, `oh four`, `hundred`."""
+    if pair == "00":
+        return "hundred"
+    return f"oh {DIGITS[int(pair[1])]}" if pair[0] == "0" else two_digit_words(int(pair))
+
+
+def group_words(number: int) -> str:
+    """1-9999 in group form: 686 `six eighty six`, 2104 `twenty one oh four`, 500 `five hundred`."""
+    if number < 10:
+        return DIGITS[number]
+    if number < 100:
+        return two_digit_words(number)
+    head, pair = divmod(number, 100)
+    head_words = DIGITS[head] if head < 10 else two_digit_words(head)
+    return f"{head_words} {pair_words(f'{pair:02d}')}"

@@ -1,0 +1,161 @@
+"""Command lines of stages and commands: flags generated from pydantic models, one log format, one-line errors.
+
+    def main(argv: Sequence[str] | None = None) -> None:
+        run(*cli.parse(argv, TokenizerParams, TokenizerFlags))
+
+    if __name__ == "__main__":
+        cli.enter(main)
+
+A parameter that no flag gives comes from params.yaml. `--beam_size` and `--beam-size` are the same flag.
+"""
+
+import argparse
+import errno
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+
+from atc_asr.core import config
+from atc_asr.core.config import Flags, Section
+from atc_asr.core.errors import InputError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+# The user's errors among those of the operating system: a full or read-only disk, no permission, a file where the
+# output's folder should be.
+USERS_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
+)  # fmt: skip
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors as `InputError`: one line and a suggestion instead of the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises InputError."""
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        known = [flag for action in self._actions for flag in action.option_strings]
+        raise InputError(message + (config.did_you_mean(unknown[1], known) if unknown else ""))
+
+
+def parse(argv: Sequence[str] | None, *models: type[BaseModel]) -> list[Any]:
+    """Read the command line.
+
+    Args:
+        argv: the arguments; None for those of the process.
+        models: `Section`s, filled from flags and params.yaml, and `Flags`, filled from flags alone.
+
+    Returns:
+        An instance of each model, in the same order.
+
+    Raises:
+        InputError: a flag or a key cannot be used.
+    """
+    docs = [model.__doc__ or "" for model in models if issubclass(model, Flags)]
+    parser = Parser(
+        description="\n".join(docs), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--params", type=Path, default=config.PARAMS_FILE, help=f"parameter file ({config.PARAMS_FILE})"
+    )
+    for model in models:
+        _add_flags(parser, model)
+    given = vars(parser.parse_args([_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]))
+    needs_file = any(issubclass(model, Section) for model in models)
+    content = config.read_yaml(given["params"]) if needs_file else {}
+    return [_fill(model, given, content) for model in models]
+
+
+def _underscores(word: str) -> str:
+    """`--beam-size=4` as `--beam_size=4`."""
+    name, equals, value = word.partition("=")
+    return name[:2] + name[2:].replace("-", "_") + equals + value if re.fullmatch(r"--[A-Za-z][\w-]*", name) else word
+
+
+def _add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
+    is_section = issubclass(model, Section)
+    group = parser.add_argument_group(f"{model.section} (in params.yaml)" if is_section else "files")
+    for name, schema in config.schemas(model).items():
+        field = model.model_fields[name]
+        words = f"{field.description}; {config.describe(schema)}" if is_section else str(field.description)
+        settings: dict[str, Any] = {"help": words.replace("%", "%%"), "default": None}
+        parts = schema.get("anyOf", [schema])
+        if schema.get("type") == "boolean":
+            settings |= {"nargs": "?", "const": "true", "metavar": "true|false"}
+        elif any(part.get("type") == "array" for part in parts):
+            settings |= {"nargs": "*" if is_section or not field.is_required() else "+", "metavar": name.upper()}
+        else:
+            settings |= {"metavar": name.upper()}
+        if schema.get("positional"):
+            settings["nargs"] = settings.get("nargs", "?" if not field.is_required() else None)
+            group.add_argument(name, **settings)
+        elif is_section:
+            group.add_argument(f"--{config.flag_name(model, name)}", dest=f"{model.section}.{name}", **settings)
+        elif name != "params":
+            group.add_argument(f"--{name}", dest=name, required=field.is_required(), **settings)
+
+
+def _fill(model: type[BaseModel], given: Mapping[str, Any], content: Mapping[str, Any]) -> BaseModel:
+    if issubclass(model, Section):
+        path, shapes = given["params"], config.schemas(model)
+        texts = {name: given[f"{model.section}.{name}"] for name in shapes}
+        flags = {name: from_text(text, shapes[name]) for name, text in texts.items() if text is not None}
+        return config.make_section(model, config.find_section(content, model, path), f"{path}: {model.section}", flags)
+    values = {name: given[name] for name in model.model_fields if given.get(name) is not None}
+    try:
+        return model.model_validate(values)
+    except ValidationError as problem:
+        error = problem.errors(include_url=False)[0]
+        name = str(error["loc"][0])
+        raise InputError(
+            f"--{name}: got {given[name]!r}, wanted {config.describe(config.schemas(model)[name])}"
+        ) from None
+
+
+def from_text(text: str | list[str], schema: Mapping[str, Any]) -> Any:
+    """A flag's text as a value of the wanted type; text that is none is returned as it is, for validation to refuse."""
+    if isinstance(text, list):
+        return [from_text(item, schema["items"]) for item in text]
+    kinds = {part.get("type") for part in schema.get("anyOf", [schema])}
+    if "null" in kinds and text in ("null", "none", ""):
+        return None
+    if "boolean" in kinds and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind, convert in (("integer", int), ("number", float)):
+        if kind in kinds:
+            try:
+                return convert(text)
+            except ValueError:
+                continue
+    return text
+
+
+def setup_logging() -> None:
+    """One line per message on standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # Logged by every import of speechbrain, of no use to users.
+    logging.getLogger("speechbrain.utils.quirks").setLevel(logging.WARNING)
+
+
+def enter(main: Callable[[], None]) -> None:
+    """Run a command: one line and exit code 2 for a user's mistake, one line and 130 for Ctrl-C."""
+    setup_logging()
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted: unfinished output was removed", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        if error.errno not in USERS_ERRORS:
+            raise
+        print(f"error: {error.filename or 'output'}: {os.strerror(error.errno)}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)

@@ -1,0 +1,169 @@
+"""Parameters: one pydantic model per section of params.yaml, in the `params.py` of the package that uses it.
+
+    class TokenizerParams(Section):
+        section: ClassVar[str] = "tokenizer"
+        vocab_size: int = param("SentencePiece vocabulary size, blank included; spm only", ge=8)
+
+The model holds type, limits, choices and help text of every key. The command-line flags are generated from it
+(`atc_asr.core.cli`), and the comment beside the key in params.yaml is the help text.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from atc_asr.core.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+YAML_NAMES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
+LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+class Section(BaseModel):
+    """A section of params.yaml: immutable, strict types (an int is accepted as a float), no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    section: ClassVar[str]
+
+
+class Flags(BaseModel):
+    """The path flags of a stage or command; its docstring is the description that `--help` prints."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def param(help_text: str, *, flag: str | None = None, **limits: Any) -> Any:
+    """A key of a section.
+
+    Args:
+        help_text: one line; also the comment in params.yaml.
+        flag: name of the command-line flag where it is not the key's name.
+        limits: ge, gt, le, lt as in `pydantic.Field`.
+    """
+    return Field(description=help_text, json_schema_extra={"flag": flag} if flag else None, **limits)
+
+
+def argument(help_text: str, default: Any = ..., *, positional: bool = False) -> Any:
+    """A path flag; required when it has no default."""
+    return Field(default, description=help_text, json_schema_extra={"positional": positional})
+
+
+def schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """JSON schema of every field, by name."""
+    return model.model_json_schema()["properties"]
+
+
+def describe(schema: Mapping[str, Any]) -> str:
+    """A field's type and limits in words: `int >= 1`, `one of char, spm`, `list of float`, `str or null`."""
+    if "anyOf" in schema:
+        return " or ".join(describe(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    if schema["type"] == "array":
+        return f"list of {describe(schema['items'])}"
+    return " ".join(
+        [YAML_NAMES[schema["type"]], *(f"{sign} {schema[k]:g}" for k, sign in LIMITS.items() if k in schema)]
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` when a known name is close to `name`, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def read_yaml(path: Path) -> dict:
+    """A YAML 1.2 mapping as plain Python values (`1e-05` is a float, as `dvc exp run -S` writes it).
+
+    Raises:
+        InputError: the file cannot be read, is not YAML, or holds no mapping.
+    """
+    try:
+        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: got {type(content).__name__}, wanted a mapping of sections")
+    return content
+
+
+def make_section(
+    model: type[AnySection], values: Any, where: str, flags: Mapping[str, Any] | None = None
+) -> AnySection:
+    """A validated section.
+
+    Args:
+        model: the section.
+        values: its mapping in params.yaml.
+        where: names the mapping in messages, as `params.yaml: train`.
+        flags: values that replace those of the file, by key.
+
+    Raises:
+        InputError: a key is missing, unknown, of another type or outside its limits.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: got {values!r}, wanted a section with keys")
+    flags = flags or {}
+    given = {**values, **flags}
+    try:
+        # The file is checked even where flags replace its values.
+        model.model_validate(values)
+        return model.model_validate(given)
+    except ValidationError as problem:
+        errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
+        key, kind = str(errors[0]["loc"][0]), errors[0]["type"]
+    if kind == "extra_forbidden":
+        raise InputError(f"{where}.{key}: unknown key{did_you_mean(key, model.model_fields)}")
+    schema = schemas(model)[key]
+    if kind == "missing":
+        raise InputError(f"{where}.{key}: missing, wanted {describe(schema)}")
+    place = f"--{flag_name(model, key)}" if key in flags else f"{where}.{key}"
+    raise InputError(f"{place}: got {given[key]!r}, wanted {describe(schema)} ({schema['description']})")
+
+
+def flag_name(model: type[BaseModel], key: str) -> str:
+    """The command-line flag of a key, without dashes."""
+    extra = model.model_fields[key].json_schema_extra
+    return str(extra["flag"]) if isinstance(extra, dict) and extra.get("flag") else key
+
+
+def load_section(model: type[AnySection], path: Path = PARAMS_FILE) -> AnySection:
+    """One section of a params file.
+
+    Raises:
+        InputError: the file or the section cannot be used; the message names file and key.
+    """
+    return make_section(model, find_section(read_yaml(path), model, path), f"{path}: {model.section}")
+
+
+def find_section(content: Mapping[str, Any], model: type[Section], path: Path) -> Any:
+    """The mapping of a section in a params file.
+
+    Raises:
+        InputError: it is missing.
+    """
+    if model.section not in content:
+        raise InputError(f"{path}: section {model.section} is missing{did_you_mean(model.section, content)}")
+    return content[model.section]
+
+
+def check_ranges(section: Section, names: Iterable[str]) -> None:
+    """For a section's validator: every `<name>_low` is at most `<name>_high`.
+
+    Raises:
+        InputError: names both keys and values.
+    """
+    for name in names:
+        low, high = getattr(section, f"{name}_low"), getattr(section, f"{name}_high")
+        if low > high:
+            raise InputError(f"{section.section}.{name}_low: got {low:g}, wanted at most {name}_high, {high:g}")

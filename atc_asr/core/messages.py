@@ -1,0 +1,26 @@
+"""Texts of log messages, with their %-arguments in the names' comments.
+
+They stand here so that editing one reruns no stage: .dvcignore keeps this file out of the stages' dependencies.
+"""
+
+# export
+EXPORT_RESUMED = "resuming: %d of %d shards are already there"
+EXPORT_DONE = "%s: %s"  # folder, counts
+NO_SUCH_SPLIT = "%s: has no split %s"
+WRONG_BYTE_ORDER = "%s: the header's byte order is wrong, using the other one"
+
+# tokenizer, lm
+TOKENIZER_DONE = "%s: %d %s tokens, blank included"
+FALLBACK_DISCOUNTS = "orders %s: too little text to estimate discounts, using %s"
+
+# train
+WEIGHTS_LOADED = "%s: loaded %.1f %% of the parameters, %d of %d tokens"
+TOO_MANY_TOKENS = "%d of %d train utterances have more tokens than frames and are left out, first: %s"
+TOO_MANY_TOKENS_AT_SPEED = "%d train utterances have more tokens than frames at the highest speed: no loss there"
+EARLY_STOP = "stopped after epoch %d: %d epochs without a lower WER"
+CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
+
+# decode, calibrate
+DECODE_DONE = "%d utterances, %.0f s of audio in %.1f s: %.0f x real time"
+NO_TELEPHONY_NAME = "%s: airline %s has no telephony name here, its letters are spelled"
+NOT_CALIBRATED = "valid: %d correct words of %d, confidences are left as they are"

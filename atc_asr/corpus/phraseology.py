@@ -1,0 +1,464 @@
+"""A seeded grammar of air-traffic-control transmissions.
+
+Phraseology after FAA Order JO 7110.65 (chapter 2, section 4: radio communications; chapters 3-5: clearances) and the
+Aeronautical Information Manual (chapter 4, section 2), with the group-form numbers that US crews and controllers speak.
+Text is lower-case letters and single spaces; letters that are spoken one by one are words of their own (`i l s`).
+"""
+
+import functools
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from atc_asr.atc.vocabulary.words import (
+    AIRCRAFT,
+    ALPHABET,
+    DIGITS,
+    PHONETIC,
+    RADIO_DIGITS,
+    Airline,
+    group_words,
+    is_tail,
+    read_airlines,
+    two_digit_words,
+)
+from atc_asr.core.errors import InputError
+from atc_asr.corpus.source import SPLITS
+
+Choice = TypeVar("Choice")
+
+
+# 14 CFR 47.15: registration marks leave out I and O
+TAIL_LETTERS = [letter for letter in PHONETIC if letter not in "IO"]
+
+CITIES = (
+    "boston", "washington", "dallas", "new york", "chicago", "atlanta", "denver", "miami", "potomac", "regional",
+    "oakland", "seattle", "phoenix",
+)  # fmt: skip
+TRAFFIC = (
+    "boeing seven thirty seven", "airbus", "seven sixty seven", "regional jet", "cessna", "dash eight", "twin engine",
+    "king air", "helicopter",
+)  # fmt: skip
+HESITATIONS = ("ah", "uh")
+
+# of 100 callsigns or fixes: train, valid, test
+SPLIT_PARTS = (70, 10, 20)
+NUM_FIXES = 300
+FIX_CONSONANTS = "bdfgklmnprstv"
+FIX_VOWELS = "aeio"
+
+
+@dataclass(frozen=True)
+class Callsign:
+    """An aircraft: ICAO form (`UAL686`, `N345AB`) and the words of one way to say it."""
+
+    icao: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """One press of the microphone key.
+
+    `clauses` are the parts a speaker may pause between; `text` is all of them in a row.
+    """
+
+    clauses: tuple[str, ...]
+    role: str
+    callsign: Callsign
+
+    @property
+    def text(self) -> str:
+        """The transcript."""
+        return " ".join(self.clauses)
+
+
+@dataclass(frozen=True)
+class SpeakingStyle:
+    """How people talk: shares in [0, 1] of the choices, and the longest transmission in words."""
+
+    pilot_fraction: float
+    tail_fraction: float
+    group_fraction: float
+    variant_fraction: float
+    hesitation_fraction: float
+    max_words: int
+
+
+@functools.cache
+def synthetic_airlines() -> tuple[Airline, ...]:
+    """The airlines that the synthetic corpus speaks of."""
+    return tuple(airline for airline in read_airlines() if airline.synthetic)
+
+
+def split_of(name: str) -> str:
+    """The split that owns a callsign or a fix: a hash decides, so it never moves."""
+    bucket = zlib.crc32(name.encode()) % sum(SPLIT_PARTS)
+    edges = np.cumsum(SPLIT_PARTS)
+    return SPLITS[int(np.searchsorted(edges, bucket, side="right"))]
+
+
+def callsign_key(icao: str) -> str:
+    """What is hashed of a callsign: a tail's last three characters, since crews shorten it to them."""
+    return icao[-3:] if is_tail(icao) else icao
+
+
+@functools.cache
+def fixes(split: str) -> tuple[str, ...]:
+    """The navigation fixes of a split: five letters that can be said as a word, as FAA Order JO 7400.2 asks for."""
+    rng = np.random.default_rng(zlib.crc32(b"fixes"))
+    names: dict[str, None] = {}
+    while len(names) < NUM_FIXES:
+        letters = [FIX_CONSONANTS, FIX_VOWELS, FIX_CONSONANTS, FIX_VOWELS, FIX_CONSONANTS]
+        names["".join(row[rng.integers(len(row))] for row in letters)] = None
+    return tuple(name for name in names if split_of(name) == split)
+
+
+class Speaker:
+    """One speaker's choices while one transmission is made: a random generator and its shares.
+
+    Args:
+        split: whose callsigns and fixes are used.
+        rng: every choice is drawn from it.
+        wording: the shares.
+    """
+
+    def __init__(self, split: str, rng: np.random.Generator, wording: SpeakingStyle) -> None:
+        self._split = split
+        self._rng = rng
+        self._wording = wording
+        # a speaker keeps to one habit within a transmission
+        self._variants = self.chance(wording.variant_fraction)
+        self._groups = self.chance(wording.group_fraction)
+
+    def chance(self, share: float) -> bool:
+        """True in `share` of all draws."""
+        return bool(self._rng.random() < share)
+
+    def pick(self, choices: Sequence[Choice]) -> Choice:
+        """One of the choices, all equally likely."""
+        return choices[int(self._rng.integers(len(choices)))]
+
+    def number(self, low: int, high: int, step: int = 1) -> int:
+        """A multiple of `step` from `low` to `high`, both included."""
+        return low + step * int(self._rng.integers((high - low) // step + 1))
+
+    def spell(self, text: str) -> str:
+        """Digits and letters one by one: `27L` `two seven lima`."""
+        words = [DIGITS[int(sign)] if sign.isdigit() else PHONETIC[sign] for sign in text]
+        if self._variants:
+            words = [RADIO_DIGITS.get(word, word) for word in words]
+        return " ".join(words)
+
+    # --- names -----------------------------------------------------------------------------------------------
+
+    def callsign(self) -> Callsign:
+        """A callsign of this split, in one of the ways it is said."""
+        draw = self._tail if self.chance(self._wording.tail_fraction) else self._flight
+        while True:
+            callsign = draw()
+            if split_of(callsign_key(callsign.icao)) == self._split:
+                return callsign
+
+    def _flight(self) -> Callsign:
+        airline = self.pick(synthetic_airlines())
+        number = self.number(2, 9999) if self.chance(0.35) else self.number(2, 999)
+        words = group_words(number) if self._groups else self.spell(str(number))
+        heavy = " heavy" if self.chance(0.06) else ""
+        return Callsign(f"{airline.icao}{number}", f"{airline.telephony} {words}{heavy}")
+
+    def _tail(self) -> Callsign:
+        num_letters = self.pick((0, 1, 1, 2, 2, 2))
+        first = str(self.number(1, 9))
+        rest = "".join(str(self.number(0, 9)) for _ in range(self.number(3, 4) - num_letters))
+        mark = first + rest + "".join(self.pick(TAIL_LETTERS) for _ in range(num_letters))
+        spoken = mark[-3:] if self.chance(0.5) else mark
+        prefix = self.pick(AIRCRAFT) if self.chance(0.25) else "november"
+        return Callsign(f"N{mark}", f"{prefix} {self.spell(spoken)}")
+
+    def fix(self) -> str:
+        """A navigation fix of this split."""
+        return self.pick(fixes(self._split))
+
+    def facility(self, *services: str) -> str:
+        """`boston approach`."""
+        return f"{self.pick(CITIES)} {self.pick(services)}"
+
+    # --- quantities ------------------------------------------------------------------------------------------
+
+    def altitude(self) -> str:
+        """Feet in thousands and hundreds, from 18,000 up a flight level (14 CFR 91.121)."""
+        if self.chance(0.25):
+            return f"flight level {self.spell(str(self.number(180, 410, 10)))}"
+        thousands = self.number(1, 17)
+        grouped = thousands < 10 or self._groups
+        head = group_words(thousands) if grouped else self.spell(str(thousands))
+        hundreds = f" {self.spell(str(self.number(1, 9)))} hundred" if thousands < 10 and self.chance(0.25) else ""
+        return f"{head} thousand{hundreds}"
+
+    def heading(self) -> str:
+        """Three digits, 010-360."""
+        return self.spell(f"{self.number(10, 360, 10 if self.chance(0.8) else 5):03d}")
+
+    def speed(self) -> str:
+        """Knots."""
+        knots = self.number(140, 280, 10)
+        return group_words(knots) if self._groups and self.chance(0.3) else self.spell(str(knots))
+
+    def frequency(self) -> str:
+        """118.0-135.95 MHz: digit by digit, or in group form without the leading one."""
+        megahertz, hundredths = self.number(118, 135), self.number(0, 95, 5)
+        decimals = f"{hundredths:02d}".rstrip("0") or "0"
+        if self._groups and self.chance(0.5) and len(decimals) == 2 and decimals[0] != "0":
+            return f"{two_digit_words(megahertz - 100)} {two_digit_words(hundredths)}"
+        point = self.pick(("point", "point", "point", "decimal", ""))
+        return " ".join(f"{self.spell(str(megahertz))} {point} {self.spell(decimals)}".split())
+
+    def squawk(self) -> str:
+        """Four octal digits."""
+        return self.spell("".join(str(self.number(0, 7)) for _ in range(4)))
+
+    def runway(self) -> str:
+        """`two seven left`."""
+        side = self.pick(("", "", " left", " right", " center"))
+        return f"{self.spell(str(self.number(1, 36)))}{side}"
+
+    def wind(self) -> str:
+        """Direction and speed, sometimes gusts."""
+        gusts = f" gusts {self.spell(str(self.number(15, 35)))}" if self.chance(0.15) else ""
+        return f"wind {self.heading()} at {self.spell(str(self.number(3, 25)))}{gusts}"
+
+    def altimeter(self) -> str:
+        """Inches of mercury, four digits."""
+        return self.spell(str(self.number(2950, 3060)))
+
+    def route(self) -> str:
+        """Taxiways."""
+        return " ".join(PHONETIC[self.pick(TAIL_LETTERS)] for _ in range(self.number(1, 3)))
+
+    # --- instructions: (clearance, readback) -------------------------------------------------------------------
+
+    def change_altitude(self) -> tuple[str, str]:
+        verb, doing, way = self.pick((("climb", "climbing", "up"), ("descend", "descending", "down")))
+        level = self.altitude()
+        return f"{verb} and maintain {level}", self.pick((f"{doing} to {level}", f"{way} to {level}", level))
+
+    def turn(self) -> tuple[str, str]:
+        side, heading = self.pick(("left", "right")), self.heading()
+        order = f"turn {side} heading {heading}"
+        return order, self.pick((f"{side} heading {heading}", f"{side} to {heading}", f"{side} turn {heading}"))
+
+    def fly_heading(self) -> tuple[str, str]:
+        heading = self.heading()
+        return self.pick((f"fly heading {heading}", f"fly present heading {heading}")), f"heading {heading}"
+
+    def change_speed(self) -> tuple[str, str]:
+        speed = self.speed()
+        orders = (f"reduce speed to {speed}", f"increase speed to {speed}", f"maintain {speed} knots")
+        return self.pick(orders), self.pick((f"speed {speed}", f"{speed} on the speed", f"{speed} knots"))
+
+    def contact(self) -> tuple[str, str]:
+        facility, frequency = self.facility("tower", "departure", "center", "ground", "approach"), self.frequency()
+        bye = self.pick(("", "", " good day", " so long"))
+        return f"contact {facility} {frequency}{bye}", self.pick((f"{frequency}{bye}", f"over to {frequency}{bye}"))
+
+    def set_squawk(self) -> tuple[str, str]:
+        code = self.squawk()
+        ident = " and ident" if self.chance(0.2) else ""
+        return f"squawk {code}{ident}", self.pick((f"squawk {code}", f"squawking {code}"))
+
+    def direct(self) -> tuple[str, str]:
+        fix = self.fix()
+        return self.pick((f"cleared direct {fix}", f"proceed direct {fix}")), f"direct {fix}"
+
+    def cross(self) -> tuple[str, str]:
+        fix, level = self.fix(), self.altitude()
+        return f"cross {fix} at and maintain {level}", f"cross {fix} at {level}"
+
+    def approach(self) -> tuple[str, str]:
+        runway = self.runway()
+        orders = (
+            f"cleared i l s runway {runway} approach",
+            f"cleared visual approach runway {runway}",
+            f"cleared r nav runway {runway} approach",
+            f"expect vectors i l s runway {runway}",
+            f"expect visual approach runway {runway}",
+        )
+        order = self.pick(orders)
+        return order, order
+
+    def traffic(self) -> tuple[str, str]:
+        hour = group_words(self.number(1, 12))
+        miles = group_words(self.number(2, 12))
+        tail = self.pick((f" at {self.altitude()}", f" {self.pick(('northbound', 'southbound', 'westbound'))}", ""))
+        order = f"traffic {hour} o clock {miles} miles {self.pick(TRAFFIC)}{tail}"
+        return order, self.pick(("looking for traffic", "traffic in sight", "negative contact"))
+
+    def give_altimeter(self) -> tuple[str, str]:
+        setting = self.altimeter()
+        return f"{self.pick(CITIES)} altimeter {setting}", f"altimeter {setting}"
+
+    def give_information(self) -> tuple[str, str]:
+        letter = self.pick(ALPHABET)
+        return f"information {letter} is current", self.pick((f"information {letter}", f"we have {letter}"))
+
+    def land(self) -> tuple[str, str]:
+        runway = self.runway()
+        wind = f"{self.wind()} " if self.chance(0.6) else ""
+        return f"{wind}runway {runway} cleared to land", f"cleared to land runway {runway}"
+
+    def take_off(self) -> tuple[str, str]:
+        runway = self.runway()
+        wind = f"{self.wind()} " if self.chance(0.5) else ""
+        return f"{wind}runway {runway} cleared for takeoff", f"cleared for takeoff runway {runway}"
+
+    def line_up(self) -> tuple[str, str]:
+        runway = self.runway()
+        return f"runway {runway} line up and wait", f"line up and wait runway {runway}"
+
+    def taxi(self) -> tuple[str, str]:
+        runway, route = self.runway(), self.route()
+        order = f"taxi to runway {runway} via {route}"
+        return order, self.pick((order, f"runway {runway} via {route}"))
+
+    def hold_short(self) -> tuple[str, str]:
+        place = f"runway {self.runway()}" if self.chance(0.6) else f"taxiway {self.route()}"
+        return f"hold short of {place}", self.pick((f"hold short of {place}", f"holding short of {place}"))
+
+    def cross_runway(self) -> tuple[str, str]:
+        runway = self.runway()
+        return f"cross runway {runway}", f"crossing runway {runway}"
+
+    # --- what only pilots say ----------------------------------------------------------------------------------
+
+    def position(self) -> str:
+        """Altitude report of a check-in."""
+        level, other = self.altitude(), self.altitude()
+        return self.pick(
+            (f"level {level}", f"with you at {level}", f"with you level {level}", f"{level} climbing {other}",
+             f"leaving {level} for {other}", f"{level} with information {self.pick(ALPHABET)}",
+             f"descending to {level} with information {self.pick(ALPHABET)}")
+        )  # fmt: skip
+
+    def request(self) -> str:
+        """What a pilot asks for."""
+        return self.pick(
+            (f"request {self.altitude()}", f"request direct {self.fix()}", f"request taxi with {self.pick(ALPHABET)}",
+             f"request higher level {self.altitude()}", f"request i l s runway {self.runway()}",
+             f"ready for departure runway {self.runway()}", f"request vectors runway {self.runway()}",
+             f"ready to taxi with information {self.pick(ALPHABET)}")
+        )  # fmt: skip
+
+    def report(self) -> str:
+        """A short answer or report."""
+        return self.pick(
+            (f"field in sight runway {self.runway()}", "airport in sight", "traffic in sight", "roger", "wilco",
+             "unable", f"clear of runway {self.runway()}", f"say again heading {self.heading()}", "standing by")
+        )  # fmt: skip
+
+
+AIRBORNE = (
+    (Speaker.change_altitude, 5),
+    (Speaker.turn, 5),
+    (Speaker.fly_heading, 2),
+    (Speaker.change_speed, 4),
+    (Speaker.contact, 4),
+    (Speaker.set_squawk, 2),
+    (Speaker.direct, 1),
+    (Speaker.cross, 1),
+    (Speaker.approach, 3),
+    (Speaker.traffic, 3),
+    (Speaker.give_altimeter, 2),
+    (Speaker.give_information, 2),
+)
+SURFACE = (
+    (Speaker.land, 3),
+    (Speaker.take_off, 3),
+    (Speaker.line_up, 1),
+    (Speaker.taxi, 3),
+    (Speaker.hold_short, 2),
+    (Speaker.cross_runway, 1),
+    (Speaker.contact, 2),
+    (Speaker.give_information, 2),
+)
+
+
+def draw_instructions(talk: Speaker, room: int) -> list[tuple[str, str]]:
+    """One or two different instructions of one kind of flight, together at most `room` words."""
+    table = AIRBORNE if talk.chance(0.7) else SURFACE
+    makers: list[Callable] = [maker for maker, weight in table for _ in range(weight)]
+    wanted = talk.pick((1, 1, 1, 1, 2))
+    chosen: dict[Callable, tuple[str, str]] = {}
+    while len(chosen) < wanted:
+        maker = talk.pick(makers)
+        if maker in chosen:
+            continue
+        made = maker(talk)
+        used = sum(len(order.split()) for order, _ in chosen.values())
+        if used + len(made[0].split()) > room and chosen:
+            break
+        chosen[maker] = made
+    return list(chosen.values())
+
+
+def controller_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+    """`united six eighty six turn left heading two seven zero`."""
+    opening = [callsign.words]
+    if talk.chance(0.1):
+        opening.append(talk.pick((talk.facility("approach", "tower", "departure"), "roger", "good morning")))
+    used = sum(len(clause.split()) for clause in opening)
+    return opening + [order for order, _ in draw_instructions(talk, room - used)]
+
+
+def readback_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+    """`left heading two seven zero united six eighty six`."""
+    readbacks = [readback for _, readback in draw_instructions(talk, room - len(callsign.words.split()))]
+    return [callsign.words, *readbacks] if talk.chance(0.2) else [*readbacks, callsign.words]
+
+
+def checkin_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+    """`boston approach united six eighty six with you level one zero thousand`."""
+    greeting = [talk.pick(("good morning", "hello", "good evening"))] if talk.chance(0.2) else []
+    return [talk.facility("approach", "center", "departure"), callsign.words, *greeting, talk.position()]
+
+
+def request_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+    """`boston ground united six eighty six ready to taxi with information kilo`."""
+    facility = [talk.facility("approach", "center", "ground", "tower")] if talk.chance(0.6) else []
+    return [*facility, callsign.words, talk.request()]
+
+
+def report_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+    """`airport in sight united six eighty six`."""
+    return [talk.report(), callsign.words] if talk.chance(0.5) else [callsign.words, talk.report()]
+
+
+PILOT_CLAUSES = (readback_clauses,) * 6 + (checkin_clauses,) * 2 + (request_clauses,) * 2 + (report_clauses,)
+
+
+def hesitate(talk: Speaker, clauses: list[str]) -> list[str]:
+    """An `ah` or `uh` before one of the clauses."""
+    position = talk.number(0, len(clauses) - 1)
+    filler = talk.pick(HESITATIONS)
+    return [*clauses[:position], f"{filler} {clauses[position]}", *clauses[position + 1 :]]
+
+
+def make_transmission(split: str, rng: np.random.Generator, wording: SpeakingStyle) -> Transmission:
+    """One transmission with a callsign of the split.
+
+    Raises:
+        InputError: no transmission is as short as `wording.max_words`.
+    """
+    talk = Speaker(split, rng, wording)
+    role = "pilot" if talk.chance(wording.pilot_fraction) else "controller"
+    callsign = talk.callsign()
+    make_clauses = talk.pick(PILOT_CLAUSES) if role == "pilot" else controller_clauses
+    hesitates = talk.chance(wording.hesitation_fraction)
+    for _ in range(100):
+        clauses = make_clauses(talk, callsign, wording.max_words - hesitates)
+        if sum(len(clause.split()) for clause in clauses) <= wording.max_words - hesitates:
+            return Transmission(tuple(hesitate(talk, clauses) if hesitates else clauses), role, callsign)
+    raise InputError(f"synthetic.max_words: got {wording.max_words}, too few for {callsign.words!r} and a message")

@@ -1,0 +1,55 @@
+"""SpeechBrain's `CTCBeamSearcher`, the search the specification names."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from atc_asr.decoding.ctc import BLANK_ID, Candidate
+from atc_asr.decoding.params import DecodeParams
+from atc_asr.lm.lexicon import read_words, spell
+from atc_asr.lm.ngram import WORD_ARPA, WORDS_FILE, arpa_of, check_units, load_kenlm, quiet_stderr
+from atc_asr.tokenizer.tokens import SPACE, Tokens
+
+
+class BeamSearch:
+    """Prefix search in Python, characters or pieces, with or without a word n-gram."""
+
+    def __init__(self, params: DecodeParams, tokens: Tokens, lm_dir: Path | None) -> None:
+        """
+        Raises:
+            InputError: the language model cannot be used with these tokens.
+        """
+        from speechbrain.decoders.ctc import CTCBeamSearcher
+
+        pieces = tokens.kind == "spm"
+        vocabulary = [symbol if pieces or symbol != SPACE else " " for symbol in tokens.symbols]
+        vocabulary[BLANK_ID] = ""
+        for name in ("speechbrain.decoders.ctc", "speechbrain.integrations.decoders.kenlm_scorer"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # it warns of every vocabulary under 1,000 words
+        language_model = {}
+        if params.lm_weight:
+            words_file = arpa_of(lm_dir, WORDS_FILE)
+            words = list(spell(read_words(words_file), tokens, str(words_file)))
+            arpa = arpa_of(lm_dir, WORD_ARPA)
+            check_units(load_kenlm(arpa), words, arpa)
+            language_model = {"kenlm_model_path": str(arpa), "unigrams": words}
+        with quiet_stderr():
+            self._searcher = CTCBeamSearcher(
+                blank_index=BLANK_ID,
+                vocab_list=vocabulary,
+                alpha=params.lm_weight,
+                beta=params.word_score,
+                beam_size=params.beam_size,
+                beam_prune_logp=-params.beam_threshold,
+                topk=max(1, params.nbest),
+                prune_history=params.nbest <= 1,
+                **language_model,
+            )
+
+    def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...] = ()) -> list[Candidate]:
+        """Candidates for `log_probs` (T, V), best first; this search favours no texts."""
+        if len(log_probs) == 0:
+            return [Candidate("", 0.0)]
+        results = self._searcher.decode_log_probs(log_probs, len(log_probs))
+        return [Candidate(" ".join(one.text.split()), float(one.lm_score)) for one in results]

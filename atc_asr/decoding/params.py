@@ -1,0 +1,51 @@
+"""Parameters and flags of the stage decode."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from atc_asr.core.config import Flags, Section, argument, param
+
+
+class DecodeParams(Section):
+    """Search."""
+
+    section: ClassVar[str] = "decode"
+    search: Literal["greedy", "beam", "lexicon", "lexicon_free"] = param(
+        "greedy, beam (SpeechBrain), lexicon or lexicon_free (flashlight)"
+    )
+    beam_size: int = param("beam width; 1 = greedy (search: greedy or beam only)", ge=1)
+    lm_weight: float = param("weight of the n-gram's natural log-probability, 0 = off", ge=0)
+    word_score: float = param("score added per word, natural log")
+    oov_score: float = param(
+        "score added per out-of-vocabulary word, natural log; nearer 0 where many words are new", le=0
+    )
+    oov_uncertainty_penalty: float = param(
+        "score per expected wrong token (1 - probability) of an out-of-vocabulary word, natural log", le=0
+    )
+    beam_threshold: float = param("hypotheses this far below the best are dropped, natural log", gt=0)
+    nbest: int = param("alternatives listed per utterance, 0 = none", ge=0)
+    words: bool = param("list words with times and confidence")
+    boost_score: float = param("score added per word of an expected call sign, natural log (with --boost)", ge=0)
+    num_processes: int = param("processes of the search, 0 = one per core", ge=0)
+
+
+class DecodeFlags(Flags):
+    """Search log-probabilities for text with times and confidence.
+
+    Reads   checkpoint_dir   run folder of stages.train (network and tokens)
+            manifest         CSV or JSONL with id,wav,duration,transcript, one or several
+            or posteriors    log-probabilities of stages.posteriors: then only the search runs
+            lm_dir           language model and lexicon of stages.lm (decode.lm_weight > 0, or decode.search: lexicon)
+            boost            CSV of call signs expected on frequency, which the lexicon search favours
+    Writes  out_file         decode.jsonl, lines in manifest order (<checkpoint_dir>/decode.jsonl)
+    """
+
+    checkpoint_dir: Path = argument("run folder of stages.train")
+    hparams_file: Path | None = argument("HyperPyYAML of the network (<checkpoint_dir>/hyperparams.yaml)", None)
+    manifest: list[Path] | None = argument("manifests to decode, CSV or JSONL", None)
+    posteriors: Path | None = argument("log-probabilities to decode instead of manifests", None)
+    out_file: Path | None = argument("hypotheses to write (<checkpoint_dir>/decode.jsonl)", None)
+    lm_dir: Path | None = argument("language model folder of stages.lm", None)
+    lexicon: Path | None = argument("text file of further words for decode.search: lexicon, one a line", None)
+    boost: Path | None = argument("CSV of call signs expected on frequency (callsign[,file,start,end])", None)
+    calibration: Path | None = argument("calibration of stages.calibrate for the word confidences", None)

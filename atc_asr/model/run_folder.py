@@ -1,0 +1,190 @@
+"""The run folder: everything a trained recogniser needs, and nothing outside of it.
+
+    hyperparams.yaml    the network, resolved, as SpeechBrain's EncoderASR.from_hparams(source=…) reads it
+    model.ckpt          front-end, Conformer and CTC head
+    normalizer.ckpt     global CMVN
+    tokenizer.ckpt      the units for SpeechBrain
+    tokens.txt          the units for people and for atc_asr.tokenizer.tokens (spm.model beside it for SentencePiece)
+    checkpoints/        SpeechBrain Checkpointer, with the optimiser; of adapters or frozen layers, frozen.ckpt has
+                        the weights that are not trained, once
+    train_log.txt  curves.csv  metrics.json  model_card.json  README.md (the card of the Hub)
+
+hyperparams.yaml is HyperPyYAML and can run code when loaded: open run folders of your own only.
+"""
+
+import contextlib
+import errno
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from speechbrain.dataio.encoder import CTCTextEncoder
+
+from atc_asr.core import files
+from atc_asr.core.errors import InputError
+from atc_asr.model import network, padding
+from atc_asr.tokenizer.tokens import BLANK, SPACE, Tokens
+
+HPARAMS = "hyperparams.yaml"
+MODEL = "model.ckpt"
+NORMALIZER = "normalizer.ckpt"
+TOKENIZER = "tokenizer.ckpt"
+CHECKPOINTS = "checkpoints"
+FROZEN = "frozen.ckpt"  # in it: what no checkpoint holds, because it is not trained
+TRAIN_LOG = "train_log.txt"
+CURVES = "curves.csv"
+
+WRITER_ERRORS = ("inline_container", "PytorchStreamWriter", "iostream error")  # how torch.save fails on a full disk
+SPEECHBRAIN_TOKENIZER = {
+    "char": "speechbrain.dataio.encoder.CTCTextEncoder",
+    "spm": "sentencepiece.SentencePieceProcessor",
+}
+INFERENCE = """
+# For SpeechBrain's EncoderASR
+tokenizer: !new:{tokenizer}
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        model: !ref <model>
+        normalizer: !ref <normalizer>
+        tokenizer: !ref <tokenizer>
+"""
+
+
+class Recognizer:
+    """A trained network, ready to turn waveforms into log-probabilities.
+
+    Attributes:
+        tokens: the output units.
+        frame_seconds: seconds an encoder frame stands for.
+        sample_rate: Hz of the waveforms.
+        device: where the network is.
+        encoder: its modules by name.
+    """
+
+    def __init__(self, hparams: SimpleNamespace, tokens: Tokens, device: torch.device) -> None:
+        self.tokens = tokens
+        self.device = device
+        self.sample_rate = int(hparams.sample_rate)
+        self.frame_seconds = hparams.hop_length / 1000 * math.prod(hparams.strides)
+        self.encoder = hparams.encoder.to(device).eval()
+        self.encoder["normalizer"].to(device)  # its statistics are plain attributes that Module.to leaves behind
+
+    @torch.no_grad()  # not inference mode: SpeechBrain keeps RoPE's sines, and a later training could not use them
+    def log_probs(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of a batch.
+
+        Args:
+            wavs: (B, S) float32 in [-1, 1).
+            wav_lens: (B,) share of S that is audio.
+
+        Returns:
+            (B, T, V) float32 natural logarithms, and (B,) int64 numbers of frames that are audio.
+        """
+        num_samples = (wav_lens * wavs.shape[1]).round().long()
+        return padding.recognize(self.encoder, wavs.to(self.device), num_samples.to(self.device))
+
+
+@contextlib.contextmanager
+def torch_saves(path: Path) -> Iterator[None]:
+    """Calls of torch.save: its ZIP writer says nothing of the disk when that is full.
+
+    Raises:
+        OSError: as writing any other file there would.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in WRITER_ERRORS):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, tokens: Tokens) -> None:
+    """Write the recogniser's own files into an existing run folder.
+
+    Args:
+        folder: where to.
+        hparams_text: the filled HyperPyYAML the network was built from.
+        hparams: its objects, trained, adapters merged.
+        tokens: the output units.
+    """
+    text = hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind])
+    files.write_text(folder / HPARAMS, text)
+    with torch_saves(folder / MODEL), files.new_file(folder / MODEL) as partial:
+        torch.save(hparams.model.state_dict(), partial)
+    with torch_saves(folder / NORMALIZER), files.new_file(folder / NORMALIZER) as partial:
+        torch.save(hparams.normalizer._statistics_dict(), partial)
+    tokens.save(folder)
+    with files.new_file(folder / TOKENIZER) as partial:
+        if tokens.spm_model is not None:
+            partial.write_bytes(tokens.spm_model)
+        else:
+            char_encoder(tokens).save(partial)
+
+
+def char_encoder(tokens: Tokens) -> CTCTextEncoder:
+    """SpeechBrain's encoder with the same numbers for the same characters."""
+    encoder = CTCTextEncoder()
+    encoder.insert_blank(blank_label=BLANK, index=0)
+    encoder.update_from_iterable((" " if symbol == SPACE else symbol for symbol in tokens.symbols[1:]), False)
+    return encoder
+
+
+def load_state(path: Path) -> dict:
+    """A state dict, unpickled as tensors and plain values only.
+
+    Raises:
+        InputError: the file is missing, cut short, or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file, wanted a finished run folder") from error
+    except (RuntimeError, EOFError, ValueError, OSError, torch.serialization.pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: cannot be loaded (cut short, or not only weights): {reason}") from error
+
+
+def load_network(run_dir: Path, hparams_file: Path | None = None) -> tuple[SimpleNamespace, Tokens]:
+    """A trained network's objects and its units.
+
+    Args:
+        run_dir: the run folder.
+        hparams_file: another HyperPyYAML than the run folder's own; placeholders must be filled.
+
+    Raises:
+        InputError: a file is missing or cannot be used, or the weights do not fit the network.
+    """
+    hparams_path = hparams_file or Path(run_dir) / HPARAMS
+    if not hparams_path.is_file():
+        raise InputError(f"{hparams_path}: no such file, wanted the hyper-parameters of a finished run folder")
+    tokens = Tokens.load(run_dir)
+    text = hparams_path.read_text(encoding="utf-8")
+    if network.PLACEHOLDER.search(text):
+        # The specification's spelling: the untrained YAML beside a run folder, which knows the values.
+        hparams_path = Path(run_dir) / HPARAMS
+        text = hparams_path.read_text(encoding="utf-8")
+    hparams = network.build(text, str(hparams_path))
+    try:
+        hparams.model.load_state_dict(load_state(Path(run_dir) / MODEL))
+        hparams.normalizer._load_statistics_dict(load_state(Path(run_dir) / NORMALIZER))
+    except (RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{run_dir}: weights do not fit {hparams_path}: {reason}") from error
+    num_tokens = hparams.ctc_head.w.weight.shape[0]
+    if num_tokens != len(tokens):
+        raise InputError(f"{run_dir}: the network has {num_tokens} outputs, its tokens are {len(tokens)}")
+    return hparams, tokens
+
+
+def load_recognizer(run_dir: Path, *, device: torch.device | str, hparams_file: Path | None = None) -> Recognizer:
+    """The recogniser of a run folder.
+
+    Raises:
+        InputError: as `load_network`.
+    """
+    hparams, tokens = load_network(Path(run_dir), hparams_file)
+    return Recognizer(hparams, tokens, torch.device(device))

@@ -1,0 +1,49 @@
+"""Parameters and flags of the stage score."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from atc_asr.core.config import Flags, Section, argument, param
+
+
+class ScoreParams(Section):
+    """Comparison of hypotheses with references."""
+
+    section: ClassVar[str] = "score"
+    resamples: int = param("bootstrap resamples of the test set", ge=100)
+    confidence: float = param("confidence level of an interval, per cent", gt=0, le=99.9)
+    group_column: str | None = param(
+        "manifest column whose groups are resampled as a whole: speaker, tape; null = utterances"
+    )
+    callsign_column: str | None = param(
+        "manifest column with the true call sign in ICAO form; null = read it from the reference"
+    )
+    normalize_hypotheses: bool = param(
+        "normalise another recogniser's texts; false refuses text that is not normalised"
+    )
+    estimate_snr: bool = param("read the audio for slices by signal-to-noise ratio")
+    slice_columns: list[str] = param("manifest columns to slice by, where present")
+
+
+class ScoreFlags(Flags):
+    """Compare hypotheses with references: rates with confidence intervals.
+
+    Reads   ref_manifest     CSV or JSONL manifests with the references
+            hyp_file         decode.jsonl
+    Writes  metrics_file     a dozen numbers for `dvc metrics`, rates in per cent
+            scorecard_file   all rates with intervals and populations, JSON
+            alignments_file  every utterance, reference above hypothesis
+    if given
+            slices_file      CSV, WER by slice with intervals
+            confusions_file  CSV, substitutions among the most confused words, one a row
+            words_file       CSV, recall of every word and its confusions
+    """
+
+    ref_manifest: list[Path] = argument("manifests with the references")
+    hyp_file: Path = argument("hypotheses, decode.jsonl")
+    metrics_file: Path = argument("metrics to write, JSON")
+    scorecard_file: Path = argument("scorecard to write, JSON")
+    alignments_file: Path = argument("alignments to write, text")
+    slices_file: Path | None = argument("WER by slice to write, CSV", None)
+    confusions_file: Path | None = argument("confused words to write, CSV", None)
+    words_file: Path | None = argument("recall of words to write, CSV", None)

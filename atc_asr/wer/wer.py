@@ -1,0 +1,200 @@
+"""Word and character error rates: minimum edit distance, counted by operation.
+
+Rates are per cent everywhere. A corpus rate is the sum of the errors over the sum of the reference words,
+not the mean of the utterances' rates. References without a word have no rate: they are counted apart.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+from atc_asr.core.errors import InputError
+
+Operation = Literal["equal", "substitute", "delete", "insert"]
+
+GAP = "*"
+MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
+MAX_IDS_LISTED = 10
+
+
+class Step(NamedTuple):
+    """One column of an alignment: a reference word, a hypothesis word, or one against the other."""
+
+    operation: Operation
+    ref: str | None
+    hyp: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Edit operations of one pair or of many; they add up with `+`."""
+
+    hits: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.hits + other.hits,
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+        )
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def ref_length(self) -> int:
+        """Words (characters) of the reference."""
+        return self.hits + self.substitutions + self.deletions
+
+    @property
+    def rate(self) -> float | None:
+        """Errors per reference word in per cent; None without a reference word."""
+        return 100.0 * self.errors / self.ref_length if self.ref_length else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A reference and what was recognised for it."""
+
+    id: str
+    ref: str
+    hyp: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredPair:
+    """A pair with its word alignment and its word and character counts."""
+
+    pair: Pair
+    steps: tuple[Step, ...]
+    words: Counts
+    characters: Counts
+
+
+def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[Step, ...]:
+    """An alignment of least cost, every error at cost 1; of several the one that jiwer takes too."""
+    steps: list[Step] = []
+    for operation, ref_start, ref_end, hyp_start, hyp_end in Levenshtein.opcodes(ref, hyp):
+        refs, hyps = ref[ref_start:ref_end], hyp[hyp_start:hyp_end]
+        if operation == "delete":
+            steps.extend(Step("delete", word, None) for word in refs)
+        elif operation == "insert":
+            steps.extend(Step("insert", None, word) for word in hyps)
+        else:
+            name: Operation = "equal" if operation == "equal" else "substitute"
+            steps.extend(Step(name, *words) for words in zip(refs, hyps, strict=True))
+    return tuple(steps)
+
+
+def count_steps(steps: Iterable[Step]) -> Counts:
+    """The operations of an alignment."""
+    totals = dict.fromkeys(MARKS, 0)
+    for step in steps:
+        totals[step.operation] += 1
+    return Counts(totals["equal"], totals["substitute"], totals["delete"], totals["insert"])
+
+
+def count_edits(ref: Sequence[str], hyp: Sequence[str]) -> Counts:
+    """The operations between two sequences (of words, or two strings for characters) without their alignment."""
+    totals = {"replace": 0, "delete": 0, "insert": 0}
+    for operation, _, _ in Levenshtein.editops(ref, hyp).as_list():
+        totals[operation] += 1
+    hits = len(ref) - totals["replace"] - totals["delete"]
+    return Counts(hits, totals["replace"], totals["delete"], totals["insert"])
+
+
+def score_pair(pair: Pair) -> ScoredPair:
+    """Align a pair by words and count its words and characters (one space between words is a character)."""
+    ref, hyp = pair.ref.split(), pair.hyp.split()
+    steps = align(ref, hyp)
+    return ScoredPair(pair, steps, count_steps(steps), count_edits(" ".join(ref), " ".join(hyp)))
+
+
+def pair_by_id(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> list[Pair]:
+    """Pairs in the order of the references.
+
+    Raises:
+        InputError: an id has a reference but no hypothesis, or the other way round; the message lists them.
+    """
+    missing = [name for name in references if name not in hypotheses]
+    extra = [name for name in hypotheses if name not in references]
+    if missing or extra:
+        parts = [f"{len(missing)} without a hypothesis{list_ids(missing)}"] if missing else []
+        parts += [f"{len(extra)} without a reference{list_ids(extra)}"] if extra else []
+        raise InputError(
+            f"ids differ: {'; '.join(parts)}; "
+            f"got {len(hypotheses)} hypotheses for {len(references)} references, wanted one for each"
+        )
+    return [Pair(name, ref, hypotheses[name]) for name, ref in references.items()]
+
+
+def list_ids(ids: Sequence[str]) -> str:
+    """` (a, b and 3 more)`, nothing for no ids."""
+    if not ids:
+        return ""
+    more = f" and {len(ids) - MAX_IDS_LISTED} more" if len(ids) > MAX_IDS_LISTED else ""
+    return f" ({', '.join(ids[:MAX_IDS_LISTED])}{more})"
+
+
+def total(counts: Iterable[Counts]) -> Counts:
+    """The sum of counts."""
+    return sum(counts, Counts())
+
+
+def summarize(scored: Sequence[ScoredPair]) -> dict[str, float | int | None]:
+    """WER, CER and sentence error rate (per cent) with their counts; empty references apart."""
+    spoken = [item for item in scored if item.words.ref_length]
+    empty = [item for item in scored if not item.words.ref_length]
+    words, characters = total(item.words for item in spoken), total(item.characters for item in spoken)
+    wrong = sum(1 for item in spoken if item.words.errors)
+    return {
+        "wer": words.rate,
+        "cer": characters.rate,
+        "sentence_error_rate": 100.0 * wrong / len(spoken) if spoken else None,
+        "num_utterances": len(spoken),
+        "num_utterances_wrong": wrong,
+        "num_ref_words": words.ref_length,
+        "num_ref_characters": characters.ref_length,
+        "insertions": words.insertions,
+        "deletions": words.deletions,
+        "substitutions": words.substitutions,
+        "character_insertions": characters.insertions,
+        "character_deletions": characters.deletions,
+        "character_substitutions": characters.substitutions,
+        "num_empty_references": len(empty),
+        "num_empty_hypotheses": sum(1 for item in spoken if not item.pair.hyp.split()),
+        "insertions_on_empty_references": sum(item.words.insertions for item in empty),
+    }
+
+
+def format_alignment(item: ScoredPair) -> str:
+    """A pair as four lines: id with its rate, reference, hypothesis, and the errors marked S, D or I below."""
+    columns = []
+    for step in item.steps:
+        width = max(len(step.ref or ""), len(step.hyp or ""))
+        cells = (step.ref or GAP * width, step.hyp or GAP * width, MARKS[step.operation])
+        columns.append([cell.ljust(width) for cell in cells])
+    rows = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)] if columns else ["", "", ""]
+    counts = item.words
+    rate = "-" if counts.rate is None else f"{counts.rate:.2f} %"
+    head = (
+        f"id: {item.pair.id}  WER: {rate}  "
+        f"[{counts.errors} / {counts.ref_length}, {counts.insertions} ins, {counts.deletions} del, "
+        f"{counts.substitutions} sub]"
+    )
+    lines = [f"{name} {row}".rstrip() for name, row in zip(("REF", "HYP", "   "), rows, strict=True)]
+    return "\n".join([head, *(line for line in lines if line)])
+
+
+def format_alignments(scored: Iterable[ScoredPair]) -> Iterator[str]:
+    """Every pair's alignment, with a blank line after each."""
+    for item in scored:
+        yield f"{format_alignment(item)}\n\n"

@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from atc_asr.core.errors import InputError
+from atc_asr.corpus import manifest_source
+
+NAMES = {"train": "train", "valid": "validation", "test": "test"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "audio").mkdir()
+    sf.write(tmp_path / "audio/a.flac", np.zeros(800), 8000)
+    (tmp_path / "train.csv").write_text(
+        "id,wav,duration,transcript,tape\na,audio/a.flac,0.1,Roger,t1\nb,audio/missing.wav,1,Wilco,t1\n"
+    )
+    row = {"id": "c", "wav": "audio/a.flac", "transcript": "Roger"}
+    (tmp_path / "validation.jsonl").write_text(json.dumps(row) + "\n")
+    return tmp_path
+
+
+def test_clips_of_manifests(folder):
+    source = manifest_source.open_listed(str(folder), "base", splits=NAMES)
+    shards = source.shards()
+    assert [(shard.split, shard.size) for shard in shards] == [("train", 2), ("valid", 1)]
+    first, missing = source.read(shards[0])
+    assert (first.id, first.text, first.columns) == ("a", "Roger", {"tape": "t1"})
+    assert first.audio == (folder / "audio/a.flac").read_bytes()
+    assert missing.audio is None
+
+
+def test_a_folder_of_each_configuration_and_our_own_names(folder):
+    base = folder / "base"
+    base.mkdir()
+    (folder / "validation.jsonl").rename(base / "valid.jsonl")
+    source = manifest_source.open_listed(str(folder), "base", splits=NAMES)
+    assert list(source.files) == ["valid"]
+
+
+def test_identity_follows_rows_and_audio(folder):
+    source = manifest_source.open_listed(str(folder), "base", splits=NAMES)
+    before = source.identity()
+    assert source.identity() == before
+    sf.write(folder / "audio/a.flac", np.zeros(900), 8000)
+    assert source.identity() != before
+
+
+def test_no_manifest_and_no_column(folder):
+    with pytest.raises(InputError, match=r"has no manifest, wanted one of train\.csv, validation\.csv"):
+        manifest_source.open_listed(str(folder / "audio"), "base", splits=NAMES)
+    (folder / "train.csv").write_text("id,wav\na,audio/a.flac\n")
+    with pytest.raises(InputError, match=r"train\.csv:2 \(id a\): column transcript is missing"):
+        manifest_source.open_listed(str(folder), "base", splits=NAMES).shards()

@@ -1,0 +1,90 @@
+"""A corpus of tones that a tiny network learns in seconds, and a tiny network."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from atc_asr.core.manifest import Utterance
+from atc_asr.model.network import HPARAMS_FILE
+from atc_asr.model.params import ModelParams, SpecAugmentParams
+from atc_asr.tokenizer.tokens import char_tokens
+from atc_asr.training.lora import TARGETS
+from atc_asr.training.params import AugmentParams, LoraParams, TrainParams
+from atc_asr.training.training import TrainingConfig
+
+PITCH = {"A": 300.0, "B": 700.0, "C": 1500.0, "D": 2800.0}  # Hz
+LETTER_SAMPLES = 2400
+
+
+def write_tones(path, text, seed):
+    """A WAV in which each letter is a tone of 150 ms and a space is silence."""
+    time = np.arange(LETTER_SAMPLES) / 16000
+    parts = [0.3 * np.sin(2 * np.pi * PITCH.get(letter, 0.0) * time) for letter in f" {text} "]
+    noise = np.random.default_rng(seed).normal(0, 0.003, LETTER_SAMPLES * len(parts))
+    soundfile.write(path, np.concatenate(parts) + noise, 16000, subtype="PCM_16")
+
+
+@pytest.fixture
+def make_utterances(tmp_path):
+    def make(texts, name="u"):
+        rows = []
+        for number, text in enumerate(texts):
+            path = tmp_path / f"{name}{number}.wav"
+            write_tones(path, text, number)
+            rows.append(Utterance(f"{name}{number}", path, LETTER_SAMPLES * (len(text) + 2) / 16000, text))
+        return rows
+
+    return make
+
+
+@pytest.fixture
+def texts():
+    random = np.random.default_rng(7)
+    return ["".join(random.choice(list("ABCD"), size=random.integers(2, 6))) for _ in range(24)]
+
+
+@pytest.fixture
+def tiny_model():
+    return ModelParams(
+        frame_ms=40, n_mels=20, n_fft=400, win_length=25, front_end_channels=[4, 4], front_end_kernels=[3, 3],
+        num_layers=1, d_model=16, num_heads=2, d_ffn=32, kernel_size=3, activation="swish", dropout=0.1,
+        attention_type="RelPosMHAXL",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def specaugment():
+    return SpecAugmentParams(freq_masks=1, freq_width=2, time_masks=1, time_width=3)
+
+
+@pytest.fixture
+def no_augment():
+    return AugmentParams(
+        speeds=[100], radio_fraction=0.0, low_edge_low=200.0, low_edge_high=400.0, high_edge_low=2600.0,
+        high_edge_high=3800.0, snr_low=8.0, snr_high=30.0, clip_low=6.0, clip_high=20.0, level_low=-32.0,
+        level_high=-14.0, gaps=1, gap_seconds=0.08, squelch_fraction=0.3, squelch_seconds=0.2,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def no_lora():
+    return LoraParams(peft="none", lora_r=2, lora_alpha=4.0, lora_dropout=0.1, lora_targets=list(TARGETS))
+
+
+@pytest.fixture
+def train_params():
+    return TrainParams(
+        epochs=2, lr=5e-3, batch_size=6, grad_accum=1, num_processes=1, seed=1, train_subset=0, schedule="linear",
+        warmup_epochs=0.5, warmup_steps=None, patience=0, ema_decay=0.0, average_checkpoints=1, average_select="best",
+        weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, max_nonfinite=3, precision="fp32", audio_cache_mb=0,
+        num_workers=0, checkpoint_minutes=0.0, beam_size=1, init_from=None, min_loaded_fraction=0.5, freeze_layers=0,
+        encoder_lr=1.0,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def setup(texts, make_utterances, tiny_model, specaugment, no_augment, no_lora, train_params):
+    rows = make_utterances(texts)
+    return TrainingConfig(
+        train_params, tiny_model, specaugment, no_augment, no_lora, char_tokens(texts), rows, rows[:4], HPARAMS_FILE
+    )  # fmt: skip
