@@ -33,7 +33,7 @@ from atc_asr.corpus import phraseology
 from atc_asr.scoring import bootstrap, pairs, sclite
 from atc_asr.wer import wer
 
-UTTERANCES = Path(__file__).resolve().parents[1] / "tests" / "scoring" / "atc_utterances.txt"
+UTTERANCES = Path(__file__).resolve().parents[1] / "tests" / "atc" / "grammar" / "atc_utterances.txt"
 WORDING = phraseology.SpeakingStyle(0.5, 0.25, 0.6, 0.15, 0.06, 24)
 NUM_SPEAKERS = 50
 

@@ -67,7 +67,7 @@ def run(
         for rate in scorecard
     }
     of_slices = {key: intervals.pop(rate.name) for key, rate in by_slice.items()}
-    metrics = scores.make_metrics(scored, cards, intervals, levels.climb(corpus.written))
+    metrics = scores.make_metrics(scored, cards, intervals, levels.wer_by_level(corpus.written))
     metrics["confidence"] = params.confidence
     words = slices.score_words(scored)
     tables = (

@@ -13,13 +13,13 @@ from atc_asr.wer.wer import Pair, count_edits, total
 
 LEVELS: dict[str, Callable[[str], list[str]]] = {
     "raw": str.split,
-    "rule": lambda text: normalize(text).split(),
+    "normalized": lambda text: normalize(text).split(),
     "digits_folded": lambda text: fold_digits(normalize(text).split()),
     "groups_folded": lambda text: fold_groups(normalize(text).split()),
 }
 
 
-def climb(pairs: Iterable[Pair]) -> dict[str, float | None]:
+def wer_by_level(pairs: Iterable[Pair]) -> dict[str, float | None]:
     """WER in per cent by rung.
 
     Args:
