@@ -1,17 +1,18 @@
-# Two commands on a fresh machine with git, make and Python >= 3.10:
-#   make repro   set up, then the whole pipeline: corpus, training, hypotheses, scores
-#   make test    set up, then all tests
+# On a fresh machine with git, make and Python >= 3.10:
+#   make repro            set up, then the whole pipeline: corpus, training, hypotheses, scores
+#   make test             set up, then the tests (minutes)
+#   make test-endurance   tests of kills, restarts and several processes (longer)
+#   make lint             ruff and mypy
 PYTHON ?= python3
 VENV := .venv
-# An absolute path without its folder's name: the project may lie under a path with spaces.
+# The project may lie under a path with spaces.
 RUN := PATH="$$PWD/$(VENV)/bin:$$PATH"
 STAMP := $(VENV)/.installed
-# Two processes, a test module in one of them: what a module sets up once stays set up once. A thread each:
-# networks this small gain nothing from more, and two times two threads on two cores wait for each other.
-# Modules come in the order of tests/conftest.py.
+# Two processes; all tests of a module run in one of them, so that its fixtures are set up once. One thread per
+# process: the test networks are too small to gain from more. tests/conftest.py orders the modules.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: setup repro test test-fast lint format clean
+.PHONY: setup repro test test-fast test-endurance lint format clean
 
 setup: $(STAMP)
 
@@ -28,17 +29,22 @@ repro: $(STAMP)
 	@$(RUN) dvc repro
 
 test: $(STAMP)
-	@echo "test: running all tests"
-	@$(RUN) $(PYTEST)
+	@echo "test: running the tests without those of make test-endurance"
+	@$(RUN) $(PYTEST) -m "not endurance"
 
 test-fast: $(STAMP)
 	@echo "test: running the tests that are not marked slow"
-	@$(RUN) $(PYTEST) -m "not slow"
+	@$(RUN) $(PYTEST) -m "not slow and not endurance"
+
+test-endurance: $(STAMP)
+	@echo "test: running the tests of kills, restarts and several processes"
+	@$(RUN) $(PYTEST) -m endurance
 
 lint: $(STAMP)
-	@echo "lint: ruff"
+	@echo "lint: ruff and mypy"
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
 
 format: $(STAMP)
 	@echo "format: ruff"

@@ -1,21 +1,33 @@
-"""dvc.yaml, params.yaml, the doors and the imports agree with each other."""
+"""dvc.yaml, params.yaml, parameter models and imports agree with each other."""
 
 import ast
 import importlib
 import re
+import typing
 from pathlib import Path
 
 import pytest
 
 from atc_asr.commands.check_params import section_classes
-from atc_asr.core.config import read_yaml
+from atc_asr.core.config import Section, read_yaml
 from atc_asr.model import network
 from atc_asr.model.params import ModelParams, SpecAugmentParams
 from atc_asr.tracking.params import RecordParams
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = read_yaml(ROOT / "dvc.yaml")["stages"]
-WINGS = ("corpus", "model", "decoding", "scoring")  # from left to right
+CODE = ("atc_asr/", "stages/")
+IGNORED = [line.strip("/") for line in (ROOT / ".dvcignore").read_text().splitlines() if line.startswith("/atc_asr")]
+# A package imports only packages on lines above its own.
+LAYERS = """
+core
+tracking tokenizer wer atc/vocabulary hypotheses
+atc/grammar model lm corpus
+posteriors deploy training
+decoding scoring
+transcribe report sweep
+commands
+""".split("\n")[1:-1]
 
 
 def module_file(name: str) -> Path | None:
@@ -27,108 +39,181 @@ def module_file(name: str) -> Path | None:
     return None
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Names of the modules a file imports, wherever in it."""
-    found = set()
+def imported_files(path: Path) -> set[Path]:
+    """Files of this project that a file imports, inside functions too."""
+    names = set()
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
-
-
-def neighbours(path: Path) -> set[Path]:
-    """Files of this project that a file needs: the modules it imports and the data files it names."""
-    modules = {module_file(name) for name in imported_modules(path)} - {None}
-    text = (ROOT / path).read_text(encoding="utf-8")
-    named = {ROOT / path.parent / name for name in re.findall(r'"([\w/]+(?:\.(?!py")\w+)?)"', text)}
-    named = {file for name in named for file in (name.iterdir() if name.is_dir() else [name])}
-    data = {file.relative_to(ROOT) for file in named if file.is_file() and "asr" in file.parts and file.suffix != ".py"}
-    return {file for file in modules | data if (ROOT / file).stat().st_size}
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = {module_file(name) for name in names}
+    return {file for file in files if file is not None and (ROOT / file).stat().st_size}
 
 
 def closure(path: Path) -> set[Path]:
-    """A file and everything it needs, through all its imports."""
+    """A file and all files that it imports, directly or not."""
     found, todo = set(), {path}
     while todo:
         file = todo.pop()
         found.add(file)
-        if file.suffix == ".py":
-            todo |= neighbours(file) - found
+        todo |= imported_files(file) - found
     return found
 
 
-def commands(stage: dict) -> list[str]:
-    """The command lines of a stage, `foreach` ones too."""
-    body = stage.get("do", stage)
-    return body["cmd"] if isinstance(body["cmd"], list) else [body["cmd"]]
+def is_ignored(path: Path) -> bool:
+    """Whether .dvcignore leaves a file out of the stages' dependencies."""
+    return any(path.match(pattern) for pattern in IGNORED)
 
 
-def doors(stage: dict) -> list[str]:
-    """Modules in `stages` that a stage runs; the check of params.yaml is a guard and decides no output."""
-    return re.findall(r"python -m (stages\.\w+)", " ".join(commands(stage)))
+def body(name: str) -> dict:
+    """A stage of dvc.yaml, the inner part of a `foreach` stage."""
+    return PIPELINE[name].get("do", PIPELINE[name])
+
+
+def stage_module(name: str) -> str:
+    """The module that a stage runs; the check of params.yaml before it decides no output."""
+    commands = body(name)["cmd"]
+    (module,) = re.findall(r"-m (stages\.\w+)", commands if isinstance(commands, str) else " ".join(commands))
+    return module
+
+
+def code_dependencies(name: str) -> set[Path]:
+    return {Path(dep) for dep in body(name)["deps"] if dep.startswith(CODE)}
 
 
 @pytest.mark.parametrize("name", PIPELINE)
-def test_deps_are_the_import_closure(name):
-    body = PIPELINE[name].get("do", PIPELINE[name])
-    code = {Path(dep) for dep in body["deps"] if dep.startswith(("asr/", "stages/", "tools/"))}
-    wanted = set().union(*(closure(module_file(door)) for door in doors(PIPELINE[name])))
-    assert sorted(map(str, code)) == sorted(map(str, wanted))
+def test_the_import_closure_lies_in_the_listed_folders(name):
+    listed = code_dependencies(name)
+    needed = {file for file in closure(module_file(stage_module(name))) if not is_ignored(file)}
+    outside = {file for file in needed if not any(file.is_relative_to(folder) for folder in listed)}
+    assert not outside
+    unused = {folder for folder in listed if not any(file.is_relative_to(folder) for file in needed)}
+    assert not unused
 
 
 @pytest.mark.parametrize("name", PIPELINE)
-def test_params_are_the_sections_of_the_door(name):
-    body = PIPELINE[name].get("do", PIPELINE[name])
-    sections = {
-        section_class.section
-        for door in doors(PIPELINE[name])
-        for section_class in importlib.import_module(door).SECTIONS
-        if section_class is not RecordParams  # labels never rerun anything
+def test_dependencies_are_folders_and_the_stage_itself(name):
+    files = {dep for dep in code_dependencies(name) if (ROOT / dep).is_file()}
+    assert files == {module_file(stage_module(name))}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reruns"),
+    [
+        ("atc_asr/decoding", {"decode"}),
+        ("atc_asr/training", {"train"}),
+        ("atc_asr/scoring", {"score", "report"}),
+        ("atc_asr/atc/grammar", {"score", "report"}),
+        ("atc_asr/report", {"report"}),
+        ("atc_asr/lm", {"lm", "decode"}),
+        ("atc_asr/corpus", {"export"}),
+        ("atc_asr/commands", set()),
+        ("atc_asr/transcribe", set()),
+        ("atc_asr/sweep", set()),
+    ],
+)
+def test_a_changed_package_reruns_only_its_stages(changed, reruns):
+    changed = Path(changed)
+    touched = {
+        name
+        for name in PIPELINE
+        if any(changed.is_relative_to(dep) or dep.is_relative_to(changed) for dep in code_dependencies(name))
     }
-    assert set(body.get("params", [])) == sections
+    assert touched == reruns
 
 
-def test_params_yaml_holds_every_section_and_no_other():
-    assert set(read_yaml(ROOT / "params.yaml")) == set(section_classes())
+def test_messages_command_lines_and_help_texts_are_no_dependencies():
+    models = list((ROOT / "atc_asr").glob("*/params.py"))
+    core = [ROOT / "atc_asr" / "core" / name for name in ("cli.py", "config.py", "errors.py", "messages.py")]
+    assert models
+    for path in models + core:
+        assert is_ignored(path.relative_to(ROOT)), path
 
 
-def test_every_key_of_params_yaml_has_its_hint_on_its_line():
-    section = None
+@pytest.mark.parametrize("path", sorted((ROOT / "atc_asr").glob("*/params.py")), ids=lambda path: path.parent.name)
+def test_parameter_models_import_only_the_core(path):
+    """They are no dependency of a stage, so nothing in them may decide an output."""
+    files = imported_files(path.relative_to(ROOT))
+    assert files <= {Path("atc_asr/core/config.py"), Path("atc_asr/core/errors.py")}
+
+
+@pytest.mark.parametrize("path", [*sorted((ROOT / "atc_asr").rglob("*.py")), *sorted((ROOT / "stages").glob("*.py"))])
+def test_log_messages_are_constants_of_the_messages_module(path):
+    """Editing the text of a log message reruns no stage."""
+    if "commands" in path.parts or "sweep" in path.parts or "transcribe" in path.parts:
+        pytest.skip("no stage depends on it")
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"log.{level}" for level in ("info", "warning")}:
+            assert ast.unparse(node.args[0]).startswith("messages."), f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("name", PIPELINE)
+def test_params_are_the_sections_of_the_stage(name):
+    hints = typing.get_type_hints(importlib.import_module(stage_module(name)).run)
+    sections = {
+        hint.section
+        for hint in hints.values()
+        if isinstance(hint, type) and issubclass(hint, Section) and hint is not RecordParams  # labels rerun nothing
+    }
+    assert set(body(name).get("params", [])) == sections
+
+
+def test_params_yaml_has_every_section_and_key():
+    content = read_yaml(ROOT / "params.yaml")
+    assert {name: list(keys) for name, keys in content.items()} == {
+        name: list(model.model_fields) for name, model in section_classes().items()
+    }
+
+
+def test_comments_of_params_yaml_are_the_help_texts():
+    comments, section = {}, None
     for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines():
-        section = line.split(":")[0] if re.match(r"\w+:", line) else section
-        if re.match(r"  \w+:", line):
-            assert " # " in line, f"{section}: {line.strip()} has no hint"
+        if match := re.match(r"(\w+):  # (.*)", line):
+            section = match[1]
+            comments[section] = match[2]
+        elif match := re.match(r"  (\w+): .*? +# (.*)", line):
+            comments[f"{section}.{match[1]}"] = match[2]
+    wanted = {}
+    for name, model in section_classes().items():
+        wanted[name] = model.__doc__.splitlines()[0]
+        wanted |= {f"{name}.{key}": field.description for key, field in model.model_fields.items()}
+    assert comments == wanted
 
 
-def test_placeholders_are_the_fields_of_the_sections():
+def test_placeholders_are_the_keys_of_the_sections():
     text = network.HPARAMS_FILE.read_text(encoding="utf-8")
     content = read_yaml(ROOT / "params.yaml")
-    model = ModelParams(**content["model"])
-    specaugment = SpecAugmentParams(**content["specaugment"])
+    model, specaugment = ModelParams(**content["model"]), SpecAugmentParams(**content["specaugment"])
     assert set(network.PLACEHOLDER.findall(text)) == set(network.hparams_values(model, specaugment, 30))
 
 
-def wing(path: Path) -> int | None:
-    """Position of a file's wing on the data's way; None for plumbing."""
-    return WINGS.index(path.parts[1]) if len(path.parts) > 2 and path.parts[1] in WINGS else None
+def layer(path: Path) -> tuple[int, str]:
+    """Position of a file's package in LAYERS, and the package."""
+    package = next(
+        package for line in LAYERS for package in line.split() if path.is_relative_to(Path("atc_asr", package))
+    )
+    return next(index for index, line in enumerate(LAYERS) if package in line.split()), package
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "asr").rglob("*.py")), ids=lambda path: path.stem)
-def test_imports_only_go_down_and_left(path):
-    path = path.relative_to(ROOT)
-    for name in imported_modules(path):
-        target = module_file(name)
-        if target is None:
-            continue
-        assert target.parts[0] == "asr", f"{path} imports the door {name}"
-        if wing(path) is not None and wing(target) is not None:
-            assert wing(target) <= wing(path), f"{path} imports {name}, which lies to its right"
-        if len(path.parts) == 2:
-            assert len(target.parts) == 2, f"{path} is plumbing and imports {name}"
+def modules() -> list[Path]:
+    return [path.relative_to(ROOT) for path in sorted((ROOT / "atc_asr").rglob("*.py")) if path.stat().st_size]
+
+
+@pytest.mark.parametrize("path", modules(), ids=str)
+def test_no_import_goes_up(path):
+    for file in imported_files(path):
+        assert file.parts[0] == "atc_asr", f"{path} imports {file}"
+        (here, package), (there, other) = layer(path), layer(file)
+        assert there < here or other == package, f"{path} imports {file}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=str)
+def test_no_import_circle(path):
+    assert path not in set().union(set(), *(closure(file) for file in imported_files(path)))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "stages").glob("*.py")), ids=lambda path: path.stem)
-def test_no_stage_imports_a_stage(path):
-    assert not {name for name in imported_modules(path) if name.startswith(("stages", "tools"))}
+def test_no_stage_imports_a_stage_or_a_command(path):
+    files = imported_files(path.relative_to(ROOT))
+    assert not {file for file in files if file.parts[0] == "stages" or "commands" in file.parts}

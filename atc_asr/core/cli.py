@@ -79,24 +79,24 @@ def _underscores(word: str) -> str:
 
 
 def _add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
-    is_section = issubclass(model, Section)
-    group = parser.add_argument_group(f"{model.section} (in params.yaml)" if is_section else "files")
+    section = model.section if issubclass(model, Section) else None
+    group = parser.add_argument_group(f"{section} (in params.yaml)" if section else "files")
     for name, schema in config.schemas(model).items():
         field = model.model_fields[name]
-        words = f"{field.description}; {config.describe(schema)}" if is_section else str(field.description)
+        words = f"{field.description}; {config.describe(schema)}" if section else str(field.description)
         settings: dict[str, Any] = {"help": words.replace("%", "%%"), "default": None}
         parts = schema.get("anyOf", [schema])
         if schema.get("type") == "boolean":
             settings |= {"nargs": "?", "const": "true", "metavar": "true|false"}
         elif any(part.get("type") == "array" for part in parts):
-            settings |= {"nargs": "*" if is_section or not field.is_required() else "+", "metavar": name.upper()}
+            settings |= {"nargs": "*" if section or not field.is_required() else "+", "metavar": name.upper()}
         else:
             settings |= {"metavar": name.upper()}
         if schema.get("positional"):
-            settings["nargs"] = settings.get("nargs", "?" if not field.is_required() else None)
+            settings |= {"nargs": settings.get("nargs", None if field.is_required() else "?"), "metavar": name}
             group.add_argument(name, **settings)
-        elif is_section:
-            group.add_argument(f"--{config.flag_name(model, name)}", dest=f"{model.section}.{name}", **settings)
+        elif section:
+            group.add_argument(f"--{config.flag_name(model, name)}", dest=f"{section}.{name}", **settings)
         elif name != "params":
             group.add_argument(f"--{name}", dest=name, required=field.is_required(), **settings)
 

@@ -9,7 +9,7 @@ The model holds type, limits, choices and help text of every key. The command-li
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -113,22 +113,24 @@ def make_section(
     """
     if not isinstance(values, dict):
         raise InputError(f"{where}: got {values!r}, wanted a section with keys")
-    flags = flags or {}
-    given = {**values, **flags}
+    section = _validate(model, values, lambda key: f"{where}.{key}")
+    if not flags:
+        return section
+    return _validate(model, {**values, **flags}, lambda key: f"--{flag_name(model, key)}")
+
+
+def _validate(model: type[AnySection], values: Mapping[str, Any], place: Callable[[str], str]) -> AnySection:
     try:
-        # The file is checked even where flags replace its values.
-        model.model_validate(values)
-        return model.model_validate(given)
+        return model.model_validate(values)
     except ValidationError as problem:
         errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
         key, kind = str(errors[0]["loc"][0]), errors[0]["type"]
     if kind == "extra_forbidden":
-        raise InputError(f"{where}.{key}: unknown key{did_you_mean(key, model.model_fields)}")
+        raise InputError(f"{place(key)}: unknown key{did_you_mean(key, model.model_fields)}")
     schema = schemas(model)[key]
     if kind == "missing":
-        raise InputError(f"{where}.{key}: missing, wanted {describe(schema)}")
-    place = f"--{flag_name(model, key)}" if key in flags else f"{where}.{key}"
-    raise InputError(f"{place}: got {given[key]!r}, wanted {describe(schema)} ({schema['description']})")
+        raise InputError(f"{place(key)}: missing, wanted {describe(schema)}")
+    raise InputError(f"{place(key)}: got {values[key]!r}, wanted {describe(schema)} ({schema['description']})")
 
 
 def flag_name(model: type[BaseModel], key: str) -> str:

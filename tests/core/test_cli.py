@@ -1,45 +1,50 @@
-"""Doors: flags made from sections, exit codes, nothing half-written."""
+"""Command lines: generated flags, exit codes, one-line errors."""
 
 import errno
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
 from atc_asr.core import cli
-from atc_asr.core.cli import Door
-from atc_asr.core.config import option
+from atc_asr.core.config import Flags, Section, argument, param
 from atc_asr.core.errors import InputError
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(Section):
     section: ClassVar[str] = "example"
-    count: int = option("how many", low=1)
-    rate: float = option("how fast, in %", above=0)
-    flag: bool = option("whether")
-    names: list[str] = option("who")
-    place: str | None = option("where")
+    count: int = param("a count", ge=1)
+    rate: float = param("a rate, in %", gt=0)
+    flag: bool = param("a switch")
+    names: list[str] = param("some names")
+    place: str | None = param("a place")
+    eval_size: int = param("a size", ge=1, flag="size")
+
+
+class ExampleFlags(Flags):
+    """Does something."""
+
+    inputs: list[Path] = argument("input files", positional=True)
+    out_dir: Path | None = argument("output folder", None)
+    skip: bool = argument("leave something out", False)
+    number: int | None = argument("a number", None)
+    mode: str = argument("a mode (plain)", "plain")
+
+
+VALUES = "{count: 1, rate: 0.5, flag: true, names: [a], place: here, eval_size: 1}"
 
 
 @pytest.fixture
-def params_file(tmp_path):
+def parse(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text("example: {count: 1, rate: 0.5, flag: true, names: [a], place: here}\n", encoding="utf-8")
-    return path
+    path.write_text(f"example: {VALUES}\n", encoding="utf-8")
+    return lambda *argv: cli.parse(["--params", str(path), "x.wav", *argv], Example, ExampleFlags)
 
 
-def parse(params_file, *argv):
-    made = Door("doc", sections=[Example])
-    made.path("--out_dir")
-    return made.parse(["--params", str(params_file), *argv])
-
-
-def test_params_yaml_fills_what_no_flag_gives(params_file):
-    args = parse(params_file, "--count", "3")
-    assert args.sections == [Example(count=3, rate=0.5, flag=True, names=["a"], place="here")]
-    assert args.paths.out_dir is None
+def test_params_yaml_gives_the_values_that_no_flag_gives(parse):
+    section, flags = parse("--count", "3")
+    assert section == Example(count=3, rate=0.5, flag=True, names=["a"], place="here", eval_size=1)
+    assert flags == ExampleFlags(inputs=[Path("x.wav")])
 
 
 @pytest.mark.parametrize(
@@ -47,31 +52,62 @@ def test_params_yaml_fills_what_no_flag_gives(params_file):
     [
         (["--rate", "1e-5"], "rate", 1e-5),
         (["--rate", "2"], "rate", 2.0),
+        (["--rate=-1e-5"], "rate", None),
         (["--flag", "False"], "flag", False),
         (["--flag"], "flag", True),
         (["--names", "x", "y"], "names", ["x", "y"]),
         (["--names"], "names", []),
         (["--place", "null"], "place", None),
+        (["--size", "4"], "eval_size", 4),
     ],
 )
-def test_flags_have_the_fields_types(params_file, argv, field, value):
-    assert getattr(parse(params_file, *argv).sections[0], field) == value
+def test_flags_have_the_fields_types(parse, argv, field, value):
+    if field == "rate" and value is None:
+        with pytest.raises(InputError, match=r"^--rate: got -1e-05, wanted float > 0"):
+            parse(*argv)
+    else:
+        assert getattr(parse(*argv)[0], field) == value
+
+
+@pytest.mark.parametrize("argv", [["--out-dir", "a b"], ["--out_dir", "a b"], ["--out-dir=a b"]])
+def test_dashes_and_underscores_are_the_same_flag(parse, argv):
+    assert parse(*argv)[1].out_dir == Path("a b")
+
+
+def test_a_value_keeps_its_dashes(parse):
+    assert parse("--mode=a-b", "--place", "c-d")[1].mode == "a-b"
+    assert parse("--mode=a-b", "--place", "c-d")[0].place == "c-d"
+
+
+def test_path_flags_have_their_types(parse):
+    flags = parse("--number", "3", "--skip")[1]
+    assert (flags.number, flags.skip) == (3, True)
+    with pytest.raises(InputError, match=r"^--number: got 'x', wanted int or null$"):
+        parse("--number", "x")
 
 
 @pytest.mark.parametrize("argv", [["--count", "0"], ["--count", "1.5"], ["--rate", "x"], ["--flag", "perhaps"]])
-def test_a_wrong_flag_is_named(params_file, argv):
+def test_a_wrong_flag_is_named(parse, argv):
     with pytest.raises(InputError, match=f"^{argv[0]}: got "):
-        parse(params_file, *argv)
+        parse(*argv)
 
 
-def test_paths_are_paths(params_file):
-    assert parse(params_file, "--out_dir", "a b").paths.out_dir == Path("a b")
+def test_an_unknown_flag_is_one_line_with_a_suggestion(parse):
+    with pytest.raises(InputError, match=r"unrecognized arguments: --cuont.*did you mean --count\?"):
+        parse("--cuont", "3")
 
 
-def test_help_shows_hints_with_per_cent_signs(params_file, capsys):
+def test_a_missing_flag_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="inputs"):
+        cli.parse([], ExampleFlags)
+
+
+def test_help_shows_descriptions_with_per_cent_signs(parse, capsys):
     with pytest.raises(SystemExit):
-        parse(params_file, "--help")
-    assert "how fast, in %" in capsys.readouterr().out
+        parse("--help")
+    shown = capsys.readouterr().out
+    assert "a rate, in %; float > 0" in shown
+    assert "Does something." in shown
 
 
 @pytest.mark.parametrize(
@@ -83,7 +119,7 @@ def test_help_shows_hints_with_per_cent_signs(params_file, capsys):
         (FileExistsError(errno.EEXIST, "a file", "out"), 2, "error: out: File exists"),
     ],
 )
-def test_a_users_mistake_is_one_line(raised, code, said, capsys):
+def test_a_users_error_is_one_line(raised, code, said, capsys):
     def main():
         raise raised
 
@@ -95,7 +131,7 @@ def test_a_users_mistake_is_one_line(raised, code, said, capsys):
     assert shown.count("\n") == 1
 
 
-def test_our_own_mistakes_keep_their_traceback():
+def test_a_bug_keeps_its_traceback():
     def main():
         raise RuntimeError("bug")
 
