@@ -1,5 +1,5 @@
-"""Which tests come first; and SpeechBrain's lazy modules, which raise ImportError when hypothesis asks every loaded
-module for its `__file__`."""
+"""The order of the test modules, and a workaround: SpeechBrain's lazy modules raise ImportError when hypothesis reads
+the `__file__` of every loaded module."""
 
 import sys
 from types import ModuleType
@@ -7,9 +7,9 @@ from types import ModuleType
 import pytest
 
 
-def _tame_lazy_modules() -> None:
+def _hide_file_of_lazy_modules() -> None:
     importutils = sys.modules.get("speechbrain.utils.importutils")
-    if importutils is None or getattr(importutils.LazyModule, "tamed", False):
+    if importutils is None or getattr(importutils.LazyModule, "file_hidden", False):
         return
     load = importutils.LazyModule.__getattr__
 
@@ -19,22 +19,21 @@ def _tame_lazy_modules() -> None:
         return load(module, name)
 
     importutils.LazyModule.__getattr__ = getattr_unless_dunder
-    importutils.LazyModule.tamed = True
+    importutils.LazyModule.file_hidden = True
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """After the test modules are imported, before hypothesis looks at them.
+    """Put modules with slow tests first, so that no process idles at the end, and apply the workaround.
 
-    Modules with slow tests come first, so that at the end no process waits for another's slow module; by their names,
-    which keeps test_pipeline and test_readme, which wait for the same `dvc repro`, apart.
+    Slow modules are ordered by name: test_pipeline and test_readme, which need the same `dvc repro`, are not neighbours.
     """
-    _tame_lazy_modules()
+    _hide_file_of_lazy_modules()
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, item.path.name if item.path in slow else ""))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """For SpeechBrain imported by an earlier test."""
-    _tame_lazy_modules()
+    """Apply the workaround where an earlier test imported SpeechBrain."""
+    _hide_file_of_lazy_modules()
