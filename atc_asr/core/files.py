@@ -1,20 +1,22 @@
-"""Whole or not at all: outputs appear under their name only when they are complete."""
+"""Atomic writes: an output gets its name only when it is complete."""
 
 import contextlib
+import csv
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 
 def partial_path(path: Path) -> Path:
-    """Where an output grows before it has its name: beside it, so that the rename stays on one disk."""
+    """The temporary name of an output: in the same folder, so that the rename stays on one file system."""
     return path.with_name(f".{path.name}.partial")
 
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A path to write; renamed to `path` when the block ends well, removed when it does not."""
+    """A temporary path to write to; renamed to `path` at the end of the block, removed if the block raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
@@ -30,7 +32,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill; takes the place of `path` when the block ends well, removed when it does not."""
+    """An empty temporary folder to fill; replaces `path` at the end of the block, removed if the block raises."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
@@ -41,15 +43,29 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    replace_folder(partial, path)
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Rename the folder `new` to `path`; an older folder at `path` is moved aside first and then removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
         os.replace(path, old)
-    os.replace(partial, path)
+    os.replace(new, path)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file, whole or not at all."""
+    """Write a UTF-8 file atomically."""
     with new_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a UTF-8 CSV file atomically."""
+    with new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,23 +1,23 @@
-"""The Hub's token: read here, sent to the Hub, written nowhere."""
+"""The Hugging Face Hub token: sent to the Hub, never logged or written."""
 
 import os
 
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACE_TOKEN")
-LONGEST_REASON = 300  # characters of another library's message
+MAX_MESSAGE_LENGTH = 300  # characters kept of another library's error message
 
 
 def read_token() -> str | None:
-    """The Hub token from the environment, or from `.env` in the working folder; it goes to the Hub and nowhere else."""
+    """The Hub token from the environment, or from `.env` in the working directory; None when neither has one."""
     from dotenv import dotenv_values
 
     values = {**dotenv_values(".env"), **os.environ}
-    # stripped: a line break at its end, as `$(cat file)` in other shells leaves it, is no part of a header
+    # A trailing line break, as some shells leave in "$(cat file)", is not valid in an HTTP header.
     tokens = ((values.get(name) or "").strip() for name in TOKEN_VARIABLES)
     return next(filter(None, tokens), None)
 
 
 def one_line(error: BaseException, secret: str | None = None) -> str:
-    """An error's text on one line, cut, without the secret."""
+    """An error's message on one line, shortened, with `secret` replaced by `***`."""
     text = " ".join(str(error).split())
-    # the secret goes before the text is cut, which could leave the half of it
-    return (text.replace(secret, "***") if secret else text)[:LONGEST_REASON]
+    # The secret is replaced before shortening, which could otherwise leave a part of it.
+    return (text.replace(secret, "***") if secret else text)[:MAX_MESSAGE_LENGTH]

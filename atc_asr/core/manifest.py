@@ -1,6 +1,6 @@
-"""Manifests: one line per utterance, CSV or JSONL, `id,wav,duration,transcript` first.
+"""Manifests: CSV or JSONL files with one row per utterance and the columns `id`, `wav`, `duration`, `transcript`.
 
-`wav` is relative to the manifest, so that a folder can move.
+`wav` is relative to the manifest's folder, so that the folder can be moved. Further columns are kept.
 """
 
 import csv
@@ -25,10 +25,10 @@ class Utterance:
 
     Attributes:
         id: unique in the manifest.
-        wav: the audio file, ready to open.
+        wav: path of the audio file, which exists.
         duration: seconds.
         transcript: normalised text.
-        columns: further columns (speaker, tape, callsign, role …).
+        columns: further columns (speaker, tape, callsign, role, ...).
     """
 
     id: str
@@ -39,10 +39,10 @@ class Utterance:
 
 
 def read_manifest(path: Path) -> list[Utterance]:
-    """All rows of a CSV or JSONL manifest, checked, in its order.
+    """All rows of a CSV or JSONL manifest, validated, in the manifest's order.
 
     Raises:
-        InputError: a row cannot be used; the message says file, line and id.
+        InputError: a row is invalid; the message names file, line and id.
     """
     path = Path(path)
     utterances: dict[str, Utterance] = {}
@@ -50,7 +50,7 @@ def read_manifest(path: Path) -> list[Utterance]:
         where = f"{path}:{line} (id {row['id']})"
         utterance = _utterance(path.parent, row, where)
         if utterance.id in utterances:
-            raise InputError(f"{where}: this id was there before, wanted unique ids")
+            raise InputError(f"{where}: duplicate id, wanted unique ids")
         utterances[utterance.id] = utterance
     if not utterances:
         raise InputError(f"{path}: no rows, wanted at least one utterance")
@@ -58,96 +58,84 @@ def read_manifest(path: Path) -> list[Utterance]:
 
 
 def read_manifests(paths: Iterable[Path]) -> list[Utterance]:
-    """The rows of several manifests one after the other; ids are unique over all of them.
+    """The rows of several manifests, concatenated; ids are unique over all manifests.
 
     Raises:
-        InputError: a row cannot be used, a file is missing, or a pattern (`data/*/train.csv`) matches nothing.
+        InputError: a row is invalid, a file is missing, or a pattern (`data/*/train.csv`) matches nothing.
     """
-    homes: dict[str, Path] = {}
+    origins: dict[str, Path] = {}
     utterances = []
     for path in expand(paths):
         for utterance in read_manifest(path):
-            home = homes.setdefault(utterance.id, path)
-            if home is not path:
-                raise InputError(f"{path} (id {utterance.id}): the same id is in {home}, wanted unique ids")
+            origin = origins.setdefault(utterance.id, path)
+            if origin is not path:
+                raise InputError(f"{path} (id {utterance.id}): the same id is in {origin}, wanted unique ids")
             utterances.append(utterance)
     return utterances
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
-    """Files as given, and what patterns match, sorted.
+    """Existing files as given; patterns replaced by their matches, sorted.
 
     Raises:
-        InputError: nothing was given, or nothing matches.
+        InputError: no path is given, or a path does not exist and matches nothing.
     """
-    found: list[Path] = []
+    expanded: list[Path] = []
     for path in map(Path, paths):
-        if path.exists():
-            found.append(path)
-            continue
-        matches = [Path(match) for match in sorted(glob.glob(str(path)))]
+        matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path)))]
         if not matches:
             raise InputError(f"{path}: no such manifest")
-        found += matches
-    if not found:
+        expanded += matches
+    if not expanded:
         raise InputError("manifests: none given, wanted at least one")
-    return found
+    return expanded
 
 
-def read_rows(path: Path, wanted: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, row) of a CSV or JSONL file, nothing but the wanted columns' presence checked.
+def read_rows(path: Path, required: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row) of a CSV or JSONL file; only the presence of the required columns is checked.
 
     Raises:
-        InputError: the file is missing or not of its kind, or a line lacks a column.
+        InputError: the file is missing or malformed, or a row lacks a required column.
     """
-    rows = _json_rows(path) if Path(path).suffix in (".jsonl", ".json") else _csv_rows(path)
-    for line, row in rows:
-        for column in wanted:
-            if row.get(column) is None:
-                raise InputError(f"{path}:{line} (id {row.get('id')}): column {column} is missing, got {_names(row)}")
-        yield line, row
-
-
-def _names(row: Mapping[str, str]) -> str:
-    return ",".join(name for name, value in row.items() if value is not None) or "nothing"
+    rows = _json_rows if Path(path).suffix in (".jsonl", ".json") else _csv_rows
+    required = list(required)
+    try:
+        for line, row in rows(path):
+            for column in required:
+                if row.get(column) is None:
+                    present = ",".join(name for name, value in row.items() if value is not None) or "nothing"
+                    raise InputError(f"{path}:{line} (id {row.get('id')}): column {column} is missing, got {present}")
+            yield line, row
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey="", strict=True)
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, restkey="", strict=True)
+        try:
             for row in reader:
                 if "" in row:
                     raise InputError(f"{path}:{reader.line_num} (id {row.get('id')}): more cells than columns")
                 yield reader.line_num, row
-    except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        except csv.Error as error:
+            raise InputError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            for line, content in enumerate(file, start=1):
-                if content.strip():
-                    yield line, _json_row(content, f"{path}:{line}")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _json_row(content: str, where: str) -> dict[str, str]:
-    try:
-        row = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: is not JSON: {error.msg} at column {error.colno}") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: got {type(row).__name__}, wanted an object with {', '.join(COLUMNS)}")
-    return {key: value if isinstance(value, str) else str(value) for key, value in row.items() if value is not None}
+    with open(path, encoding="utf-8-sig") as file:
+        for line, content in enumerate(file, start=1):
+            if not content.strip():
+                continue
+            try:
+                row = json.loads(content)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{path}:{line}: is not JSON: {error.msg} at column {error.colno}") from error
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{line}: got {type(row).__name__}, wanted an object with {', '.join(COLUMNS)}")
+            yield line, {name: str(value) for name, value in row.items() if value is not None}
 
 
 def _utterance(folder: Path, row: Mapping[str, str], where: str) -> Utterance:
@@ -155,50 +143,41 @@ def _utterance(folder: Path, row: Mapping[str, str], where: str) -> Utterance:
     if not row["id"]:
         raise InputError(f"{where}: the id is empty")
     if not row["wav"] or not wav.is_file():
-        raise InputError(f"{where}: {wav} is not there, wanted an audio file")
-    duration = _seconds(row["duration"], where)
+        raise InputError(f"{where}: {wav} does not exist, wanted an audio file")
+    try:
+        duration = float(row["duration"])
+    except ValueError:
+        raise InputError(f"{where}: duration is {row['duration']!r}, wanted seconds") from None
+    if not (duration > 0 and math.isfinite(duration)):
+        raise InputError(f"{where}: duration is {duration} s, wanted > 0")
     transcript = text.normalize(row["transcript"])
     if not transcript:
         raise InputError(f"{where}: transcript {row['transcript']!r} is empty after normalisation")
-    columns = {key: value for key, value in row.items() if key not in COLUMNS and value is not None}
+    columns = {name: value for name, value in row.items() if name not in COLUMNS and value is not None}
     return Utterance(row["id"], wav, duration, transcript, columns)
 
 
-def _seconds(value: str, where: str) -> float:
-    try:
-        duration = float(value)
-    except ValueError:
-        raise InputError(f"{where}: duration is {value!r}, expected seconds") from None
-    if not (duration > 0 and math.isfinite(duration)):
-        raise InputError(f"{where}: duration is {duration} s, expected > 0")
-    return duration
-
-
 def write_manifest(path: Path, rows: Iterable[Utterance]) -> None:
-    """Write a CSV manifest, sorted by id, `wav` relative to it; whole or not at all."""
+    """Write a CSV manifest atomically, sorted by id, with `wav` relative to its folder."""
     path = Path(path)
     rows = sorted(rows, key=lambda row: row.id)
     extra = sorted({name for row in rows for name in row.columns})
-    with files.new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *extra])
-        for row in rows:
-            cells = [row.id, _relative(row.wav, path.parent), f"{row.duration:.4f}", row.transcript]
-            writer.writerow(cells + [row.columns.get(name, "") for name in extra])
-
-
-def _relative(wav: Path, folder: Path) -> str:
-    return Path(os.path.relpath(wav, folder)).as_posix()
+    lines = []
+    for row in rows:
+        wav = Path(os.path.relpath(row.wav, path.parent)).as_posix()
+        further = [row.columns.get(name, "") for name in extra]
+        lines.append([row.id, wav, f"{row.duration:.4f}", row.transcript, *further])
+    files.write_csv(path, [*COLUMNS, *extra], lines)
 
 
 def text_version(path: Path) -> str | None:
-    """The normalisation (`atc_asr.core.text.VERSION`) that made a manifest, from the stats.json beside it.
+    """Version of the text normalisation (`atc_asr.core.text.VERSION`) behind a manifest, from stats.json beside it.
 
     Returns:
-        None when there is no stats.json: a manifest from elsewhere.
+        None when there is no stats.json: the manifest was not written by the export stage.
 
     Raises:
-        InputError: stats.json is there and does not say.
+        InputError: stats.json has no readable version.
     """
     stats = Path(path).parent / STATS_FILE
     try:

@@ -1,22 +1,23 @@
-"""Text normalisation, one function for references and hypotheses.
+"""Text normalisation of references and hypotheses.
 
-What it does, in this order: apostrophes are removed (`we're` becomes WERE, which is also a word: the exporter counts
-such collisions), Unicode is folded (NFKC, accents off, digits of any script to 0-9), letters become upper case,
-bracketed and angle marks such as `[noise]`, `(unintelligible)` and `<hes>` go with what is in them, and everything
-that is not a letter, a digit, `.` or `/` becomes a space; runs of spaces become one.
+The steps, in this order:
+1. Apostrophes are removed. `we're` becomes WERE, which is also a word; the export counts such collisions.
+2. Unicode is folded: NFKC, accents removed, digits of any script to 0-9, upper case.
+3. Bracketed marks such as `[noise]`, `(unintelligible)` and `<hes>` are removed together with their content.
+4. Everything but letters, digits, `.` and `/` becomes a space; runs of spaces become one.
 """
 
 import re
 import unicodedata
 
 VERSION = "1"
-DEEPEST_MARK = 20  # brackets in brackets; a bound, so that no text takes quadratic time
+MAX_NESTING = 20  # depth of nested brackets; the limit keeps the run time linear
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./ "
 
-# ´ and its kin must go before NFKC, which turns them into a space and an accent
+# Removed before NFKC, which turns ´ and similar characters into a space and an accent.
 APOSTROPHES = "'’‘‛`´ʼʹʻ′＇"
 _NO_APOSTROPHES = str.maketrans("", "", APOSTROPHES)
-# letters that Unicode does not decompose, and the slashes that NFKC makes of fractions
+# Letters that Unicode does not decompose, and the slashes that NFKC makes of fractions.
 _FOLDS = str.maketrans({"Æ": "AE", "Œ": "OE", "Ø": "O", "Đ": "D", "Ð": "D", "Ł": "L", "Þ": "TH", "⁄": "/", "∕": "/"})
 _MARK = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>|\{[^{}]*\}")
 _OUTSIDE = re.compile(r"[^A-Z0-9./]+")
@@ -24,7 +25,7 @@ _WORD = re.compile(rf"[\w{APOSTROPHES}]+")
 
 
 def fold(text: str) -> str:
-    """Upper case in plain letters and digits where Unicode has a plain form; the rest is left as it is."""
+    """Upper case without accents and apostrophes; characters without a plain form stay as they are."""
     text = text.translate(_NO_APOSTROPHES)
     if text.isascii():
         return text.upper()
@@ -39,8 +40,8 @@ def _plain_digit(char: str) -> str:
 
 
 def without_marks(text: str) -> str:
-    """Text with its bracketed and angle marks replaced by spaces, innermost first."""
-    for _ in range(DEEPEST_MARK):
+    """Text with its bracketed marks replaced by spaces, innermost first."""
+    for _ in range(MAX_NESTING):
         shorter = _MARK.sub(" ", text)
         if shorter == text:
             break
@@ -49,16 +50,16 @@ def without_marks(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """The text as manifests hold it and as scores compare it; idempotent.
+    """Normalise a text as described at the top of this module; idempotent.
 
     Returns:
-        Words of `ALPHABET`, single spaces between them; "" when nothing is left.
+        Words of `ALPHABET` separated by single spaces; "" when nothing is left.
     """
     return _OUTSIDE.sub(" ", without_marks(fold(text))).strip()
 
 
 def foreign_characters(text: str) -> str:
-    """Letters and digits of `text` that have no form in the alphabet, so that `normalize` would lose them."""
+    """Letters and digits of `text` that have no plain form, so that `normalize` removes them."""
     left = without_marks(fold(text))
     if left.isascii():
         return ""
@@ -66,7 +67,7 @@ def foreign_characters(text: str) -> str:
 
 
 def apostrophe_words(text: str) -> list[str]:
-    """The normalised forms of the words that `normalize` takes an apostrophe from; a quotation mark is none."""
+    """Normalised forms of the words that lose an apostrophe; quotation marks before a word do not count."""
     if not any(char in text for char in APOSTROPHES):
         return []
     words = (word.lstrip(APOSTROPHES) for word in _WORD.findall(without_marks(text)))

@@ -1,11 +1,11 @@
-"""A pool of processes that neither outlives its parent nor answers Ctrl-C by itself."""
+"""A process pool whose workers end with their parent process and leave Ctrl-C to it."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -13,16 +13,17 @@ from typing import Any
 from atc_asr.core.errors import InputError
 
 
-def map_unordered(function: Callable[[Any], Any], tasks: Sequence[Any], processes: int) -> Iterator[Any]:
-    """Results as they come. One process means this one.
+def map_unordered(function: Callable[[Any], Any], tasks: Iterable[Any], processes: int) -> Iterator[Any]:
+    """Yield `function(task)` of every task in order of completion; one process means the current one.
 
     Raises:
-        InputError: a worker was killed from outside, most often for want of memory.
+        InputError: a worker was killed, usually because memory ran out.
     """
+    tasks = list(tasks)
     if processes == 1 or len(tasks) < 2:
         yield from map(function, tasks)
         return
-    # spawn: a fork would carry the parent's threads' locks and its memory along
+    # spawn, because a forked process inherits the memory of its parent and the locks of its parent's threads
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context, initializer=begin_worker)
     try:
@@ -37,18 +38,20 @@ def map_unordered(function: Callable[[Any], Any], tasks: Sequence[Any], processe
 
 
 def available_cores() -> int:
-    """CPU cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def begin_worker() -> None:
-    """Initializer of a process: Ctrl-C is the parent's, and so is its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and decides
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    """Initializer of a worker process: ignore Ctrl-C, exit when the parent process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives the signal too and shuts the pool down
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _die_with_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)

@@ -1,14 +1,17 @@
-"""Outputs: whole under their name, or not there."""
+"""Atomic writes: an output exists completely or not at all."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from atc_asr.core import files
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def test_a_file_has_its_name_only_when_it_is_whole(tmp_path):
+
+def test_a_file_gets_its_name_when_it_is_complete(tmp_path):
     path = tmp_path / "deep" / "a.txt"
     with files.new_file(path) as partial:
         partial.write_text("x")
@@ -18,7 +21,7 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_failure_keeps_the_old_file(tmp_path, error):
+def test_a_failed_write_keeps_the_old_file(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(error), files.new_file(path) as partial:
@@ -27,7 +30,7 @@ def test_a_failure_keeps_the_old_file(tmp_path, error):
     assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
-def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
+def test_a_new_folder_replaces_the_old_one(tmp_path):
     folder = tmp_path / "out"
     for name in ("first", "second"):
         with files.new_folder(folder) as partial:
@@ -36,7 +39,7 @@ def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_failure_keeps_the_old_folder(tmp_path):
+def test_a_failed_write_keeps_the_old_folder(tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "old").touch()
@@ -47,14 +50,19 @@ def test_a_failure_keeps_the_old_folder(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_killed_writer_leaves_nothing_under_the_name(tmp_path):
+def test_write_csv_quotes_cells(tmp_path):
+    files.write_csv(tmp_path / "a.csv", ["id", "text"], [[1, "a,b"], (2, 'say "x"')])
+    assert (tmp_path / "a.csv").read_bytes() == b'id,text\n1,"a,b"\n2,"say ""x"""\n'
+
+
+def test_a_killed_writer_leaves_no_file(tmp_path):
     path = tmp_path / "a.txt"
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom asr import atomic\n"
+        "import sys, time\nfrom pathlib import Path\nfrom atc_asr.core import files\n"
         "with files.new_file(Path(sys.argv[1])) as partial:\n"
         "    partial.write_text('half')\n    print('written', flush=True)\n    time.sleep(60)\n"
     )
-    writer = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    writer = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, cwd=ROOT)
     assert writer.stdout.readline() == b"written\n"
     writer.kill()
     writer.wait()

@@ -1,3 +1,5 @@
+"""Manifests: reading, validation and writing."""
+
 import json
 
 import pytest
@@ -23,7 +25,7 @@ def write(folder, *lines, name="train.csv"):
     return path
 
 
-def test_rows_with_further_columns(folder):
+def test_further_columns_are_kept(folder):
     path = write(folder, "a,wavs/a.wav,1.5,turn left,tower", "b,wavs/b.wav,2,ROGER,")
     assert manifest.read_manifest(path) == [
         Utterance("a", folder / "wavs/a.wav", 1.5, "TURN LEFT", {"speaker": "tower"}),
@@ -35,20 +37,20 @@ def test_rows_with_further_columns(folder):
     ("line", "wanted"),
     [
         ("x,wavs/x.wav,1,ROGER,", "train.csv:3 (id x): "),
-        ("x,,1,ROGER,", "is not there"),
-        ("x,wavs/b.wav,0.0,ROGER,", "(id x): duration is 0.0 s, expected > 0"),
-        ("x,wavs/b.wav,-1,ROGER,", "expected > 0"),
-        ("x,wavs/b.wav,nan,ROGER,", "expected > 0"),
-        ("x,wavs/b.wav,inf,ROGER,", "expected > 0"),
+        ("x,,1,ROGER,", "does not exist"),
+        ("x,wavs/b.wav,0.0,ROGER,", "(id x): duration is 0.0 s, wanted > 0"),
+        ("x,wavs/b.wav,-1,ROGER,", "wanted > 0"),
+        ("x,wavs/b.wav,nan,ROGER,", "wanted > 0"),
+        ("x,wavs/b.wav,inf,ROGER,", "wanted > 0"),
         ("x,wavs/b.wav,long,ROGER,", "duration is 'long'"),
-        ("a,wavs/b.wav,1,ROGER,", "(id a): this id was there before"),
+        ("a,wavs/b.wav,1,ROGER,", "(id a): duplicate id"),
         ("x,wavs/b.wav,1,[noise],", "empty after normalisation"),
         ("x,wavs/b.wav,1", "train.csv:3 (id x): column transcript is missing"),
         ("x,wavs/b.wav,1,ROGER,,more", "more cells"),
         (",wavs/b.wav,1,ROGER,", "the id is empty"),
     ],
 )
-def test_a_bad_row_is_named_by_file_line_and_id(folder, line, wanted):
+def test_an_invalid_row_is_reported_with_file_line_and_id(folder, line, wanted):
     path = write(folder, "a,wavs/a.wav,1.5,turn left,tower", line)
     with pytest.raises(InputError) as error:
         manifest.read_manifest(path)
@@ -57,13 +59,13 @@ def test_a_bad_row_is_named_by_file_line_and_id(folder, line, wanted):
     assert "\n" not in str(error.value)
 
 
-def test_line_numbers_count_lines_in_quotes(folder):
+def test_line_numbers_count_line_breaks_in_quotes(folder):
     path = write(folder, 'a,wavs/a.wav,1.5,"turn\nleft",tower', "b,wavs/b.wav,0,ROGER,")
     with pytest.raises(InputError, match=r"train\.csv:4 \(id b\)"):
         manifest.read_manifest(path)
 
 
-def test_jsonl(folder):
+def test_jsonl_manifest(folder):
     path = folder / "train.jsonl"
     rows = [{"id": "a", "wav": "wavs/a.wav", "duration": 1.5, "transcript": "roger", "speaker": "x"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -74,20 +76,20 @@ def test_jsonl(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"id,wav,duration,transcript\n", b"\xff\xfe\x00", b'id,wav\n"x'])
-def test_empty_and_broken_files(folder, content):
+def test_empty_and_malformed_files(folder, content):
     path = folder / "train.csv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"train\.csv"):
         manifest.read_manifest(path)
 
 
-def test_byte_order_mark_of_a_spreadsheet(folder):
+def test_a_byte_order_mark_is_skipped(folder):
     path = folder / "train.csv"
     path.write_bytes("\ufeffid,wav,duration,transcript\r\na,wavs/a.wav,1,roger\r\n".encode())
     assert manifest.read_manifest(path)[0].id == "a"
 
 
-def test_several_manifests(folder):
+def test_several_manifests_are_concatenated_with_unique_ids(folder):
     write(folder, "a,wavs/a.wav,1,roger,")
     write(folder, "b,wavs/b.wav,1,wilco,", name="part2.csv")
     assert [row.id for row in manifest.read_manifests([folder / "*.csv"])] == ["b", "a"]
@@ -98,7 +100,7 @@ def test_several_manifests(folder):
         manifest.read_manifests([folder / "train.csv", folder / "part2.csv"])
 
 
-def test_written_manifest_can_move(folder):
+def test_a_written_manifest_can_be_moved(folder):
     rows = [
         Utterance("b", folder / "wavs/b.wav", 2.0, "ROGER"),
         Utterance("a", folder / "wavs/a.wav", 1.23456, "WILCO"),
@@ -115,7 +117,7 @@ cells = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x
 
 
 @given(columns=st.dictionaries(st.sampled_from(["speaker", "tape", "callsign"]), cells, min_size=3))
-def test_what_is_written_is_read(tmp_path_factory, columns):
+def test_a_written_manifest_reads_back_equal(tmp_path_factory, columns):
     folder = tmp_path_factory.mktemp("manifest")
     (folder / "a.wav").write_bytes(b"x")
     row = Utterance("a", folder / "a.wav", 1.5, "ROGER", columns)
@@ -123,7 +125,7 @@ def test_what_is_written_is_read(tmp_path_factory, columns):
     assert manifest.read_manifest(folder / "m.csv") == [row]
 
 
-def test_text_version(folder):
+def test_text_version_comes_from_stats_json(folder):
     assert manifest.text_version(folder / "train.csv") is None
     (folder / "stats.json").write_text('{"text_version": "1"}')
     assert manifest.text_version(folder / "train.csv") == "1"

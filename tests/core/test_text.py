@@ -1,3 +1,5 @@
+"""Text normalisation."""
+
 import unicodedata
 
 import pytest
@@ -32,7 +34,7 @@ from atc_asr.core import text
         ("дом", ""),
     ],
 )
-def test_known_texts(raw, wanted):
+def test_normalized_texts(raw, wanted):
     assert text.normalize(raw) == wanted
 
 
@@ -45,17 +47,17 @@ def test_idempotent_and_within_the_alphabet(raw):
 
 
 @given(st.text())
-def test_composition_of_accents_does_not_matter(raw):
+def test_composed_and_decomposed_accents_are_equal(raw):
     assert text.normalize(unicodedata.normalize("NFD", raw)) == text.normalize(unicodedata.normalize("NFC", raw))
 
 
 @given(st.text(alphabet="abcXYZ019 ./'"))
-def test_letters_and_digits_are_never_lost(raw):
+def test_letters_and_digits_are_kept(raw):
     kept = [char for char in raw.upper() if char.isalnum()]
     assert [char for char in text.normalize(raw) if char.isalnum()] == kept
 
 
-def test_foreign_characters_are_those_that_would_be_lost():
+def test_foreign_characters_are_those_that_normalize_removes():
     assert text.foreign_characters("climb дом é ½ [шум]") == "ДОМ"
     assert text.foreign_characters("plain, text – only!") == ""
 
@@ -64,7 +66,7 @@ def test_apostrophe_words():
     assert text.apostrophe_words("we're going, o'hare's tower (isn't) pilots' 'quoted") == ["WERE", "OHARES", "PILOTS"]
 
 
-def test_marks_in_marks():
+def test_nested_marks_are_removed():
     assert text.normalize("(" * 15 + "x" + ")" * 15 + " roger") == "ROGER"
 
 
