@@ -1,56 +1,66 @@
-"""Manifest rows -> batches of similar duration.
+"""Batches of similar duration from the rows of manifests.
 
 B utterances, S samples of the longest one, U labels of the longest transcript.
 """
 
-import functools
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import soundfile
 import torch
+from speechbrain.utils.distributed import if_main_process
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
-from atc_asr.model.padding import pad_waveforms, padded_seconds
+from atc_asr.model.network import pad_waveforms, padded_seconds
 from atc_asr.tokenizer.tokens import Tokens
-from atc_asr.training import distributed
 
 PCM16_SCALE = 1 / 2**15
 BYTES_PER_SAMPLE = 2
-RESIDENT_SHARE = 0.25  # of a GPU's free memory, most that audio may take: the rest is the training's
-SPREAD = 0.02  # batches change from epoch to epoch because durations are sorted with this relative error
+MAX_CACHE_FRACTION = 0.25  # largest fraction of a GPU's free memory that audio may take
+SORT_NOISE = 0.02  # relative error with which durations are sorted, so that the batches of epochs differ
 
 
-def pack(durations: Sequence[float], max_seconds: float) -> list[list[int]]:
-    """Indices in their given order, cut where number x longest would exceed `max_seconds`."""
+def make_batches(
+    durations: Sequence[float], max_seconds: float, sort_keys: Sequence[float] | None = None
+) -> list[list[int]]:
+    """Put utterances of similar duration into batches, longest first.
+
+    Args:
+        durations: of the utterances, in seconds.
+        max_seconds: largest number of utterances x longest duration of a batch. A longer utterance is a batch alone.
+        sort_keys: what to sort the utterances by, highest first, if not by `durations`.
+
+    Returns:
+        The indices of each batch's utterances.
+    """
     batches: list[list[int]] = []
     longest = 0.0
-    for index, duration in enumerate(durations):
-        longest = max(longest, duration)
+    for index in np.argsort(-np.asarray(durations if sort_keys is None else sort_keys), kind="stable").tolist():
+        longest = max(longest, durations[index])
         if not batches or (len(batches[-1]) + 1) * longest > max_seconds:
             batches.append([])
-            longest = duration
+            longest = durations[index]
         batches[-1].append(index)
     return batches
 
 
 class DurationBatches:
-    """A batch sampler: utterances of similar duration together, at most `max_seconds` when padded to the longest.
+    """A batch sampler that puts utterances of similar duration together.
 
-    The batches of an epoch follow from the seed and the epoch's number alone.
+    The batches of an epoch depend on the seed and the epoch's number only.
     """
 
     def __init__(self, durations: Sequence[float], *, max_seconds: float, seed: int | None) -> None:
         """
         Args:
-            durations: seconds an utterance.
-            max_seconds: number of utterances x longest duration of a batch; at least the longest duration.
+            durations: of the utterances, in seconds.
+            max_seconds: as in `make_batches`.
             seed: of the shuffling; None keeps the batches sorted from long to short.
         """
         self._durations = np.asarray(durations)
@@ -59,52 +69,20 @@ class DurationBatches:
         self.set_epoch(1)
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the batches of an epoch."""
+        """Make the batches of an epoch the current ones."""
         self._batches = self.batches(epoch)
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """Lists of indices into `durations`."""
-        keys = self._durations
-        if self._seed is not None:
-            random = np.random.default_rng((self._seed, epoch))
-            keys = keys * random.uniform(1 - SPREAD, 1 + SPREAD, size=len(keys))
-        order = np.argsort(-keys, kind="stable")
-        batches = [order[batch].tolist() for batch in pack(self._durations[order], self._max_seconds)]
-        if self._seed is not None:
-            random.shuffle(batches)
+        """The batches of an epoch as lists of indices into `durations`."""
+        if self._seed is None:
+            return make_batches(self._durations, self._max_seconds)
+        random = np.random.default_rng((self._seed, epoch))
+        noise = random.uniform(1 - SORT_NOISE, 1 + SORT_NOISE, size=len(self._durations))
+        batches = make_batches(self._durations, self._max_seconds, self._durations * noise)
+        random.shuffle(batches)
         return batches
 
-    def __iter__(self):
-        return iter(self._batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-
-class DistributedBatches:
-    """A batch sampler: one process's part of another's batches, see `atc_asr.training.distributed.share`."""
-
-    def __init__(self, sampler: DurationBatches, rank: int, count: int, *, equal: bool) -> None:
-        """
-        Args:
-            sampler: of the batches of all processes.
-            rank: the process, from 0.
-            count: number of processes.
-            equal: as many for each process, at most `count` - 1 batches an epoch left out.
-        """
-        self._sampler = sampler
-        self._part = functools.partial(distributed.share, rank=rank, count=count, equal=equal)
-        self.set_epoch(1)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Make the batches of an epoch."""
-        self._batches = self.batches(epoch)
-
-    def batches(self, epoch: int) -> list[list[int]]:
-        """Lists of indices of utterances."""
-        return self._part(self._sampler.batches(epoch))
-
-    def __iter__(self):
+    def __iter__(self) -> Iterator[list[int]]:
         return iter(self._batches)
 
     def __len__(self) -> int:
@@ -116,12 +94,12 @@ def padding_fraction(
     batches: Sequence[Sequence[int]],
     padded: Callable[[float], float] = padded_seconds,
 ) -> float:
-    """Share of the padded batches that is padding, in [0, 1).
+    """Fraction of the padded batches that is padding, in [0, 1).
 
     Args:
-        durations: seconds an utterance.
+        durations: of the utterances, in seconds.
         batches: indices of utterances.
-        padded: seconds of a row by those of the longest utterance.
+        padded: duration of a batch from that of its longest utterance.
     """
     total = sum(len(batch) * padded(max(durations[index] for index in batch)) for batch in batches)
     return 1 - sum(durations[index] for batch in batches for index in batch) / total
@@ -129,16 +107,16 @@ def padding_fraction(
 
 @dataclass(frozen=True)
 class Batch:
-    """What the network is given.
+    """A padded batch of utterances.
 
     Attributes:
         ids: B identifiers.
         wavs: (B, S) float32 in [-1, 1), zeros behind an utterance's end.
-        wav_lens: (B,) share of S that is audio.
+        wav_lens: (B,) relative lengths: fraction of S that is audio.
         transcripts: B normalised texts.
-        tokens: (B, U) token numbers, 0 behind a text's end.
-        token_lens: (B,) share of U that is text.
-        seconds: audio, padding left out.
+        tokens: (B, U) token numbers, padded with 0.
+        token_lens: (B,) relative lengths: fraction of U that is text.
+        seconds: duration of the audio without padding.
     """
 
     ids: list[str]
@@ -150,11 +128,11 @@ class Batch:
     seconds: float
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch on a device; lengths stay on the host, where the CTC loss wants them."""
+        """Copy the batch to a device. Lengths stay on the CPU, where the CTC loss needs them."""
         return self._with(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """The batch in pages that a device can copy while the processor goes on; DataLoader calls it."""
+        """Copy the batch to pinned memory; called by DataLoader."""
         return self._with(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
 
     def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
@@ -166,7 +144,7 @@ class Batch:
 
 
 def read_wav(utterance: Utterance, sample_rate: int) -> np.ndarray:
-    """Samples of a manifest's WAV, int16 (S,).
+    """Read the audio of an utterance as int16 samples (S,).
 
     Raises:
         InputError: the file cannot be read or is not mono at `sample_rate`.
@@ -183,14 +161,14 @@ def read_wav(utterance: Utterance, sample_rate: int) -> np.ndarray:
 
 
 def pad(sequences: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sequences of different sizes as one tensor, zeros behind each, and their relative lengths (B,)."""
+    """Pad sequences with zeros to one tensor; returns it with the relative lengths (B,)."""
     padded = torch.nn.utils.rnn.pad_sequence(list(sequences), batch_first=True)
     sizes = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.float32)
     return padded, sizes / max(1, padded.shape[1])
 
 
 def collate(items: Sequence[tuple[Utterance, torch.Tensor, list[int]]]) -> Batch:
-    """Utterances with their int16 samples and token numbers, as a batch; waveforms where the samples are."""
+    """Make a batch of utterances with their int16 samples and token numbers, on the device of the samples."""
     wavs, wav_lens = pad_waveforms(*pad([samples for _, samples, _ in items]))
     tokens, token_lens = pad([torch.tensor(numbers, dtype=torch.long) for _, _, numbers in items])
     return Batch(
@@ -205,7 +183,7 @@ def collate(items: Sequence[tuple[Utterance, torch.Tensor, list[int]]]) -> Batch
 
 
 class ManifestDataset(Dataset):
-    """The utterances of manifests, audio read when asked for."""
+    """A data set of utterances whose audio is read from disk when requested."""
 
     def __init__(
         self, utterances: Sequence[Utterance], *, sample_rate: int, encode: Callable[[str], list[int]]
@@ -218,7 +196,7 @@ class ManifestDataset(Dataset):
         return len(self.utterances)
 
     def samples(self, index: int) -> torch.Tensor:
-        """int16 samples (S,) of an utterance."""
+        """The int16 samples (S,) of an utterance."""
         return torch.from_numpy(read_wav(self.utterances[index], self._sample_rate))
 
     def __getitem__(self, index: int) -> tuple[Utterance, torch.Tensor, list[int]]:
@@ -226,46 +204,49 @@ class ManifestDataset(Dataset):
         return utterance, self.samples(index), self._encode(utterance.transcript)
 
     def audio_bytes(self) -> int:
-        """Size of all the samples in memory."""
+        """Number of bytes of all int16 samples."""
         return sum(round(row.duration * self._sample_rate) for row in self.utterances) * BYTES_PER_SAMPLE
 
 
 class CachedDataset(ManifestDataset):
-    """The utterances of manifests, all their audio in one int16 tensor on a device: batches are cut out of it there."""
+    """A data set whose audio is kept in one int16 tensor on a device."""
 
     def __init__(self, dataset: ManifestDataset, device: torch.device) -> None:
         super().__init__(dataset.utterances, sample_rate=dataset._sample_rate, encode=dataset._encode)
-        shown = sys.stderr.isatty() and distributed.rank() == 0
-        parts = [
-            dataset.samples(index)
-            for index in tqdm(range(len(dataset)), "audio into memory", disable=not shown, leave=False)
-        ]
+        shown = sys.stderr.isatty() and if_main_process()
+        indices = tqdm(range(len(dataset)), "audio into memory", disable=not shown, leave=False)
+        parts = [dataset.samples(index) for index in indices]
         self._ends = list(itertools.accumulate(len(part) for part in parts))
         self._samples = torch.cat(parts).to(device)
 
     def samples(self, index: int) -> torch.Tensor:
-        """int16 samples (S,) of an utterance, a view."""
+        """The int16 samples (S,) of an utterance, a view."""
         return self._samples[self._ends[index - 1] if index else 0 : self._ends[index]]
 
 
 def cache_audio(dataset: ManifestDataset, *, max_bytes: int, device: torch.device) -> ManifestDataset:
-    """The data set with its audio in memory when that is at most `max_bytes`; on the device where there is room."""
+    """Keep the audio of a data set in memory if it has at most `max_bytes`.
+
+    Audio that would take more than `MAX_CACHE_FRACTION` of a GPU's free memory is kept on the CPU.
+    """
     needed = dataset.audio_bytes()
     if needed > max_bytes:
         return dataset
-    if device.type == "cuda" and needed > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if device.type == "cuda" and needed > MAX_CACHE_FRACTION * torch.cuda.mem_get_info(device)[0]:
         device = torch.device("cpu")
     return CachedDataset(dataset, device)
 
 
 def needed_frames(numbers: Sequence[int]) -> int:
-    """Fewest frames a CTC path through these tokens has: one each, and a blank between equal neighbours
-    (Graves et al. 2006, section 3)."""
+    """Length of the shortest CTC path: a frame per token and one between equal neighbours (Graves et al. 2006)."""
     return len(numbers) + sum(left == right for left, right in itertools.pairwise(numbers))
 
 
 def known_tokens(tokens: Tokens, text: str) -> list[int]:
-    """Token numbers of a held-out text without the characters that training never saw."""
+    """Token numbers of a validation text, without characters that are no tokens.
+
+    A text with characters that a SentencePiece model does not know gives an empty list.
+    """
     unknown = tokens.unknown(text)
     if unknown and tokens.kind == "char":
         text = "".join(character for character in text if character not in unknown)

@@ -1,80 +1,102 @@
-"""The network: params.yaml + conformer_ctc.yaml -> SpeechBrain modules.
+"""The network: building it from params.yaml and conformer_ctc.yaml, and its forward pass.
+
+    waveforms -> log-mel features -> global normalisation -> convolutional front-end -> Conformer -> CTC head
 
 HyperPyYAML files can run code when they are loaded: load only this project's or your own.
+
+B utterances, S samples, F mel bands, T encoder frames, D width, V tokens. A step is 10 ms of features.
 """
 
 import json
 import math
 import re
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml.error import YAMLError
 from speechbrain.utils.distributed import get_local_rank
 
 from atc_asr.core.errors import InputError
-from atc_asr.model.padding import count_steps, mask_convolutions
+from atc_asr.model.convolutions import front_end, mask_convolutions
 from atc_asr.model.params import ModelParams, SpecAugmentParams
 
 HPARAMS_FILE = Path(__file__).with_name("conformer_ctc.yaml")
 PLACEHOLDER = re.compile(r"^(\w+):[ \t]*!PLACEHOLDER", flags=re.MULTILINE)
 
-# Strides of the first two front-end blocks, in time and frequency; 10 ms hop x both = one encoder frame.
+SAMPLE_RATE = 16_000  # Hz
+HOP = SAMPLE_RATE // 100  # samples in a step
+STEP_MULTIPLE = 16  # steps of a batch are a multiple of it, because oneDNN compiles kernels for each new shape
+STATISTICS_TAKEN = 1_000_000  # epoch number that makes InputNormalization use its statistics without updating them
+# Strides of the first two front-end blocks, in time and frequency. An encoder frame is both times the 10 ms hop.
 STRIDES = {20: (2, 1), 40: (2, 2)}
 ACTIVATIONS = {"swish": "speechbrain.nnet.activations.Swish", "gelu": "torch.nn.GELU"}
-SAMPLES_PER_MS = 16
+
+Count = TypeVar("Count", int, torch.Tensor)
 
 
 class Name(str):
-    """Dotted name of something in Python, which HyperPyYAML writes as `!name:…`."""
+    """A dotted Python name, written to HyperPyYAML as `!name:…`."""
 
 
-def frame_seconds(frame_ms: int) -> float:
-    """Seconds of audio an encoder frame stands for."""
-    return frame_ms / 1000
+def count_steps(num_samples: Count) -> Count:
+    """Number of steps of a 16 kHz waveform: hops with centred windows."""
+    return num_samples // HOP + 1
 
 
 def count_frames(num_samples: int, frame_ms: int) -> int:
-    """Encoder frames of a waveform of 16 kHz: 10 ms steps, then both strides, each rounded up."""
+    """Number of encoder frames of a 16 kHz waveform: its steps, divided by both strides, each time rounded up."""
     num_frames = count_steps(num_samples)
     for stride in STRIDES[frame_ms]:
         num_frames = math.ceil(num_frames / stride)
     return num_frames
 
 
-def block_strides(frame_ms: int, num_blocks: int) -> list[int]:
-    """Stride of each front-end block; those after the second keep the frames."""
-    return [*STRIDES[frame_ms], *[1] * (num_blocks - len(STRIDES[frame_ms]))]
+def padded_samples(num_samples: int) -> int:
+    """Number of samples of a batch whose longest utterance has `num_samples`."""
+    rounded = math.ceil(count_steps(num_samples) / STEP_MULTIPLE) * STEP_MULTIPLE
+    return rounded * HOP - 1
+
+
+def padded_seconds(longest: float) -> float:
+    """Duration of a batch whose longest utterance lasts `longest` seconds."""
+    return padded_samples(round(longest * SAMPLE_RATE)) / SAMPLE_RATE
+
+
+def pad_waveforms(wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Waveforms (B, S) and relative lengths (B,), padded with zeros to `padded_samples`."""
+    num_samples = wavs.shape[1]
+    padded = padded_samples(round(wav_lens.max().item() * num_samples))
+    return F.pad(wavs, (0, padded - num_samples)), wav_lens * num_samples / padded
 
 
 def hparams_values(model: ModelParams, specaugment: SpecAugmentParams, num_tokens: int) -> dict[str, Any]:
-    """Value of every placeholder: the tunables, and what follows from them.
+    """Values of all placeholders: the parameters, and the values derived from them.
 
     Raises:
-        InputError: values that contradict each other.
+        InputError: parameters contradict each other.
     """
     num_blocks = len(model.front_end_channels)
-    if num_blocks < len(STRIDES[model.frame_ms]):
+    num_strides = len(STRIDES[model.frame_ms])
+    if num_blocks < num_strides:
         raise InputError(f"model.front_end_channels: got {model.front_end_channels}, wanted two numbers or more")
     if len(model.front_end_kernels) != num_blocks or any(kernel % 2 == 0 for kernel in model.front_end_kernels):
         raise InputError(f"model.front_end_kernels: got {model.front_end_kernels}, wanted {num_blocks} odd numbers")
-    if model.win_length * SAMPLES_PER_MS > model.n_fft:
-        least = model.win_length * SAMPLES_PER_MS
-        raise InputError(f"model.n_fft: got {model.n_fft}, wanted at least the {least} samples of win_length")
+    window = model.win_length * SAMPLE_RATE // 1000
+    if window > model.n_fft:
+        raise InputError(f"model.n_fft: got {model.n_fft}, wanted at least the {window} samples of win_length")
     if model.d_model % model.num_heads:
         raise InputError(f"model.num_heads: got {model.num_heads}, wanted a divisor of d_model {model.d_model}")
     if model.kernel_size % 2 == 0:
         raise InputError(f"model.kernel_size: got {model.kernel_size}, wanted an odd number")
-    strides = block_strides(model.frame_ms, num_blocks)
+    strides = [*STRIDES[model.frame_ms], *[1] * (num_blocks - num_strides)]
     bands = model.n_mels
     for stride in strides:
         bands = math.ceil(bands / stride)
-    tunables = asdict(model)
-    del tunables["frame_ms"], tunables["activation"]
     derived = {
         "num_tokens": num_tokens,
         "num_blocks": num_blocks,
@@ -83,15 +105,15 @@ def hparams_values(model: ModelParams, specaugment: SpecAugmentParams, num_token
         "front_end_size": bands * model.front_end_channels[-1],
         "conformer_activation": Name(ACTIVATIONS[model.activation]),
     }
-    return derived | tunables | asdict(specaugment)
+    return derived | model.model_dump(exclude={"frame_ms", "activation"}) | specaugment.model_dump()
 
 
-def fill_placeholders(hparams_file: Path, values: dict[str, Any]) -> str:
+def fill_placeholders(hparams_file: Path, values: Mapping[str, Any]) -> str:
     """The file's text with every `key: !PLACEHOLDER` replaced by its value.
 
     Raises:
-        InputError: the file cannot be read, has a placeholder without a value, or no placeholder for a value
-            (which would then change nothing).
+        InputError: the file cannot be read, has a placeholder without a value, or lacks the placeholder of a value
+            (which would then have no effect).
     """
     try:
         text = Path(hparams_file).read_text(encoding="utf-8")
@@ -108,10 +130,14 @@ def fill_placeholders(hparams_file: Path, values: dict[str, Any]) -> str:
 
 
 def build(text: str, where: str) -> SimpleNamespace:
-    """The objects of a filled HyperPyYAML text, by name; weights are drawn from torch's generator.
+    """The objects of a filled HyperPyYAML text, by name. Weights are drawn from torch's random generator.
+
+    Args:
+        text: HyperPyYAML without placeholders.
+        where: names the text in error messages.
 
     Raises:
-        InputError: the text is no HyperPyYAML or lacks the parts that training needs.
+        InputError: the text is not HyperPyYAML, or lacks a part that training needs.
     """
     try:
         hparams = load_hyperpyyaml(text)
@@ -124,16 +150,53 @@ def build(text: str, where: str) -> SimpleNamespace:
     return SimpleNamespace(**hparams)
 
 
+def encode(
+    modules: Mapping[str, torch.nn.Module], features: torch.Tensor, num_steps: torch.Tensor
+) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
+    """Forward pass of front-end and Conformer.
+
+    Args:
+        modules: the parts of the network by name.
+        features: (B, steps, F), normalised.
+        num_steps: (B,) steps that are audio.
+
+    Returns:
+        The last hidden states (B, T, D), the hidden states of all layers, and (B,) frames that are audio.
+    """
+    x, num_frames = front_end(modules["front_end"], features, num_steps)
+    hidden, layers = modules["conformer"](x, num_frames / x.shape[1])
+    return hidden, layers, num_frames
+
+
+def forward(
+    modules: Mapping[str, torch.nn.Module], wavs: torch.Tensor, num_samples: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Forward pass of the whole network, for inference.
+
+    Args:
+        modules: the parts of the network by name.
+        wavs: (B, S) in [-1, 1), zeros behind an utterance's end.
+        num_samples: (B,) samples that are audio.
+
+    Returns:
+        Natural log-probabilities (B, T, V), and (B,) frames that are audio.
+    """
+    features = modules["compute_features"](wavs)
+    features = modules["normalizer"](features, num_samples / wavs.shape[1], epoch=STATISTICS_TAKEN)
+    hidden, _, num_frames = encode(modules, features, count_steps(num_samples))
+    return modules["log_softmax"](modules["ctc_head"](hidden)), num_frames
+
+
 def pick_device() -> torch.device:
-    """A CUDA device when there is one, of several processes each its own; else the CPU."""
+    """The CUDA device of this process if there is one, else the CPU."""
     return torch.device(f"cuda:{get_local_rank() or 0}" if torch.cuda.is_available() else "cpu")
 
 
 def cuda_peak(device: torch.device) -> int | None:
-    """Peak bytes allocated on a CUDA device so far, None on another."""
+    """Peak of the bytes allocated on a CUDA device, None for other devices."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
 def count_parameters(module: torch.nn.Module, *, trainable: bool = False) -> int:
-    """Numbers in a module's parameters, all of them or those that are trained."""
+    """Number of parameters of a module, all or only the trainable ones."""
     return sum(weight.numel() for weight in module.parameters() if weight.requires_grad or not trainable)

@@ -1,15 +1,16 @@
-"""The run folder: everything a trained recogniser needs, and nothing outside of it.
+"""The run folder: all files of a trained recogniser. It depends on no file outside.
 
     hyperparams.yaml    the network, resolved, as SpeechBrain's EncoderASR.from_hparams(source=…) reads it
     model.ckpt          front-end, Conformer and CTC head
     normalizer.ckpt     global CMVN
-    tokenizer.ckpt      the units for SpeechBrain
-    tokens.txt          the units for people and for atc_asr.tokenizer.tokens (spm.model beside it for SentencePiece)
-    checkpoints/        SpeechBrain Checkpointer, with the optimiser; of adapters or frozen layers, frozen.ckpt has
-                        the weights that are not trained, once
-    train_log.txt  curves.csv  metrics.json  model_card.json  README.md (the card of the Hub)
+    tokenizer.ckpt      the tokens, as SpeechBrain reads them
+    tokens.txt          the tokens, as atc_asr.tokenizer.tokens reads them (with spm.model for SentencePiece)
+    checkpoints/        SpeechBrain Checkpointer, with the optimiser; weights that are not trained are in frozen.ckpt
+    train_log.txt  curves.csv  metrics.json  model_card.json  README.md (the model card of the Hub)
 
-hyperparams.yaml is HyperPyYAML and can run code when loaded: open run folders of your own only.
+hyperparams.yaml is HyperPyYAML and can run code when it is loaded: load only run folders that you trust.
+
+B utterances, S samples, T encoder frames, V tokens.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from speechbrain.dataio.encoder import CTCTextEncoder
 
 from atc_asr.core import files
 from atc_asr.core.errors import InputError
-from atc_asr.model import network, padding
+from atc_asr.model import network
 from atc_asr.tokenizer.tokens import BLANK, SPACE, Tokens
 
 HPARAMS = "hyperparams.yaml"
@@ -33,11 +34,11 @@ MODEL = "model.ckpt"
 NORMALIZER = "normalizer.ckpt"
 TOKENIZER = "tokenizer.ckpt"
 CHECKPOINTS = "checkpoints"
-FROZEN = "frozen.ckpt"  # in it: what no checkpoint holds, because it is not trained
+FROZEN = "frozen.ckpt"  # weights that are not trained; checkpoints hold the others
 TRAIN_LOG = "train_log.txt"
 CURVES = "curves.csv"
 
-WRITER_ERRORS = ("inline_container", "PytorchStreamWriter", "iostream error")  # how torch.save fails on a full disk
+WRITER_ERRORS = ("inline_container", "PytorchStreamWriter", "iostream error")  # in torch.save's message on a full disk
 SPEECHBRAIN_TOKENIZER = {
     "char": "speechbrain.dataio.encoder.CTCTextEncoder",
     "spm": "sentencepiece.SentencePieceProcessor",
@@ -57,11 +58,11 @@ class Recognizer:
     """A trained network, ready to turn waveforms into log-probabilities.
 
     Attributes:
-        tokens: the output units.
-        frame_seconds: seconds an encoder frame stands for.
-        sample_rate: Hz of the waveforms.
-        device: where the network is.
-        encoder: its modules by name.
+        tokens: the output tokens.
+        frame_seconds: duration of an encoder frame.
+        sample_rate: of the waveforms, in Hz.
+        device: of the network.
+        encoder: the modules of the network by name.
     """
 
     def __init__(self, hparams: SimpleNamespace, tokens: Tokens, device: torch.device) -> None:
@@ -70,29 +71,29 @@ class Recognizer:
         self.sample_rate = int(hparams.sample_rate)
         self.frame_seconds = hparams.hop_length / 1000 * math.prod(hparams.strides)
         self.encoder = hparams.encoder.to(device).eval()
-        self.encoder["normalizer"].to(device)  # its statistics are plain attributes that Module.to leaves behind
+        self.encoder["normalizer"].to(device)  # its statistics are no buffers, so Module.to above leaves them
 
-    @torch.no_grad()  # not inference mode: SpeechBrain keeps RoPE's sines, and a later training could not use them
+    @torch.no_grad()  # inference_mode would spoil the RoPE sines that SpeechBrain caches for a later training
     def log_probs(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities of a batch.
 
         Args:
             wavs: (B, S) float32 in [-1, 1).
-            wav_lens: (B,) share of S that is audio.
+            wav_lens: (B,) relative lengths: fraction of S that is audio.
 
         Returns:
-            (B, T, V) float32 natural logarithms, and (B,) int64 numbers of frames that are audio.
+            Natural log-probabilities (B, T, V) float32, and (B,) int64 frames that are audio.
         """
         num_samples = (wav_lens * wavs.shape[1]).round().long()
-        return padding.recognize(self.encoder, wavs.to(self.device), num_samples.to(self.device))
+        return network.forward(self.encoder, wavs.to(self.device), num_samples.to(self.device))
 
 
 @contextlib.contextmanager
 def torch_saves(path: Path) -> Iterator[None]:
-    """Calls of torch.save: its ZIP writer says nothing of the disk when that is full.
+    """Context of torch.save that makes its RuntimeError on a full disk an OSError.
 
     Raises:
-        OSError: as writing any other file there would.
+        OSError: the disk is full.
     """
     try:
         yield
@@ -103,13 +104,13 @@ def torch_saves(path: Path) -> Iterator[None]:
 
 
 def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, tokens: Tokens) -> None:
-    """Write the recogniser's own files into an existing run folder.
+    """Write hyperparams.yaml, the weights and the tokens into an existing folder.
 
     Args:
-        folder: where to.
-        hparams_text: the filled HyperPyYAML the network was built from.
-        hparams: its objects, trained, adapters merged.
-        tokens: the output units.
+        folder: the run folder.
+        hparams_text: the filled HyperPyYAML from which the network was built.
+        hparams: the objects built from it, trained, with adapters merged.
+        tokens: the output tokens.
     """
     text = hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind])
     files.write_text(folder / HPARAMS, text)
@@ -126,7 +127,7 @@ def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, t
 
 
 def char_encoder(tokens: Tokens) -> CTCTextEncoder:
-    """SpeechBrain's encoder with the same numbers for the same characters."""
+    """A SpeechBrain encoder with the same characters and numbers."""
     encoder = CTCTextEncoder()
     encoder.insert_blank(blank_label=BLANK, index=0)
     encoder.update_from_iterable((" " if symbol == SPACE else symbol for symbol in tokens.symbols[1:]), False)
@@ -134,10 +135,10 @@ def char_encoder(tokens: Tokens) -> CTCTextEncoder:
 
 
 def load_state(path: Path) -> dict:
-    """A state dict, unpickled as tensors and plain values only.
+    """Load a state dict; only tensors and plain values are unpickled.
 
     Raises:
-        InputError: the file is missing, cut short, or holds anything else.
+        InputError: the file is missing, incomplete, or contains other objects.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -145,15 +146,15 @@ def load_state(path: Path) -> dict:
         raise InputError(f"{path}: no such file, wanted a finished run folder") from error
     except (RuntimeError, EOFError, ValueError, OSError, torch.serialization.pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: cannot be loaded (cut short, or not only weights): {reason}") from error
+        raise InputError(f"{path}: cannot be loaded (incomplete, or not only weights): {reason}") from error
 
 
 def load_network(run_dir: Path, hparams_file: Path | None = None) -> tuple[SimpleNamespace, Tokens]:
-    """A trained network's objects and its units.
+    """Load a trained network's objects and its tokens.
 
     Args:
         run_dir: the run folder.
-        hparams_file: another HyperPyYAML than the run folder's own; placeholders must be filled.
+        hparams_file: HyperPyYAML to use instead of the run folder's; ignored if it has unfilled placeholders.
 
     Raises:
         InputError: a file is missing or cannot be used, or the weights do not fit the network.
@@ -164,7 +165,7 @@ def load_network(run_dir: Path, hparams_file: Path | None = None) -> tuple[Simpl
     tokens = Tokens.load(run_dir)
     text = hparams_path.read_text(encoding="utf-8")
     if network.PLACEHOLDER.search(text):
-        # The specification's spelling: the untrained YAML beside a run folder, which knows the values.
+        # The specification passes the network's YAML together with a run folder, which has the filled one.
         hparams_path = Path(run_dir) / HPARAMS
         text = hparams_path.read_text(encoding="utf-8")
     hparams = network.build(text, str(hparams_path))
@@ -176,12 +177,12 @@ def load_network(run_dir: Path, hparams_file: Path | None = None) -> tuple[Simpl
         raise InputError(f"{run_dir}: weights do not fit {hparams_path}: {reason}") from error
     num_tokens = hparams.ctc_head.w.weight.shape[0]
     if num_tokens != len(tokens):
-        raise InputError(f"{run_dir}: the network has {num_tokens} outputs, its tokens are {len(tokens)}")
+        raise InputError(f"{run_dir}: the network has {num_tokens} outputs, tokens.txt has {len(tokens)} tokens")
     return hparams, tokens
 
 
 def load_recognizer(run_dir: Path, *, device: torch.device | str, hparams_file: Path | None = None) -> Recognizer:
-    """The recogniser of a run folder.
+    """Load the recogniser of a run folder.
 
     Raises:
         InputError: as `load_network`.

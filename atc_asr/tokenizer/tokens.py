@@ -1,9 +1,8 @@
-"""Output units: text <-> token numbers, with the CTC blank at 0.
+"""Output tokens: text <-> token numbers. Number 0 is the CTC blank.
 
-Characters: every character seen in the train transcripts, the space written as `▁` in tokens.txt.
-SentencePiece: the piece numbers of the model itself; number 0, which must be a piece that is never written
-(`<unk>` or a control piece), is where the CTC blank lives, so text with unknown pieces is refused instead of
-becoming blank targets.
+Characters: all characters of the train transcripts, with the space written as `▁` in tokens.txt.
+SentencePiece: the numbers of the model's pieces. The blank replaces piece 0, which must be `<unk>` or a control piece.
+Text with unknown pieces is refused, because their number would be the blank's.
 """
 
 import io
@@ -17,26 +16,24 @@ from atc_asr.core.errors import InputError
 from atc_asr.tokenizer.params import TokenizerParams
 
 BLANK = "<blank>"
-SPACE = "▁"  # SentencePiece's word-boundary mark, U+2581
+SPACE = "▁"  # the word-boundary character of SentencePiece, U+2581
 TOKENS_FILE = "tokens.txt"
 SPM_FILE = "spm.model"
 
 
 class Tokens:
-    """A fixed list of output units; the number of a unit is its index, 0 is the CTC blank."""
+    """A list of output tokens, numbered by their index."""
 
     def __init__(self, symbols: Sequence[str], spm_model: bytes | None = None) -> None:
         """
         Args:
-            symbols: unit per number; `symbols[0]` is `<blank>`, `▁` stands for a space.
-            spm_model: serialized SentencePiece model the symbols came from, None for characters.
+            symbols: the tokens; the first is `<blank>`, and `▁` is a space.
+            spm_model: the serialised SentencePiece model of the tokens, None for characters.
         """
         self.symbols = tuple(symbols)
         self.spm_model = spm_model
         self._numbers = {symbol: number for number, symbol in enumerate(self.symbols)}
-        self._pieces = None
-        if spm_model is not None:
-            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=spm_model)
+        self._spm = None if spm_model is None else sentencepiece.SentencePieceProcessor(model_proto=spm_model)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -49,35 +46,33 @@ class Tokens:
 
     @property
     def kind(self) -> str:
-        """`char` or `spm`, as the section `tokenizer` names them."""
-        return "char" if self._pieces is None else "spm"
+        """`char` or `spm`, as in `tokenizer.tokenizer_type`."""
+        return "char" if self._spm is None else "spm"
 
-    def _units(self, text: str) -> list[str]:
-        if self._pieces is None:
-            return [SPACE if character == " " else character for character in text]
-        return self._pieces.encode(text, out_type=str)
+    def _split(self, text: str) -> list[str]:
+        return list(text.replace(" ", SPACE)) if self._spm is None else self._spm.encode(text, out_type=str)
 
     def unknown(self, text: str) -> set[str]:
-        """Units of a text that have no number (a space is named `▁`)."""
-        return {unit for unit in self._units(text) if self._numbers.get(unit, 0) == 0}
+        """Characters or pieces of a text that are no tokens."""
+        return {symbol for symbol in self._split(text) if self._numbers.get(symbol, 0) == 0}
 
     def encode(self, text: str) -> list[int]:
-        """Token numbers of a normalised text; never 0.
+        """Token numbers of a normalised text, none of them 0.
 
         Raises:
-            InputError: a character of the text is not among the units.
+            InputError: the text has characters or pieces that are no tokens.
         """
         missing = self.unknown(text)
         if missing:
             raise InputError(f"text {text!r}: {sorted(missing)} is not in the {self.kind} tokens")
-        return [self._numbers[unit] for unit in self._units(text)]
+        return [self._numbers[symbol] for symbol in self._split(text)]
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """Text of token numbers (blanks and repeats already removed)."""
+        """The text of token numbers without blanks and repetitions."""
         return "".join(self.symbols[number] for number in numbers).replace(SPACE, " ").strip()
 
     def save(self, folder: Path) -> None:
-        """Write tokens.txt (a unit a line) and, for SentencePiece, spm.model into an existing folder."""
+        """Write tokens.txt (one token a line) and, for SentencePiece, spm.model into an existing folder."""
         files.write_text(folder / TOKENS_FILE, "".join(f"{symbol}\n" for symbol in self.symbols))
         if self.spm_model is not None:
             with files.new_file(folder / SPM_FILE) as partial:
@@ -85,32 +80,35 @@ class Tokens:
 
     @classmethod
     def load(cls, folder: Path) -> "Tokens":
-        """Read what `save` wrote.
+        """Read the files that `save` writes.
 
         Raises:
-            InputError: the folder has no tokens, or they are not a list that starts with the blank.
+            InputError: tokens.txt is missing, does not start with the blank, or has a token twice.
         """
         path = Path(folder) / TOKENS_FILE
         if not path.is_file():
             raise InputError(f"{folder}: has no {TOKENS_FILE}, wanted a tokenizer or run folder")
         symbols = path.read_text(encoding="utf-8").split("\n")[:-1]
         if len(symbols) < 2 or symbols[0] != BLANK or len(set(symbols)) != len(symbols):
-            raise InputError(f"{path}: wanted {BLANK} on line 1 and one unit a line, each once")
+            raise InputError(f"{path}: wanted {BLANK} on line 1 and one token a line, each once")
         spm_path = Path(folder) / SPM_FILE
         return cls(symbols, spm_path.read_bytes() if spm_path.is_file() else None)
 
 
 def char_tokens(transcripts: Iterable[str]) -> Tokens:
-    """The characters of the transcripts, sorted, after the blank."""
-    characters = {SPACE if character == " " else character for text in transcripts for character in text}
-    return Tokens([BLANK, *sorted(characters)])
+    """The blank and the sorted characters of the transcripts."""
+    return Tokens([BLANK, *sorted(set("".join(transcripts).replace(" ", SPACE)))])
 
 
 def spm_tokens(spm_model: bytes, where: str) -> Tokens:
-    """Tokens of a SentencePiece model, its own piece numbers kept, the blank in the place of piece 0.
+    """The pieces of a SentencePiece model with their numbers, and the blank instead of piece 0.
+
+    Args:
+        spm_model: the serialised model.
+        where: names the model in error messages.
 
     Raises:
-        InputError: the bytes are no model, or piece 0 can be written in a text.
+        InputError: the bytes are not a model, or piece 0 is neither `<unk>` nor a control piece.
     """
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=spm_model)
@@ -122,10 +120,10 @@ def spm_tokens(spm_model: bytes, where: str) -> Tokens:
 
 
 def train_spm(transcripts: Sequence[str], vocab_size: int) -> Tokens:
-    """Learn SentencePiece unigram pieces; the same transcripts give the same model.
+    """Train a SentencePiece unigram model; the same transcripts give the same model.
 
     Raises:
-        InputError: the transcripts cannot fill `vocab_size` pieces.
+        InputError: SentencePiece cannot make `vocab_size` pieces of the transcripts.
     """
     model = io.BytesIO()
     try:
@@ -148,10 +146,10 @@ def train_spm(transcripts: Sequence[str], vocab_size: int) -> Tokens:
 
 
 def build_tokens(params: TokenizerParams, transcripts: Sequence[str], spm_path: Path | None = None) -> Tokens:
-    """Tokens for a training: characters, a given SentencePiece model, or one learnt from the transcripts.
+    """The tokens of a training: characters, or the pieces of a given or newly trained SentencePiece model.
 
     Raises:
-        InputError: no text, a model that cannot be used, or transcripts that it cannot spell.
+        InputError: the transcripts are empty, or the given model cannot be used or cannot spell them.
     """
     if not any(transcripts):
         raise InputError("tokenizer: no train transcript has any text")
