@@ -1,39 +1,31 @@
-"""Word confidence: made calibrated on valid, and measured.
+"""Calibration of word confidences, and measures of their quality.
 
-Calibration maps a raw confidence c to 1 / (1 + exp(-(slope * logit(c) + intercept))) (Platt 1999).
+Calibration is Platt scaling (Platt 1999): a raw confidence c becomes 1 / (1 + exp(-(slope * logit(c) + intercept))).
+N words; confidences and accuracies in [0, 1], all rates in per cent.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
-from atc_asr.core.config import option
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.hypotheses.hypotheses import Hypothesis
 
-EDGE = 1e-6  # confidences are kept this far from 0 and 1, where the logit has no value
+NUM_BINS = 10  # equal-width confidence bins of the reliability curve
+CURVE_POINTS = 200  # largest number of points of the risk-coverage curve
+EPSILON = 1e-6  # confidences are clipped to [EPSILON, 1 - EPSILON], because the logit of 0 and 1 is infinite
 NEWTON_STEPS = 100
 TOLERANCE = 1e-10
-RIDGE = 1e-6  # keeps the fit finite when the words are separable
-
-
-@dataclass(frozen=True)
-class CalibrationParams:
-    """Section `calibration`."""
-
-    section: ClassVar[str] = "calibration"
-    num_bins: int = option("equal-width confidence bins of the reliability curve", low=2)
-    curve_points: int = option("points of the risk-coverage curve, at most", low=2)
+L2_PENALTY = 1e-6  # keeps the fit finite when the words are separable
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A Platt scaling of logits."""
+    """Slope and intercept of a Platt scaling."""
 
     slope: float
     intercept: float
@@ -41,7 +33,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Bin:
-    """Words of one confidence bin: how many, their mean confidence, the share that is right (both 0 to 1)."""
+    """A confidence bin: number of words, their mean confidence, and the fraction of them that is correct."""
 
     words: int
     confidence: float
@@ -50,38 +42,38 @@ class Bin:
 
 def logit(confidence: np.ndarray) -> np.ndarray:
     """Log odds (N,) of confidences (N,)."""
-    clipped = np.clip(confidence, EDGE, 1 - EDGE)
+    clipped = np.clip(confidence, EPSILON, 1 - EPSILON)
     return np.log(clipped) - np.log1p(-clipped)
 
 
 def fit(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
-    """Platt scaling by Newton's method, with Platt's smoothed targets.
+    """Fit a Platt scaling by Newton's method, with Platt's smoothed targets.
 
     Args:
         confidence: raw confidences, (N,).
-        correct: whether each word is right, (N,) bool.
+        correct: whether each word is correct, (N,) bool.
 
     Raises:
-        InputError: there is no right or no wrong word to learn from.
+        InputError: all words are correct, or all are wrong.
     """
-    right, wrong = int(correct.sum()), int((~correct).sum())
-    if not right or not wrong:
-        raise InputError(f"calibration: {right} right and {wrong} wrong words, wanted some of both")
-    targets = np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
+    num_correct, num_wrong = int(correct.sum()), int((~correct).sum())
+    if not num_correct or not num_wrong:
+        raise InputError(f"calibration: got {num_correct} correct and {num_wrong} wrong words, wanted some of both")
+    targets = np.where(correct, (num_correct + 1) / (num_correct + 2), 1 / (num_wrong + 2))
     raw = logit(confidence)
     centre, scale = float(raw.mean()), float(raw.std()) or 1.0
     features = np.stack([(raw - centre) / scale, np.ones(len(raw))], axis=1)
 
     def loss(weights: np.ndarray) -> float:
         scores = features @ weights
-        return float(np.sum(np.logaddexp(0, scores) - targets * scores) + RIDGE * weights @ weights / 2)
+        return float(np.sum(np.logaddexp(0, scores) - targets * scores) + L2_PENALTY * weights @ weights / 2)
 
-    weights = np.array([0.0, np.log((right + 1) / (wrong + 1))])
+    weights = np.array([0.0, np.log((num_correct + 1) / (num_wrong + 1))])
     for _ in range(NEWTON_STEPS):
         probabilities = 1 / (1 + np.exp(-features @ weights))
-        gradient = features.T @ (probabilities - targets) + RIDGE * weights
-        curvature = (features * (probabilities * (1 - probabilities))[:, None]).T @ features + RIDGE * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
+        gradient = features.T @ (probabilities - targets) + L2_PENALTY * weights
+        hessian = (features * (probabilities * (1 - probabilities))[:, None]).T @ features + L2_PENALTY * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
         while loss(weights - step) > loss(weights) and np.abs(step).max() > TOLERANCE:
             step = step / 2
         weights = weights - step
@@ -92,55 +84,59 @@ def fit(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
 
 
 def apply(calibration: Calibration, confidence: np.ndarray) -> np.ndarray:
-    """Calibrated confidences (N,)."""
+    """Calibrated confidences (N,) of raw ones (N,)."""
     return 1 / (1 + np.exp(-(calibration.slope * logit(confidence) + calibration.intercept)))
 
 
 def recalibrate(calibration: Calibration, hypothesis: Hypothesis) -> Hypothesis:
-    """A hypothesis with calibrated word confidences."""
+    """A copy of a hypothesis with calibrated word confidences."""
     values = apply(calibration, np.array([word.confidence for word in hypothesis.words]))
     words = zip(hypothesis.words, values.tolist(), strict=True)
     return replace(hypothesis, words=tuple(replace(word, confidence=value) for word, value in words))
 
 
-def reliability(confidence: np.ndarray, correct: np.ndarray, num_bins: int) -> list[Bin]:
-    """Equal-width bins that hold words."""
-    numbers = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> list[Bin]:
+    """The non-empty of `NUM_BINS` equal-width bins, for confidences (N,) and correctness (N,)."""
+    numbers = np.minimum((confidence * NUM_BINS).astype(int), NUM_BINS - 1)
     return [
         Bin(int(members.sum()), float(confidence[members].mean()), float(correct[members].mean()))
-        for members in (numbers == number for number in range(num_bins))
+        for members in (numbers == number for number in range(NUM_BINS))
         if members.any()
     ]
 
 
 def expected_calibration_error(bins: Sequence[Bin]) -> float | None:
-    """Mean distance of confidence and accuracy over words, in per cent (Guo et al. 2017, equation 3).
+    """Mean distance between confidence and accuracy over words, per cent (Guo et al. 2017, equation 3).
 
-    None without words.
+    Returns:
+        None when there are no words.
     """
-    words = sum(one.words for one in bins)
-    if not words:
+    num_words = sum(item.words for item in bins)
+    if not num_words:
         return None
-    return 100 * sum(one.words * abs(one.confidence - one.accuracy) for one in bins) / words
+    return 100 * sum(item.words * abs(item.confidence - item.accuracy) for item in bins) / num_words
 
 
-def risk_coverage(confidence: np.ndarray, correct: np.ndarray, points: int) -> list[tuple[float, float]]:
-    """(coverage, risk) in per cent: share of words kept above a threshold, share of those that is wrong.
+def risk_coverage(
+    confidence: np.ndarray, correct: np.ndarray, max_points: int = CURVE_POINTS
+) -> list[tuple[float, float]]:
+    """(coverage, risk) in per cent by rising coverage, for confidences (N,) and correctness (N,).
 
-    Words of equal confidence are kept together; at most `points` pairs, by rising coverage.
+    Coverage is the fraction of words whose confidence reaches a threshold, risk the fraction of these that is wrong.
+    A threshold never separates words of equal confidence.
     """
     if not len(confidence):
         return []
     order = np.argsort(-confidence, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True)) + 1
     wrong = np.cumsum(~correct[order])
-    if len(ends) > points:
-        ends = ends[np.linspace(0, len(ends) - 1, points).round().astype(int)]
+    if len(ends) > max_points:
+        ends = ends[np.linspace(0, len(ends) - 1, max_points).round().astype(int)]
     return [(100 * int(end) / len(confidence), 100 * int(wrong[end - 1]) / int(end)) for end in ends]
 
 
 def area_under_risk(curve: Sequence[tuple[float, float]]) -> float | None:
-    """Mean risk over coverage, per cent: lower means that the confidence tells right words from wrong ones."""
+    """Mean risk over coverage, per cent; lower = confidence separates correct from wrong words better."""
     if not curve:
         return None
     coverage = np.array([0.0, *(point[0] for point in curve)])
@@ -148,16 +144,16 @@ def area_under_risk(curve: Sequence[tuple[float, float]]) -> float | None:
     return float(np.sum(np.diff(coverage) * (risk[1:] + risk[:-1]) / 2) / coverage[-1])
 
 
-def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Write slope and intercept as JSON."""
-    write_text(path, json.dumps(asdict(calibration), indent=2) + "\n")
+def write_calibration(path: Path, calibration: Calibration, stats: Mapping[str, float | None]) -> None:
+    """Write a calibration as JSON, with measurements that only people read under the key `stats`."""
+    write_text(path, json.dumps(asdict(calibration) | {"stats": dict(stats)}, indent=2) + "\n")
 
 
 def read_calibration(path: Path) -> Calibration:
-    """What `write_calibration` wrote.
+    """Read the calibration from a file of `write_calibration`.
 
     Raises:
-        InputError: the file cannot be read or is of another kind.
+        InputError: the file cannot be read or holds no calibration.
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -165,18 +161,19 @@ def read_calibration(path: Path) -> Calibration:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is no calibration of stages.calibrate, wanted slope and intercept") from error
+        raise InputError(f"{path}: not a calibration of stages.calibrate, wanted slope and intercept") from error
 
 
 def confidences(hypotheses: Iterable[Hypothesis], where: str) -> dict[str, np.ndarray]:
-    """Word confidences by id; none of a hypothesis that lists no words.
+    """Word confidences by id; an empty array for a hypothesis without listed words.
 
     Raises:
-        InputError: a hypothesis lists other words than its text has.
+        InputError: the number of listed words differs from the number of words in the text.
     """
-    found = {}
+    values = {}
     for hypothesis in hypotheses:
-        if hypothesis.words and len(hypothesis.words) != len(hypothesis.hyp.split()):
-            raise InputError(f"{where} (id {hypothesis.id}): field words holds other words than hyp")
-        found[hypothesis.id] = np.array([word.confidence for word in hypothesis.words])
-    return found
+        got, wanted = len(hypothesis.words), len(hypothesis.hyp.split())
+        if got not in (0, wanted):
+            raise InputError(f"{where} (id {hypothesis.id}): field words: got {got} words, wanted {wanted} as in hyp")
+        values[hypothesis.id] = np.array([word.confidence for word in hypothesis.words])
+    return values

@@ -1,6 +1,6 @@
-"""Words and how the tokens spell them."""
+"""Word lists, and the spelling of words in tokens."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from atc_asr.core.errors import InputError
@@ -10,44 +10,65 @@ from atc_asr.tokenizer.tokens import Tokens
 
 
 def write_words(path: Path, words: Iterable[str]) -> None:
-    """Write a word list, one a line, sorted."""
+    """Write a word list, one word per line, sorted, without duplicates."""
     write_text(path, "".join(f"{word}\n" for word in sorted(set(words))))
 
 
 def read_words(path: Path) -> list[str]:
-    """A word list, one a line; each must be one normalised word.
+    """Read a word list, one normalised word per line, without duplicates.
 
     Raises:
-        InputError: the file cannot be read, is empty, or a line is no word.
+        InputError: the file cannot be read, is empty, or a line is not one normalised word.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 at byte {error.start}, wanted a word a line") from error
     words = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+    for number, line in enumerate(read_lines(path), start=1):
+        word = line.strip()
+        if not word:
             continue
-        if normalize(line) != line.strip() or " " in line.strip():
-            raise InputError(f"{path}:{number}: {line.strip()!r} is no normalised word, wanted {normalize(line)!r}")
-        words[line.strip()] = None
+        if normalize(word) != word or " " in word:
+            raise InputError(f"{path}:{number}: got {word!r}, wanted one normalised word, as {normalize(word)!r}")
+        words[word] = None
     if not words:
-        raise InputError(f"{path}: holds no words, wanted one a line")
+        raise InputError(f"{path}: no words, wanted one per line")
     return list(words)
 
 
-def spell(words: Sequence[str], tokens: Tokens, where: str) -> dict[str, list[int]]:
+def read_sentences(path: Path) -> list[str]:
+    """Read a text file with one sentence per line; the sentences are normalised, empty ones left out.
+
+    Raises:
+        InputError: the file cannot be read or has no text.
+    """
+    sentences = [sentence for sentence in map(normalize, read_lines(path)) if sentence]
+    if not sentences:
+        raise InputError(f"{path}: no text, wanted one sentence per line")
+    return sentences
+
+
+def read_lines(path: Path) -> list[str]:
+    """Read the lines of a UTF-8 file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}, wanted a text file in UTF-8") from error
+
+
+def spell(words: Iterable[str], tokens: Tokens, where: str) -> dict[str, list[int]]:
     """Token numbers of every word.
 
     Raises:
-        InputError: a word has a character that no token can spell.
+        InputError: a word has a character that no token contains; the message begins with `where`.
     """
+    spellings = {}
     for word in words:
         missing = tokens.unknown(word)
         if missing:
-            raise InputError(
-                f"{where}: word {word!r}: no token can spell {''.join(sorted(missing))!r}, wanted other words"
-            )
-    return {word: tokens.encode(word) for word in words}
+            raise InputError(f"{where}: word {word!r}: no token contains {''.join(sorted(missing))!r}")
+        spellings[word] = tokens.encode(word)
+    return spellings

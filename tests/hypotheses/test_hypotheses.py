@@ -1,4 +1,4 @@
-"""decode.jsonl: what is written is read back, what is damaged is refused with its line."""
+"""Writing and reading of decode.jsonl, and messages for damaged files."""
 
 import json
 import subprocess
@@ -40,18 +40,18 @@ HYPOTHESES = st.builds(
 
 
 @given(HYPOTHESES)
-def test_a_line_read_back_is_the_same_hypothesis(hypothesis: Hypothesis) -> None:
+def test_json_round_trip(hypothesis: Hypothesis) -> None:
     assert from_json(to_json(hypothesis), "x") == hypothesis
 
 
-def test_id_and_hyp_come_first_and_empty_fields_stay_away(tmp_path: Path) -> None:
+def test_empty_fields_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "decode.jsonl"
     write_hypotheses(path, [Hypothesis("b", "DELTA ONE"), Hypothesis("a", "")])
     assert path.read_text().splitlines() == ['{"id": "b", "hyp": "DELTA ONE"}', '{"id": "a", "hyp": ""}']
     assert [hypothesis.id for hypothesis in read_hypotheses(path)] == ["b", "a"]
 
 
-def test_fields_beyond_the_specification_follow() -> None:
+def test_id_and_hyp_come_first() -> None:
     line = to_json(Hypothesis("a", "ONE", -1.5, (Word("ONE", 0.1, 0.2, 0.9),), (Alternative("ONE", -1.5),)))
     assert list(json.loads(line)) == ["id", "hyp", "score", "words", "nbest"]
 
@@ -59,28 +59,32 @@ def test_fields_beyond_the_specification_follow() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"id": "a", "hyp": "ONE"}\n{"id": "b", "hy', r"decode.jsonl:2: is not a whole JSON line"),
+        ('{"id": "a", "hyp": "ONE"}\n{"id": "b", "hy', r"decode.jsonl:2: cannot be read \(Invalid JSON: EOF"),
         ('{"id": "a", "hyp": "ONE"}\n{"id": "a", "hyp": "TWO"}\n', r"decode.jsonl:2 \(id a\): duplicate of line 1"),
-        ('{"id": "a"}\n', "decode.jsonl:1: field hyp is None"),
-        ('{"id": 3, "hyp": ""}\n', "decode.jsonl:1: field id is 3"),
-        ('["a"]\n', "decode.jsonl:1: got list"),
-        ('{"id": "a", "hyp": "", "score": NaN}\n', "field score is nan"),
-        ('{"id": "a", "hyp": "A", "words": "A"}\n', "field words is 'A'"),
+        ('{"id": "a"}\n', "decode.jsonl:1: field hyp: missing"),
+        ('{"id": 3, "hyp": ""}\n', "decode.jsonl:1: field id: got 3, wanted a valid string"),
+        ('["a"]\n', r"decode.jsonl:1: cannot be read \(an object\), wanted an object with id and hyp"),
+        ('{"id": "a", "hyp": "", "score": NaN}\n', "field score: got nan, wanted a finite number"),
+        ('{"id": "a", "hyp": "A", "words": "A"}\n', "field words: got 'A', wanted a valid array"),
         (
             '{"id": "a", "hyp": "A", "words": [{"word": "A", "start": 2, "end": 1, "confidence": 1}]}\n',
             "from 2.0 s to 1.0 s",
         ),
-        ("\n", "holds no hypotheses"),
+        (
+            '{"id": "a", "hyp": "A", "words": [{"word": "A", "start": 1, "end": 2, "confidence": 1.5}]}\n',
+            r"field words\.0\.confidence: got 1\.5, wanted less than or equal to 1",
+        ),
+        ("\n", "no hypotheses"),
     ],
 )
-def test_damage_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_message_names_damaged_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "decode.jsonl"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_hypotheses(path)
 
 
-def test_missing_file_and_wrong_encoding(tmp_path: Path) -> None:
+def test_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_hypotheses(tmp_path / "none.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"id": "\xe9"}')
@@ -89,12 +93,12 @@ def test_missing_file_and_wrong_encoding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hypotheses", [[], [Hypothesis("a", ""), Hypothesis("a", "")]])
-def test_nothing_that_looks_whole_is_left_behind(tmp_path: Path, hypotheses: list[Hypothesis]) -> None:
+def test_failed_write_leaves_no_file(tmp_path: Path, hypotheses: list[Hypothesis]) -> None:
     with pytest.raises(InputError):
         write_hypotheses(tmp_path / "decode.jsonl", hypotheses)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reading_hypotheses_needs_no_torch() -> None:
+def test_import_does_not_load_torch() -> None:
     code = "import sys, atc_asr.hypotheses.hypotheses; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Kneser-Ney against values worked out by hand, against KenLM's query, and as a distribution."""
+"""Kneser-Ney smoothing compared with hand-computed values, with its definition and with KenLM's queries."""
 
 import itertools
 import math
@@ -17,11 +17,11 @@ from atc_asr.lm.ngram import (
     BOS,
     EOS,
     FALLBACK_DISCOUNTS,
-    NEVER,
+    LOG10_ZERO,
     NgramModel,
-    arpa_of,
-    discounts_of,
     estimate,
+    estimate_discounts,
+    lm_file,
     load_kenlm,
     perplexity,
     write_arpa,
@@ -38,17 +38,17 @@ def table(model: NgramModel, order: int, values: list[np.ndarray]) -> dict[tuple
     return dict(zip(names, values[order - 1].tolist(), strict=True))
 
 
-def test_a_bigram_model_worked_out_by_hand() -> None:
+def test_bigram_model_matches_hand_computed_values() -> None:
     # "a b" and "a c": too little text for discounts, so D1 = 0.5, D2 = 1, D3+ = 1.5 (as lmplz --discount_fallback).
     model = estimate([["a", "b"], ["a", "c"]], 2)
     assert model.fallbacks == [1, 2]
     unigrams = {name: 10**value for name, value in table(model, 1, model.log_probs).items()}
-    # Left neighbours: a 1 (<s>), b 1, c 1, </s> 2 (b, c); sum 5. Kept back: 3 x 0.5 + 1 = 2.5, spread over
+    # Left neighbours: a 1 (<s>), b 1, c 1, </s> 2 (b, c); sum 5. Discounted: 3 x 0.5 + 1 = 2.5, distributed over
     # <unk>, </s>, a, b, c: 2.5 / 5 / 5 = 0.1 each.
     assert unigrams[("a",)] == pytest.approx(0.5 / 5 + 0.1)
     assert unigrams[(EOS,)] == pytest.approx(1 / 5 + 0.1)
     assert unigrams[("<unk>",)] == pytest.approx(0.1)
-    assert table(model, 1, model.log_probs)[(BOS,)] == NEVER
+    assert table(model, 1, model.log_probs)[(BOS,)] == LOG10_ZERO
     bigrams = {name: 10**value for name, value in table(model, 2, model.log_probs).items()}
     backoffs = {name: 10**value for name, value in table(model, 1, model.backoffs).items()}
     # <s> a twice: (2 - 1) / 2 + 1 / 2 * p(a); a b once of a's two: (1 - 0.5) / 2 + 2 x 0.5 / 2 * p(b)
@@ -59,15 +59,15 @@ def test_a_bigram_model_worked_out_by_hand() -> None:
     assert bigrams[("b", EOS)] == pytest.approx(0.5 + 0.5 * 0.3)
 
 
-def test_discounts_are_those_of_chen_and_goodman() -> None:
+def test_discounts_match_chen_and_goodman() -> None:
     counts = np.array([1] * 8 + [2] * 4 + [3] * 2 + [4] * 1 + [9])
     y = 8 / (8 + 2 * 4)
-    assert discounts_of(counts) == pytest.approx((1 - 2 * y * 4 / 8, 2 - 3 * y * 2 / 4, 3 - 4 * y * 1 / 2))
-    assert discounts_of(np.array([1, 1, 2])) is None
+    assert estimate_discounts(counts) == pytest.approx((1 - 2 * y * 4 / 8, 2 - 3 * y * 2 / 4, 3 - 4 * y * 1 / 2))
+    assert estimate_discounts(np.array([1, 1, 2])) is None
 
 
 def naive_probability(sentences: list[list[str]], order: int, history: tuple[str, ...], word: str) -> float:
-    """The definition, with Counters, the fallback discounts and recursion."""
+    """The recursive definition, computed with Counters."""
     text = [(BOS, *sentence, EOS) for sentence in sentences]
     vocabulary = {word for sentence in sentences for word in sentence} | {EOS, "<unk>"}
 
@@ -82,7 +82,7 @@ def naive_probability(sentences: list[list[str]], order: int, history: tuple[str
         return Counter({gram: raw[gram] if gram[0] == BOS else left[gram] for gram in raw if gram != (BOS,)})
 
     def discounts(length: int) -> tuple[float, float, float]:
-        return discounts_of(np.array(list(counts(length).values()))) or FALLBACK_DISCOUNTS
+        return estimate_discounts(np.array(list(counts(length).values()))) or FALLBACK_DISCOUNTS
 
     def probability(past: tuple[str, ...]) -> float:
         length = len(past) + 1
@@ -90,17 +90,17 @@ def naive_probability(sentences: list[list[str]], order: int, history: tuple[str
         lower = probability(past[1:]) if past else 1 / len(vocabulary)
         if not following:
             return lower
-        total, kept = sum(following.values()), (0.0, *discounts(length))
+        total, discount = sum(following.values()), (0.0, *discounts(length))
         own = following.get(word, 0)
-        backoff = sum(kept[min(count, 3)] for count in following.values()) / total
-        return (own - kept[min(own, 3)]) / total + backoff * lower
+        backoff = sum(discount[min(count, 3)] for count in following.values()) / total
+        return (own - discount[min(own, 3)]) / total + backoff * lower
 
     return probability(history)
 
 
 @settings(max_examples=25, deadline=None)
 @given(SENTENCES, st.integers(2, 3))
-def test_every_stored_probability_is_the_definition(sentences: list[list[str]], order: int) -> None:
+def test_probabilities_match_the_definition(sentences: list[list[str]], order: int) -> None:
     model = estimate(sentences, order)
     for k in range(1, order + 1):
         for gram, log_prob in table(model, k, model.log_probs).items():
@@ -111,7 +111,7 @@ def test_every_stored_probability_is_the_definition(sentences: list[list[str]], 
 
 @settings(max_examples=20, deadline=None)
 @given(SENTENCES)
-def test_kenlm_reads_a_distribution(tmp_path_factory: pytest.TempPathFactory, sentences: list[list[str]]) -> None:
+def test_kenlm_probabilities_sum_to_one(tmp_path_factory: pytest.TempPathFactory, sentences: list[list[str]]) -> None:
     path = tmp_path_factory.mktemp("lm") / "x.arpa"
     write_arpa(path, estimate(sentences, 3))
     model = load_kenlm(path)
@@ -124,7 +124,7 @@ def test_kenlm_reads_a_distribution(tmp_path_factory: pytest.TempPathFactory, se
         assert sum(10**score for score in following) == pytest.approx(1, abs=1e-4)
 
 
-def test_kenlm_answers_what_was_estimated(tmp_path: Path) -> None:
+def test_kenlm_scores_match_the_model(tmp_path: Path) -> None:
     sentences = ["delta one two heading three", "delta one climb", "united two heading three", "climb delta one two"]
     model = estimate([sentence.split() for sentence in sentences], 3)
     write_arpa(tmp_path / "x.arpa", model)
@@ -136,13 +136,13 @@ def test_kenlm_answers_what_was_estimated(tmp_path: Path) -> None:
     assert kenlm_model.score("delta one climb") == pytest.approx(expected, abs=1e-5)
 
 
-def test_same_text_same_bytes(tmp_path: Path) -> None:
+def test_arpa_file_is_deterministic(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_arpa(tmp_path / name, estimate([["x", "y"], ["y", "x", "x"]], 2))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_perplexity_counts_unknown_words_apart(tmp_path: Path) -> None:
+def test_perplexity_with_and_without_oov(tmp_path: Path) -> None:
     write_arpa(tmp_path / "x.arpa", estimate([["a", "b"], ["a", "c"]], 2))
     measured = perplexity(load_kenlm(tmp_path / "x.arpa"), ["a b", "a z"])
     assert measured.oov_rate == pytest.approx(100 / 6)
@@ -153,18 +153,21 @@ def test_perplexity_counts_unknown_words_apart(tmp_path: Path) -> None:
     assert measured.without_oov == pytest.approx(10 ** (-(seen + math.log10(0.6) + after_unknown) / 5), rel=1e-4)
 
 
-def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="hold no words"):
+def test_error_messages(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="have no words"):
         estimate([], 2)
     with pytest.raises(InputError, match="no sentence has an n-gram of order 4"):
         estimate([["a"]], 4)
     (tmp_path / "x.arpa").write_text("no model\n")
     with pytest.raises(InputError, match=r"x\.arpa: KenLM cannot read it"):
         load_kenlm(tmp_path / "x.arpa")
+    write_arpa(tmp_path / "y.arpa", estimate([["a", "b"]], 2))
+    with pytest.raises(InputError, match=r"y\.arpa: knows none of the 2 words or tokens \(A, B, \.\.\.\)"):
+        load_kenlm(tmp_path / "y.arpa", ["A", "B"])
     with pytest.raises(InputError, match=r"token\.arpa: no such file, wanted lm\.token_order above 0"):
-        arpa_of(tmp_path, "token.arpa")
+        lm_file(tmp_path, "token.arpa")
 
 
-def test_language_models_need_no_torch() -> None:
+def test_import_does_not_load_torch() -> None:
     code = "import sys, atc_asr.lm.ngram; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

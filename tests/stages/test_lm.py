@@ -1,4 +1,4 @@
-"""The door of the language model: transcripts in, ARPA, lexicon and perplexity out."""
+"""Stage lm: ARPA files, lexicon, metrics and error messages."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def flags(tmp_path: Path, *more: object) -> list[str]:
     return [str(item) for item in (*paths, "--metrics_file", tmp_path / "lm.json", *more)]
 
 
-def test_a_folder_that_searches_can_use(tmp_path: Path) -> None:
+def test_outputs(tmp_path: Path) -> None:
     (tmp_path / "tokens").mkdir()
     TOKENS.save(tmp_path / "tokens")
     (tmp_path / "extra.txt").write_text("descend [noise] delta\n\n")
@@ -35,15 +35,19 @@ def test_a_folder_that_searches_can_use(tmp_path: Path) -> None:
     assert model.score("DELTA ONE TWO") > model.score("TWO ONE DELTA")
     assert load_kenlm(tmp_path / "lm" / "token.arpa").order == 4
     metrics = json.loads((tmp_path / "lm.json").read_text())
-    assert metrics["sentences"] == 5
-    assert metrics["word_valid_oov_rate"] == 0
-    assert 1 < metrics["word_valid_perplexity"] < 7
-    assert 1 < metrics["token_valid_perplexity"] < len(TOKENS)
+    assert list(metrics) == ["oov_rate", "perplexity"]
+    assert metrics["oov_rate"] == 0
+    assert 1 < metrics["perplexity"] < 7
+    stats = json.loads((tmp_path / "lm" / "stats.json").read_text())
+    assert stats["sentences"] == 5
+    assert stats["word"]["valid_perplexity"] == metrics["perplexity"]
+    assert len(stats["word"]["ngrams"]) == len(stats["word"]["discounts"]) == 3
+    assert 1 < stats["token"]["valid_perplexity"] < len(TOKENS)
 
 
-def test_what_cannot_be_used_leaves_no_model(tmp_path: Path) -> None:
+def test_errors_leave_no_files(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("[noise]\n")
-    with pytest.raises(InputError, match=r"empty\.txt: holds no text"):
+    with pytest.raises(InputError, match=r"empty\.txt: no text"):
         lm.main(flags(tmp_path, "--extra_text", tmp_path / "empty.txt"))
     with pytest.raises(InputError, match="without --tokenizer_dir"):
         lm.main(flags(tmp_path, "--token_order", 4))
