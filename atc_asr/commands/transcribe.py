@@ -1,171 +1,139 @@
-"""transcribe: recordings of any length, or live audio, -> transmissions with times.
+"""Transcribe recordings or live audio with a trained network."""
 
-Reads   inputs          audio files, folders of them, or `-`: raw PCM (16 bit, little-endian) from standard input
-        checkpoint_dir  run folder of stages.train, or one brought by `dvc get`
-Writes  out_dir/        one file per recording (jsonl, srt, vtt, TextGrid); without it, standard output
-"""
-
-import contextlib
-import dataclasses
+import itertools
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 from tqdm import tqdm
 
-from atc_asr.core.cli import Door, enter
-from atc_asr.core.config import option
+from atc_asr.core import cli, messages
+from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import new_file
+from atc_asr.core.files import write_text
 from atc_asr.decoding.boost import CallsignBoost, read_expected
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.decoding.search import SearchSources, check_boost
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
-from atc_asr.transcribe.captions import FORMATS, Transmission, to_jsonl
-from atc_asr.transcribe.memory import keep_few_kernels
+from atc_asr.transcribe.formats import FORMATS, Transmission, to_jsonl
 from atc_asr.transcribe.params import SegmentParams
 from atc_asr.transcribe.recording import find_audio, read_blocks, read_pcm
-from atc_asr.transcribe.segment import Segmenter
-from atc_asr.transcribe.transcriber import Engine, Piece, pieces_of, transcribe
+from atc_asr.transcribe.segment import Segment, Segmenter
+from atc_asr.transcribe.transcriber import Transcriber
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
-LIVE = Path("-")
-WINDOW_BATCHES = 4  # batches' worth of audio that is sorted by length at a time
+STANDARD_INPUT = Path("-")
+BATCHES_PER_GROUP = 4  # batches whose segments are sorted by duration together
 
 
-@dataclasses.dataclass(frozen=True)
-class PcmParams:
-    """Section `pcm`."""
+class TranscribeFlags(Flags):
+    """Transcribe recordings of any length, or live audio, into transmissions with times."""
 
-    section: ClassVar[str] = "pcm"
-    pcm_rate: int = option("sample rate of raw PCM on standard input, Hz", low=1000)
-    pcm_channels: int = option("interleaved channels of raw PCM on standard input", low=1)
+    inputs: list[Path] = argument(
+        "audio files, folders, or - for raw PCM (signed 16 bit, little-endian) on standard input", positional=True
+    )
+    checkpoint_dir: Path = argument("run folder of stages.train")
+    out_dir: Path | None = argument("folder for the transcripts, one file per recording (standard output)", None)
+    format: Literal["jsonl", "srt", "vtt", "TextGrid"] = argument("jsonl, srt, vtt or TextGrid (jsonl)", "jsonl")
+    device: str | None = argument("cpu, cuda or cuda:N (the first GPU, or cpu where there is none)", None)
+    lm_dir: Path | None = argument("language model folder of stages.lm", None)
+    lexicon: Path | None = argument("text file of further words, one a line", None)
+    boost: Path | None = argument("CSV of call signs expected on frequency (callsign[,file,start,end])", None)
+    calibration: Path | None = argument("calibration of stages.calibrate for the word confidences", None)
+    pcm_rate: Annotated[int, Field(ge=1000)] = argument("sample rate of raw PCM, Hz (16000)", 16000)
+    pcm_channels: Annotated[int, Field(ge=1)] = argument("interleaved channels of raw PCM (1)", 1)
 
 
-SECTIONS = (DecodeParams, PosteriorsParams, SegmentParams, PcmParams)
+class RecordingReader:
+    """Segments of several recordings in order; unreadable recordings are logged and listed in `failed`."""
 
-
-class PieceReader:
-    """The pieces of many files one after the other; what cannot be read is logged and counted."""
-
-    def __init__(self, files: Sequence[Path], segment: SegmentParams, sample_rate: int) -> None:
-        self.durations: dict[str, float] = {}
-        self.failed: list[str] = []
+    def __init__(self, files: Sequence[Path], params: SegmentParams, sample_rate: int) -> None:
+        self.durations: dict[Path, float] = {}  # seconds read of each file
+        self.failed: list[Path] = []
         self._files = files
-        self._segment = segment
+        self._params = params
         self._sample_rate = sample_rate
 
+    def __iter__(self) -> Iterator[Segment]:
+        with tqdm(unit="s", desc="transcribe", disable=None, smoothing=0) as bar:
+            for file in self._files:
+                segmenter = Segmenter(self._params, self._sample_rate, str(file))
+                try:
+                    yield from segmenter.segments(self._blocks(file, bar))
+                except InputError as error:
+                    log.error("%s", error)
+                    self.failed.append(file)
+
     def _blocks(self, file: Path, bar: tqdm) -> Iterator[np.ndarray]:
-        self.durations[str(file)] = 0.0
+        self.durations[file] = 0.0
         for block in read_blocks(file, self._sample_rate):
-            self.durations[str(file)] += len(block) / self._sample_rate
+            self.durations[file] += len(block) / self._sample_rate
             bar.update(len(block) / self._sample_rate)
             yield block
 
-    def __iter__(self) -> Iterator[Piece]:
-        with tqdm(unit="s", desc="transcribe", disable=None, smoothing=0) as bar:
-            for file in self._files:
-                segmenter = Segmenter(self._segment, self._sample_rate)
-                try:
-                    yield from pieces_of(str(file), self._blocks(file, bar), segmenter, self._sample_rate)
-                except InputError as error:
-                    log.error("%s", error)
-                    self.failed.append(str(file))
 
-
-def by_recording(
-    found: Iterable[tuple[Path, Path]], stream: Iterator[Transmission]
-) -> Iterator[tuple[Path, Path, Iterator[Transmission]]]:
-    """(file, name of its output, its transmissions as they come), which have to be taken before the next file's."""
-    ahead = next(stream, None)
-
-    def of_file(file: Path) -> Iterator[Transmission]:
-        nonlocal ahead
-        while ahead is not None and ahead.file == str(file):
-            yield ahead
-            ahead = next(stream, None)
-
-    for file, name in found:
-        yield file, name, of_file(file)
-
-
-class UnreadableError(Exception):
-    """A recording whose reading failed, which has been logged."""
-
-
-def text_of(
-    file: Path, transmissions: Iterable[Transmission], readings: PieceReader, file_format: str
-) -> Iterator[str]:
-    """A recording's text in parts, as its transmissions come.
-
-    Raises:
-        UnreadableError: the recording could not be read to its end; its text is worth nothing.
-    """
-    heard = 0
-
-    def counted() -> Iterator[Transmission]:
-        nonlocal heard
-        for one in transmissions:
-            heard += 1
-            yield one
-
-    yield from FORMATS[file_format](counted(), lambda: readings.durations[str(file)])
-    if str(file) in readings.failed:
-        raise UnreadableError
-    if not heard:
-        log.warning("%s: no transmissions found", file)
-
-
-def run_files(
-    engine: Engine, segment: SegmentParams, *, inputs: list[Path], out_dir: Path | None, file_format: str
-) -> None:
-    """Transcribe files and folders; every recording that can be read gets its output as soon as it is done.
+def run_files(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
+    """Transcribe files and folders; a transcript is written as soon as the next recording has transmissions.
 
     Raises:
         InputError: an input is missing, or some recordings could not be read (the others are written).
     """
-    found = find_audio(inputs)
-    if out_dir is None and len(found) > 1 and file_format != "jsonl":
-        raise InputError(f"--format {file_format}: got {len(found)} recordings without --out_dir, wanted a folder")
-    readings = PieceReader([file for file, _ in found], segment, engine.recognizer.sample_rate)
+    names = dict(find_audio(flags.inputs))
+    if flags.out_dir is None and len(names) > 1 and flags.format != "jsonl":
+        raise InputError(f"--format {flags.format}: got {len(names)} recordings without --out_dir, wanted a folder")
+    reader = RecordingReader(list(names), params, transcriber.recognizer.sample_rate)
+
+    def write(file: Path, transmissions: list[Transmission]) -> None:
+        if file in reader.failed:
+            return
+        text = FORMATS[flags.format](transmissions, reader.durations[file])
+        if flags.out_dir is None:
+            sys.stdout.write(text)
+        else:
+            write_text(flags.out_dir / names[file].with_name(f"{names[file].name}.{flags.format}"), text)
+
     started = time.perf_counter()
-    stream = transcribe(engine, readings, WINDOW_BATCHES * engine.batch_seconds)
-    for file, name, transmissions in by_recording(found, stream):
-        parts = text_of(file, transmissions, readings, file_format)
-        with contextlib.suppress(UnreadableError):
-            if out_dir is None:
-                sys.stdout.write("".join(parts))
-            else:
-                path = out_dir / name.with_name(f"{name.name}.{file_format}")
-                with new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="\n") as out:
-                    out.writelines(parts)
-    audio = sum(readings.durations.values())
+    stream = transcriber.transcribe(reader, BATCHES_PER_GROUP * transcriber.batch_seconds)
+    empty = set(names)
+    for file, group in itertools.groupby(stream, key=lambda transmission: Path(transmission.file)):
+        write(file, list(group))
+        empty.discard(file)
+    for file in sorted(empty - set(reader.failed)):
+        log.warning(messages.NO_TRANSMISSIONS, file)
+        write(file, [])
+    audio = sum(reader.durations.values())
     seconds = time.perf_counter() - started
-    log.info("%d recordings, %.0f s of audio in %.1f s: %.0f x real time", len(found), audio, seconds, audio / seconds)
-    if readings.failed:
-        raise InputError(f"{len(readings.failed)} of {len(found)} recordings cannot be read: {readings.failed[0]} …")
+    log.info(messages.TRANSCRIBE_DONE, len(names), audio, seconds, audio / seconds)
+    if reader.failed:
+        raise InputError(f"{len(reader.failed)} of {len(names)} recordings cannot be read: {reader.failed[0]} …")
 
 
-def run_live(engine: Engine, segment: SegmentParams, pcm: PcmParams, write: Callable[[str], object]) -> None:
-    """Transcribe standard input until it ends; each transmission is written when its squelch closes."""
-    rate = engine.recognizer.sample_rate
-    blocks = read_pcm(sys.stdin.buffer, pcm.pcm_rate, pcm.pcm_channels, rate)
-    for one in transcribe(engine, pieces_of("-", blocks, Segmenter(segment, rate), rate), 0.0):
-        write(to_jsonl(one))
+def run_live(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
+    """Transcribe standard input until it ends; each transmission is written as soon as it has ended."""
+    rate = transcriber.recognizer.sample_rate
+    blocks = read_pcm(sys.stdin.buffer, flags.pcm_rate, flags.pcm_channels, rate)
+    segmenter = Segmenter(params, rate, str(STANDARD_INPUT))
+    for transmission in transcriber.transcribe(segmenter.segments(blocks), 0.0):
+        sys.stdout.write(to_jsonl(transmission))
         sys.stdout.flush()
 
 
-def find_device(name: str | None):
-    """The device of a name; without one the first GPU there is, else the CPU.
+def find_device(name: str | None) -> "torch.device":
+    """The device of a name; without a name the first GPU, or the CPU where there is none.
 
     Raises:
-        InputError: there is no such device.
+        InputError: the device cannot be used.
     """
     import torch
 
@@ -177,43 +145,37 @@ def find_device(name: str | None):
         raise InputError(f"--device {name}: cannot be used: {str(error).splitlines()[0]}") from error
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the tool."""
-    door = Door(__doc__, sections=SECTIONS)
-    door.path("inputs", nargs="+", help="audio files, folders, or - for raw PCM on standard input")
-    door.path("--checkpoint_dir", required=True, help="run folder")
-    door.path("--out_dir", help="folder for the transcripts (standard output)")
-    door.path("--format", type=str, choices=sorted(FORMATS), default="jsonl", help="form of the transcripts (jsonl)")
-    door.path("--device", type=str, help="cpu, cuda or cuda:N (the first GPU there is, else cpu)")
-    door.path("--lm_dir", help="language model folder of stages.lm")
-    door.path("--lexicon", help="text file of further words, one a line")
-    door.path("--boost", help="CSV of callsigns expected on frequency (callsign[,file,start,end])")
-    door.path("--calibration", help="calibration of stages.calibrate for the word confidences")
-    args = door.parse(argv)
-    paths = args.paths
-    decode, posteriors, segment, pcm = args.sections
-    if paths.boost is not None:
+def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentParams, flags: TranscribeFlags) -> None:
+    """Transcribe.
+
+    Raises:
+        InputError: an input, the run folder or another file cannot be used.
+    """
+    if flags.boost is not None:
         check_boost(decode)
-    live = LIVE in paths.inputs
-    if live and (len(paths.inputs) > 1 or paths.out_dir is not None or paths.format != "jsonl"):
-        raise InputError("-: standard input goes alone, as jsonl, to standard output")
-    # Here and not above: the processes of the search import this module and need no torch.
+    live = STANDARD_INPUT in flags.inputs
+    if live and (len(flags.inputs) > 1 or flags.out_dir is not None or flags.format != "jsonl"):
+        raise InputError("-: got other inputs, --out_dir or --format, wanted standard input alone, as jsonl")
+    # Imported here because the processes of the search import this module and do not need torch.
     from atc_asr.model import run_folder
 
-    engine = Engine(
-        run_folder.load_recognizer(paths.checkpoint_dir, device=find_device(paths.device)),
-        dataclasses.replace(decode, num_processes=1) if live else decode,
+    transcriber = Transcriber(
+        run_folder.load_recognizer(flags.checkpoint_dir, device=find_device(flags.device)),
+        decode.model_copy(update={"num_processes": 1}) if live else decode,
         posteriors.batch_seconds,
-        SearchSources(lm_dir=paths.lm_dir, lexicon=paths.lexicon),
-        CallsignBoost(read_expected(paths.boost) if paths.boost is not None else []),
-        read_calibration(paths.calibration) if paths.calibration is not None else None,
+        SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon),
+        CallsignBoost(read_expected(flags.boost) if flags.boost is not None else []),
+        read_calibration(flags.calibration) if flags.calibration is not None else None,
     )
-    if live:
-        run_live(engine, segment, pcm, sys.stdout.write)
-    else:
-        run_files(engine, segment, inputs=paths.inputs, out_dir=paths.out_dir, file_format=paths.format)
+    (run_live if live else run_files)(transcriber, segment, flags)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line."""
+    run(*cli.parse(argv, DecodeParams, PosteriorsParams, SegmentParams, TranscribeFlags))
 
 
 if __name__ == "__main__":
-    keep_few_kernels()
-    enter(main)
+    # oneDNN keeps 1,024 kernels by default, each compiled for one shape; it reads the limit before its first kernel.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    cli.enter(main)

@@ -24,3 +24,7 @@ CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint 
 DECODE_DONE = "%d utterances, %.0f s of audio in %.1f s: %.0f x real time"
 NO_TELEPHONY_NAME = "%s: airline %s has no telephony name here, its letters are spelled"
 NOT_CALIBRATED = "valid: %d correct words of %d, confidences are left as they are"
+
+# transcribe
+TRANSCRIBE_DONE = "%d recordings, %.0f s of audio in %.1f s: %.0f x real time"
+NO_TRANSMISSIONS = "%s: no transmissions found"

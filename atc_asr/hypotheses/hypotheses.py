@@ -49,21 +49,26 @@ class Hypothesis:
 _LINE = TypeAdapter(Hypothesis)
 
 
+def word_rows(words: Iterable[Word]) -> list[dict[str, Any]]:
+    """Words as JSON objects."""
+    return [
+        {
+            "word": word.word,
+            "start": round(word.start, 3),
+            "end": round(word.end, 3),
+            "confidence": round(word.confidence, 4),
+        }
+        for word in words
+    ]
+
+
 def to_json(hypothesis: Hypothesis) -> str:
     """One line of decode.jsonl; empty fields are left out."""
     line: dict[str, Any] = {"id": hypothesis.id, "hyp": hypothesis.hyp}
     if hypothesis.score is not None:
         line["score"] = round(hypothesis.score, 4)
     if hypothesis.words:
-        line["words"] = [
-            {
-                "word": word.word,
-                "start": round(word.start, 3),
-                "end": round(word.end, 3),
-                "confidence": round(word.confidence, 4),
-            }
-            for word in hypothesis.words
-        ]
+        line["words"] = word_rows(hypothesis.words)
     if hypothesis.nbest:
         line["nbest"] = [{"hyp": entry.hyp, "score": round(entry.score, 4)} for entry in hypothesis.nbest]
     return json.dumps(line, ensure_ascii=False, allow_nan=False)

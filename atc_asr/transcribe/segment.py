@@ -1,11 +1,12 @@
-"""Transmissions in a long recording or a live stream, found by level, as a receiver's squelch finds them.
+"""Detection of transmissions in a long recording or a live stream, by level.
 
-The noise floor is a low percentile of the levels of the last seconds, so it follows a fading carrier; the squelch
-opens a margin above it and closes after a quiet hang time. Audio comes in blocks of any size and memory stays flat.
+The noise floor is a low percentile of the levels of the last seconds, so it follows a fading carrier. A transmission
+starts when the level exceeds the floor by a threshold and ends after a hangover time below it. Blocks may have any
+size, and memory does not grow with the length of the stream.
 """
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,120 +14,132 @@ import numpy as np
 from atc_asr.transcribe.params import SegmentParams
 
 FRAME_SECONDS = 0.02
-SILENCE = 1e-10  # power of digital silence, -100 dB of full scale
+MIN_POWER = 1e-10  # power of digital silence, -100 dB of full scale
+FLOOR_PERCENTILE = 10.0  # percentile of the recent levels that is the noise floor
+FLOOR_SECONDS = 10.0  # duration of the recent levels
+ATTACK_SECONDS = 0.06  # the level must stay above the threshold this long to start a transmission
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of audio: where it starts (seconds from the beginning) and its samples (S,)."""
+    """A transmission in a recording; `start` and `duration` in seconds, `samples` (S,) float32."""
 
+    file: str
     start: float
+    duration: float
     samples: np.ndarray
 
 
 def frame_levels(samples: np.ndarray, frame_samples: int) -> np.ndarray:
-    """Levels (N,) in dB of full scale of whole frames of samples (N * frame_samples,)."""
+    """Levels (N,) in dB of full scale of samples (N * frame_samples,)."""
     power = np.square(samples.reshape(-1, frame_samples), dtype=np.float32).mean(axis=1)
-    return 10 * np.log10(np.maximum(power, SILENCE))
+    return 10 * np.log10(np.maximum(power, MIN_POWER))
+
+
+def num_frames(seconds: float) -> int:
+    """A duration in frames, at least 1."""
+    return max(1, round(seconds / FRAME_SECONDS))
 
 
 class Segmenter:
-    """Cuts a stream of samples into transmissions."""
+    """Cuts a stream of samples at `sample_rate` (Hz) into transmissions; `file` names the recording."""
 
-    def __init__(self, params: SegmentParams, sample_rate: int) -> None:
+    def __init__(self, params: SegmentParams, sample_rate: int, file: str) -> None:
         self._params = params
         self._sample_rate = sample_rate
+        self._file = file
         self._frame_samples = round(FRAME_SECONDS * sample_rate)
-        self._attack, self._hang, self._margin, self._longest = (
-            max(1, round(seconds / FRAME_SECONDS))
-            for seconds in (
-                params.attack_seconds,
-                params.hangover_seconds,
-                params.padding_seconds,
-                params.max_seconds,
-            )
-        )
-        self._recent: collections.deque[float] = collections.deque(
-            maxlen=max(1, round(params.floor_seconds / FRAME_SECONDS))
-        )
-        self._rest = np.zeros(0, dtype=np.float32)
-        self._frames: list[np.ndarray] = []  # samples not yet cut, from frame `_first` on
+        self._attack = num_frames(ATTACK_SECONDS)
+        self._hangover = num_frames(params.hangover_seconds)
+        self._padding = num_frames(params.padding_seconds)
+        self._max_frames = num_frames(params.max_seconds)
+        self._floor_frames = num_frames(FLOOR_SECONDS)
+        self._recent_levels: collections.deque[float] = collections.deque(maxlen=self._floor_frames)
+        self._remainder: np.ndarray = np.zeros(0, dtype=np.float32)  # samples that do not fill a frame yet
+        # Buffered frames and their levels. Frame numbers count from the beginning of the stream.
+        self._frames: list[np.ndarray] = []
         self._levels: list[float] = []
-        self._first = 0
-        self._undecided = 0  # index into `_frames` of the next frame to decide about
-        self._opened: int | None = None  # frame of the stream at which the squelch opened
-        self._loud = 0  # frames in a row above, while closed
-        self._quiet = 0  # frames in a row below, while open
+        self._first_frame = 0  # number of the first buffered frame
+        self._position = 0  # index into the buffer of the next frame to examine
+        self._start_frame: int | None = None  # first frame of the current transmission
+        self._num_above = 0  # consecutive frames above the threshold, outside a transmission
+        self._num_below = 0  # consecutive frames below the threshold, inside a transmission
+
+    def segments(self, blocks: Iterable[np.ndarray]) -> Iterator[Segment]:
+        """The transmissions of a whole stream of blocks (S,), each as soon as it has ended."""
+        for block in blocks:
+            yield from self.push(block)
+        yield from self.flush()
 
     def push(self, samples: np.ndarray) -> list[Segment]:
-        """Take samples (S,) float32; returns the transmissions that ended in them."""
-        samples = np.concatenate((self._rest, samples))
+        """Add samples (S,) float32; returns the transmissions that ended in them."""
+        samples = np.concatenate((self._remainder, samples))
         whole = len(samples) // self._frame_samples * self._frame_samples
-        self._rest = samples[whole:]
+        self._remainder = samples[whole:]
         if not whole:
             return []
         levels = frame_levels(samples[:whole], self._frame_samples).tolist()
         self._frames += list(samples[:whole].reshape(-1, self._frame_samples))
         self._levels += levels
-        self._recent.extend(levels)
-        if len(self._recent) < self._recent.maxlen:
-            return []  # the first seconds wait until the noise floor is known
-        return list(self._decide())
+        self._recent_levels.extend(levels)
+        if len(self._recent_levels) < self._floor_frames:
+            return []  # The noise floor is not known yet.
+        return list(self._examine())
 
     def flush(self) -> list[Segment]:
-        """The stream has ended: the transmission that was still open, if any."""
-        found = list(self._decide()) if self._levels else []
-        if self._opened is not None:
-            found.append(self._cut(self._opened, self._first + len(self._frames)))
-        self._forget(len(self._frames))
-        self._opened = None
+        """End the stream; returns the transmissions that are left, the last one cut at the end of the stream."""
+        found = list(self._examine()) if self._levels else []
+        if self._start_frame is not None:
+            found.append(self._cut(self._start_frame, self._first_frame + len(self._frames)))
+            self._start_frame = None
+        self._drop(len(self._frames))
         return found
 
     def _threshold(self) -> float:
-        floor = float(np.percentile(np.fromiter(self._recent, dtype=np.float32), self._params.floor_percentile))
-        return max(floor + self._params.margin, self._params.min_level)
+        floor = float(np.percentile(np.fromiter(self._recent_levels, dtype=np.float32), FLOOR_PERCENTILE))
+        return max(floor + self._params.threshold_db, self._params.min_level)
 
-    def _decide(self) -> Iterator[Segment]:
+    def _examine(self) -> Iterator[Segment]:
+        """Examine the new frames of the buffer; yields the transmissions that end in them."""
         threshold = self._threshold()
-        while self._undecided < len(self._levels):
-            frame = self._first + self._undecided
-            above = self._levels[self._undecided] > threshold
-            self._undecided += 1
-            if self._opened is None:
-                self._loud = self._loud + 1 if above else 0
-                if self._loud >= self._attack:
-                    self._opened = max(self._first, frame + 1 - self._loud - self._margin)
-                    self._quiet = 0
+        while self._position < len(self._levels):
+            frame = self._first_frame + self._position
+            above = self._levels[self._position] > threshold
+            self._position += 1
+            if self._start_frame is None:
+                self._num_above = self._num_above + 1 if above else 0
+                if self._num_above >= self._attack:
+                    self._start_frame = max(self._first_frame, frame + 1 - self._num_above - self._padding)
+                    self._num_below = 0
                 continue
-            self._quiet = 0 if above else self._quiet + 1
-            if self._quiet >= self._hang:
-                last = frame + 1 - self._quiet + min(self._margin, self._quiet)
-                yield self._cut(self._opened, last)
-                self._close(last)
-            elif frame + 1 - self._opened >= self._longest:
-                last = self._quietest(self._opened, frame + 1)
-                yield self._cut(self._opened, last)
-                self._forget(last - self._first)
-                self._opened = last
-        if self._opened is None:
-            self._forget(max(0, self._undecided - self._margin - self._loud))
+            self._num_below = 0 if above else self._num_below + 1
+            if self._num_below >= self._hangover:
+                end = frame + 1 - self._num_below + min(self._padding, self._num_below)
+                if end > self._start_frame:  # not when a long transmission was cut in the silence at its end
+                    yield self._cut(self._start_frame, end)
+                self._start_frame, self._num_above, self._num_below = None, 0, 0
+            elif frame + 1 - self._start_frame >= self._max_frames:
+                end = self._quietest_frame(self._start_frame, frame + 1)
+                yield self._cut(self._start_frame, end)
+                self._start_frame = end
+        if self._start_frame is None:
+            self._drop(max(0, self._position - self._padding - self._num_above))
 
-    def _close(self, last: int) -> None:
-        self._forget(last - self._first)
-        self._opened, self._loud, self._quiet = None, 0, 0
+    def _quietest_frame(self, start: int, end: int) -> int:
+        """The quietest frame in the last third of a transmission, at which it is cut."""
+        begin = start + 2 * (end - start) // 3
+        return begin + int(np.argmin(self._levels[begin - self._first_frame : end - self._first_frame]))
 
-    def _quietest(self, opened: int, end: int) -> int:
-        """Frame at which a long transmission is cut: the quietest of its last third."""
-        begin = opened + 2 * (end - opened) // 3
-        levels = self._levels[begin - self._first : end - self._first]
-        return begin + int(np.argmin(levels))
+    def _cut(self, start: int, end: int) -> Segment:
+        """The frames `start` to `end` as a segment; frames before `end` leave the buffer."""
+        samples = np.concatenate(self._frames[start - self._first_frame : end - self._first_frame])
+        self._drop(end - self._first_frame)
+        start_seconds = start * self._frame_samples / self._sample_rate
+        return Segment(self._file, start_seconds, len(samples) / self._sample_rate, samples)
 
-    def _cut(self, first: int, last: int) -> Segment:
-        frames = self._frames[first - self._first : last - self._first]
-        return Segment(first * self._frame_samples / self._sample_rate, np.concatenate(frames))
-
-    def _forget(self, count: int) -> None:
+    def _drop(self, count: int) -> None:
+        """Remove the first frames of the buffer."""
         del self._frames[:count]
         del self._levels[:count]
-        self._first += count
-        self._undecided = max(0, self._undecided - count)
+        self._first_frame += count
+        self._position = max(0, self._position - count)

@@ -1,9 +1,9 @@
-"""A stream of audio -> transmissions: cut, run through the network in batches, searched, placed in time.
-
-Memory stays flat however long the stream is: of audio only the windows under way are held.
-"""
+"""Segments of a recording -> transmissions: network in batches, search, times of the recording."""
 
 import collections
+import contextlib
+import ctypes
+import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +15,42 @@ from atc_asr.decoding.boost import CallsignBoost
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.decoding.search import Job, SearchSources, decode_all
 from atc_asr.hypotheses.confidence import Calibration, recalibrate
-from atc_asr.transcribe.captions import Transmission, place
-from atc_asr.transcribe.memory import return_freed
-from atc_asr.transcribe.segment import Segment, Segmenter
+from atc_asr.transcribe.formats import Transmission, place
+from atc_asr.transcribe.segment import Segment
 
 if TYPE_CHECKING:
     from atc_asr.posteriors.forward import Recognizer
 
+NO_SAMPLES = np.zeros(0, dtype=np.float32)
+
+
+def release_freed_memory() -> None:
+    """Return freed memory to the operating system, where the C library is glibc (malloc_trim(3)).
+
+    Without it, batches of ever new shapes fragment the heap. Making glibc map every large block on its own
+    (mallopt(3)) also bounds memory, but then half of the time is spent on page faults.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # raised by other C libraries
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def group_by_duration(segments: Iterable[Segment], seconds: float) -> Iterator[list[Segment]]:
+    """Consecutive segments with at least `seconds` of audio together; 0 = one segment at a time."""
+    group: list[Segment] = []
+    total = 0.0
+    for segment in segments:
+        group.append(segment)
+        total += segment.duration
+        if total >= seconds:
+            yield group
+            group, total = [], 0.0
+    if group:
+        yield group
+
 
 @dataclass(frozen=True)
-class Engine:
-    """All that turns segments into transmissions."""
+class Transcriber:
+    """Recognises segments; memory does not grow with the length of the recording."""
 
     recognizer: "Recognizer"
     params: DecodeParams
@@ -34,69 +59,41 @@ class Engine:
     boost: CallsignBoost
     calibration: Calibration | None
 
+    def transcribe(self, segments: Iterable[Segment], group_seconds: float) -> Iterator[Transmission]:
+        """Transmissions in order; segments without recognised words are left out.
 
-@dataclass(frozen=True)
-class Piece:
-    """A segment and the file it is from."""
+        Args:
+            segments: of one or more recordings.
+            group_seconds: audio that is collected and sorted into batches of similar duration, seconds; 0 = each
+                segment is recognised at once.
+        """
+        pending: collections.deque[Segment] = collections.deque()
+        jobs = self._jobs(segments, group_seconds, pending)
+        tokens, frame_seconds = self.recognizer.tokens, self.recognizer.frame_seconds
+        for hypothesis in decode_all(self.params, tokens, frame_seconds, self.sources, jobs):
+            segment = pending.popleft()
+            if hypothesis.hyp:
+                if self.calibration is not None:
+                    hypothesis = recalibrate(self.calibration, hypothesis)
+                yield place(hypothesis, segment.file, segment.start, segment.start + segment.duration)
 
-    file: str
-    segment: Segment
-    seconds: float
+    def _jobs(
+        self, segments: Iterable[Segment], group_seconds: float, pending: collections.deque[Segment]
+    ) -> Iterator[Job]:
+        """Search jobs of segments in order; appends each segment, without its samples, to `pending` before its job."""
+        # Imported here because the processes of the search import this module and do not need torch.
+        from atc_asr.model.batches import make_batches
+        from atc_asr.posteriors.forward import batch_log_probs
 
-
-def pieces_of(file: str, blocks: Iterable[np.ndarray], segmenter: Segmenter, sample_rate: int) -> Iterator[Piece]:
-    """Transmissions of a stream of blocks, each as soon as its squelch closes."""
-    for block in blocks:
-        for segment in segmenter.push(block):
-            yield Piece(file, segment, len(segment.samples) / sample_rate)
-    for segment in segmenter.flush():
-        yield Piece(file, segment, len(segment.samples) / sample_rate)
-
-
-def windows(pieces: Iterable[Piece], seconds: float) -> Iterator[list[Piece]]:
-    """Pieces gathered up to so many seconds of audio; 0 = each alone, at once."""
-    gathered: list[Piece] = []
-    total = 0.0
-    for piece in pieces:
-        gathered.append(piece)
-        total += piece.seconds
-        if total >= seconds:
-            yield gathered
-            gathered, total = [], 0.0
-    if gathered:
-        yield gathered
-
-
-def search_jobs(
-    engine: Engine, pieces: Iterable[Piece], window_seconds: float, waiting: collections.deque[Piece]
-) -> Iterator[Job]:
-    """Log-probabilities of pieces in their order; each piece is put into `waiting` before its job."""
-    # Here and not above: the processes of the search import this module and need no torch.
-    from atc_asr.posteriors.forward import batch_log_probs, sorted_batches
-
-    for window in windows(pieces, window_seconds):
-        found: dict[int, np.ndarray] = {}
-        for batch in sorted_batches([piece.seconds for piece in window], engine.batch_seconds):
-            names = [f"{window[row].file} at {window[row].segment.start:.1f} s" for row in batch]
-            signals = [window[row].segment.samples for row in batch]
-            found |= dict(zip(batch, batch_log_probs(engine.recognizer, signals, names), strict=True))
-        for row, piece in enumerate(window):
-            start = piece.segment.start
-            waiting.append(Piece(piece.file, Segment(start, np.zeros(0, dtype=np.float32)), piece.seconds))
-            forms = engine.boost.forms(Path(piece.file).stem, start, start + piece.seconds)
-            yield Job(f"{piece.file}#{start}", found[row], forms)
-        return_freed()
-
-
-def transcribe(engine: Engine, pieces: Iterable[Piece], window_seconds: float) -> Iterator[Transmission]:
-    """Transmissions in order; stretches in which the network hears nothing but blanks are left out."""
-    waiting: collections.deque[Piece] = collections.deque()
-    jobs = search_jobs(engine, pieces, window_seconds, waiting)
-    tokens, frame_seconds = engine.recognizer.tokens, engine.recognizer.frame_seconds
-    for hypothesis in decode_all(engine.params, tokens, frame_seconds, engine.sources, jobs):
-        piece = waiting.popleft()
-        if hypothesis.hyp:
-            if engine.calibration is not None:
-                hypothesis = recalibrate(engine.calibration, hypothesis)
-            start = piece.segment.start
-            yield place(hypothesis, piece.file, start, start + piece.seconds)
+        for group in group_by_duration(segments, group_seconds):
+            log_probs: dict[int, np.ndarray] = {}
+            for batch in make_batches([segment.duration for segment in group], self.batch_seconds):
+                names = [f"{group[row].file} at {group[row].start:.1f} s" for row in batch]
+                signals = [group[row].samples for row in batch]
+                log_probs |= dict(zip(batch, batch_log_probs(self.recognizer, signals, names), strict=True))
+            for row, segment in enumerate(group):
+                pending.append(dataclasses.replace(segment, samples=NO_SAMPLES))
+                end = segment.start + segment.duration
+                expected = self.boost.forms(Path(segment.file).stem, segment.start, end)
+                yield Job(f"{segment.file}#{segment.start}", log_probs[row], expected)
+            release_freed_memory()

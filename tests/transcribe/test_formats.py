@@ -1,4 +1,4 @@
-"""Times and texts of the four forms, read back by hand-made readers."""
+"""Times and texts in the four output formats."""
 
 import itertools
 import json
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atc_asr.hypotheses.hypotheses import Hypothesis, Word
-from atc_asr.transcribe.captions import FORMATS, Transmission, clock, fill, place
+from atc_asr.transcribe.formats import FORMATS, Transmission, fill_gaps, place, timestamp
 
 ONE = place(
     Hypothesis("x", "DELTA ONE", -2.0, (Word("DELTA", 0.1, 0.5, 0.9), Word("ONE", 0.6, 0.8, 0.8))),
@@ -21,10 +21,10 @@ TWO = place(Hypothesis("y", 'CLIMB <HI> & "GO"', -1.0), "a.wav", 3602.0, 3603.0)
 
 
 def text_of(name: str, transmissions: list[Transmission], duration: float) -> str:
-    return "".join(FORMATS[name](iter(transmissions), lambda: duration))
+    return FORMATS[name](transmissions, duration)
 
 
-def test_times_are_those_of_the_file() -> None:
+def test_jsonl_times_are_times_of_the_file() -> None:
     row = json.loads(text_of("jsonl", [ONE], 4000.0))
     assert list(row)[:2] == ["id", "hyp"]
     assert (row["id"], row["start"], row["end"]) == ("a.wav#003600000", 3600.0, 3601.5)
@@ -40,7 +40,7 @@ def test_subtitles() -> None:
     assert 'CLIMB &lt;HI&gt; &amp; "GO"' in vtt
 
 
-def test_a_textgrid_tiles_the_recording() -> None:
+def test_a_textgrid_covers_the_recording() -> None:
     text = text_of("TextGrid", [ONE, TWO], 4000.0)
     assert "size = 2" in text
     assert 'text = "CLIMB <HI> & ""GO"""' in text
@@ -53,22 +53,22 @@ def test_a_textgrid_tiles_the_recording() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=10))
-def test_tiles_leave_no_gap(spans: list[tuple[float, float]]) -> None:
-    tiles = fill([(start, end, "x") for start, end in spans], 50.0)
-    assert tiles[0][0] == 0.0
-    assert tiles[-1][1] == 50.0
-    assert all(first[1] == second[0] for first, second in itertools.pairwise(tiles))
-    assert all(start < end for start, end, _ in tiles)
+def test_filled_spans_have_no_gaps(spans: list[tuple[float, float]]) -> None:
+    filled = fill_gaps([(start, end, "x") for start, end in spans], 50.0)
+    assert filled[0][0] == 0.0
+    assert filled[-1][1] == 50.0
+    assert all(first[1] == second[0] for first, second in itertools.pairwise(filled))
+    assert all(start < end for start, end, _ in filled)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "00:00:00,000"), (59.9996, "00:01:00,000"), (36001.25, "10:00:01,250")]
 )
-def test_clock(seconds: float, text: str) -> None:
-    assert clock(seconds, ",") == text
+def test_timestamp(seconds: float, text: str) -> None:
+    assert timestamp(seconds, ",") == text
 
 
-def test_nothing_said_is_still_a_file_of_its_form() -> None:
+def test_outputs_without_transmissions_are_valid() -> None:
     assert text_of("jsonl", [], 1.0) == text_of("srt", [], 1.0) == ""
     assert text_of("vtt", [], 1.0) == "WEBVTT\n"
     assert "intervals: size = 1" in text_of("TextGrid", [], 1.0)

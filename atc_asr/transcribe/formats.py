@@ -1,0 +1,122 @@
+"""Transmissions of a recording as JSONL, SRT, WebVTT or Praat TextGrid; all times in seconds of the recording."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from atc_asr.hypotheses.hypotheses import Hypothesis, Word, word_rows
+
+Span = tuple[float, float, str]  # start, end (seconds), text
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """A recognised transmission; `start`, `end` and the word times in seconds of the file."""
+
+    file: str
+    start: float
+    end: float
+    hyp: str
+    score: float
+    words: tuple[Word, ...]
+
+
+def place(hypothesis: Hypothesis, file: str, start: float, end: float) -> Transmission:
+    """A segment's hypothesis with its word times shifted to times of the file."""
+    words = tuple(Word(word.word, start + word.start, start + word.end, word.confidence) for word in hypothesis.words)
+    return Transmission(file, start, end, hypothesis.hyp, hypothesis.score or 0.0, words)
+
+
+def to_jsonl(transmission: Transmission) -> str:
+    """One line of JSONL."""
+    row = {
+        "id": f"{transmission.file}#{round(1000 * transmission.start):09d}",
+        "hyp": transmission.hyp,
+        "file": transmission.file,
+        "start": round(transmission.start, 3),
+        "end": round(transmission.end, 3),
+        "score": round(transmission.score, 4),
+        "words": word_rows(transmission.words),
+    }
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def timestamp(seconds: float, decimal: str) -> str:
+    """`hh:mm:ss,mmm` with the format's decimal mark."""
+    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{milliseconds // 1000:02d}{decimal}{milliseconds % 1000:03d}"
+
+
+def jsonl(transmissions: Sequence[Transmission], duration: float) -> str:
+    """JSON Lines."""
+    return "".join(map(to_jsonl, transmissions))
+
+
+def srt(transmissions: Sequence[Transmission], duration: float) -> str:
+    """SubRip subtitles."""
+    return "\n".join(
+        f"{number}\n{timestamp(one.start, ',')} --> {timestamp(one.end, ',')}\n{one.hyp}\n"
+        for number, one in enumerate(transmissions, start=1)
+    )
+
+
+def vtt(transmissions: Sequence[Transmission], duration: float) -> str:
+    """WebVTT (W3C) with escaped text."""
+    text = "WEBVTT\n"
+    for one in transmissions:
+        escaped = one.hyp.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text += f"\n{timestamp(one.start, '.')} --> {timestamp(one.end, '.')}\n{escaped}\n"
+    return text
+
+
+def fill_gaps(spans: Sequence[Span], duration: float) -> list[Span]:
+    """Spans that cover 0 to `duration` without gaps or overlaps, as TextGrid requires; gaps have empty texts."""
+    filled: list[Span] = []
+    position = 0.0
+    for start, end, text in spans:
+        start, end = max(start, position), min(end, duration)
+        if end <= start:
+            continue
+        if start > position:
+            filled.append((position, start, ""))
+        filled.append((start, end, text))
+        position = end
+    if position < duration or not filled:
+        filled.append((position, duration, ""))
+    return filled
+
+
+def textgrid_tier(number: int, name: str, spans: Sequence[Span], duration: float) -> str:
+    """An interval tier of a TextGrid."""
+    filled = fill_gaps(spans, duration)
+    text = (
+        f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"\n'
+        f"        xmin = 0\n        xmax = {duration:.6f}\n        intervals: size = {len(filled)}\n"
+    )
+    for index, (start, end, label) in enumerate(filled, start=1):
+        escaped = label.replace('"', '""')
+        text += (
+            f"        intervals [{index}]:\n            xmin = {start:.6f}\n            xmax = {end:.6f}\n"
+            f'            text = "{escaped}"\n'
+        )
+    return text
+
+
+def textgrid(transmissions: Sequence[Transmission], duration: float) -> str:
+    """Praat's long text format: a tier of transmissions and a tier of words."""
+    spans = [(one.start, one.end, one.hyp) for one in transmissions]
+    words = [(word.start, word.end, word.word) for one in transmissions for word in one.words]
+    header = (
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+        f"xmin = 0\nxmax = {duration:.6f}\ntiers? <exists>\nsize = 2\nitem []:\n"
+    )
+    return header + textgrid_tier(1, "transmissions", spans, duration) + textgrid_tier(2, "words", words, duration)
+
+
+FORMATS: dict[str, Callable[[Sequence[Transmission], float], str]] = {
+    "jsonl": jsonl,
+    "srt": srt,
+    "vtt": vtt,
+    "TextGrid": textgrid,
+}
