@@ -27,21 +27,22 @@ SORT_NOISE = 0.02  # relative error with which durations are sorted, so that the
 
 
 def make_batches(
-    durations: Sequence[float], max_seconds: float, sort_keys: Sequence[float] | None = None
+    durations: Sequence[float] | np.ndarray, max_seconds: float, sort_keys: np.ndarray | None = None
 ) -> list[list[int]]:
     """Put utterances of similar duration into batches, longest first.
 
     Args:
         durations: of the utterances, in seconds.
         max_seconds: largest number of utterances x longest duration of a batch. A longer utterance is a batch alone.
-        sort_keys: what to sort the utterances by, highest first, if not by `durations`.
+        sort_keys: numbers by which the utterances are sorted, highest first; None for `durations`.
 
     Returns:
         The indices of each batch's utterances.
     """
     batches: list[list[int]] = []
     longest = 0.0
-    for index in np.argsort(-np.asarray(durations if sort_keys is None else sort_keys), kind="stable").tolist():
+    order = np.argsort(-np.asarray(durations if sort_keys is None else sort_keys), kind="stable")
+    for index in order.tolist():
         longest = max(longest, durations[index])
         if not batches or (len(batches[-1]) + 1) * longest > max_seconds:
             batches.append([])

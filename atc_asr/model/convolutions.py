@@ -46,7 +46,7 @@ def front_end(module: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) -
     Returns:
         (B, T, F', C), and (B,) frames that are audio.
     """
-    for block in module.values():
+    for block in module.children():
         window = block.get_filter_properties()
         margin = (window.window_size - 1) // 2 * window.dilation
         num_steps = (x.shape[1] + window.stride - 1) // window.stride

@@ -1,4 +1,4 @@
-"""Batches: every utterance once, none over the limit, little padding, repeatable."""
+"""Batches: each utterance once, none over the limit, little padding, reproducible."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_every_utterance_once_and_no_batch_over_the_limit(seconds, limit, seed, 
     assert all(len(batch) * max(seconds[index] for index in batch) <= limit for batch in made)
 
 
-def test_an_epoch_has_the_same_batches_again_and_others_than_the_next():
+def test_the_batches_of_an_epoch_depend_on_seed_and_epoch():
     seconds = np.random.default_rng(0).uniform(1, 9, 100)
     sampler = DurationBatches(seconds, max_seconds=40, seed=3)
     assert sampler.batches(2) == DurationBatches(seconds, max_seconds=40, seed=3).batches(2)
@@ -31,22 +31,23 @@ def test_an_epoch_has_the_same_batches_again_and_others_than_the_next():
     assert sampler.batches(2) != DurationBatches(seconds, max_seconds=40, seed=4).batches(2)
 
 
-def test_without_a_seed_from_long_to_short():
+def test_without_a_seed_batches_are_sorted_from_long_to_short():
     assert list(DurationBatches([1, 3, 2, 2], max_seconds=6, seed=None)) == [[1, 2], [3, 0]]
+    assert batches.make_batches([1, 3, 2, 2], 6) == [[1, 2], [3, 0]]
 
 
 def test_padding_by_hand():
     assert batches.padding_fraction([1.0, 2.0, 3.0], [[0, 1], [2]], padded=float) == pytest.approx(1 / 7)
 
 
-def test_padding_is_small_on_durations_like_radios():
+def test_padding_is_small_for_durations_of_transmissions():
     seconds = np.random.default_rng(0).lognormal(1.2, 0.5, 4000).clip(0.5, 20)
     made = DurationBatches(seconds, max_seconds=120, seed=1).batches(1)
     assert batches.padding_fraction(seconds, made) < 0.05
 
 
 @pytest.mark.parametrize(("numbers", "frames"), [([], 0), ([1], 1), ([1, 2, 1], 3), ([1, 1, 1, 2], 6)])
-def test_frames_a_ctc_path_needs(numbers, frames):
+def test_length_of_the_shortest_ctc_path(numbers, frames):
     assert batches.needed_frames(numbers) == frames
 
 
@@ -57,12 +58,12 @@ def utterance(tmp_path, name, samples, text="A", rate=16000):
 
 
 def test_a_batch_by_hand(tmp_path):
-    units = char_tokens(["AB"])
+    tokens = char_tokens(["AB"])
     rows = [
         utterance(tmp_path, "x", np.array([0.5, -0.5, 0.25, 0.0]), "AB"),
         utterance(tmp_path, "y", np.array([-1.0, 0.5]), "B"),
     ]
-    dataset = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
+    dataset = batches.ManifestDataset(rows, sample_rate=16000, encode=tokens.encode)
     batch = batches.collate([dataset[0], dataset[1]])
     assert batch.ids == ["x", "y"]
     assert batch.transcripts == ["AB", "B"]
@@ -74,7 +75,7 @@ def test_a_batch_by_hand(tmp_path):
     torch.testing.assert_close(batch.token_lens, torch.tensor([1.0, 0.5]))
 
 
-def test_audio_of_another_rate_or_layout_is_refused(tmp_path):
+def test_audio_of_another_rate_or_with_channels_is_refused(tmp_path):
     wrong_rate = utterance(tmp_path, "x", np.zeros(100), rate=8000)
     stereo = utterance(tmp_path, "y", np.zeros((100, 2)))
     with pytest.raises(InputError, match=r"x\.wav \(id x\): got 1 channels at 8000 Hz, wanted mono at 16000 Hz"):
@@ -86,32 +87,32 @@ def test_audio_of_another_rate_or_layout_is_refused(tmp_path):
         batches.read_wav(Utterance("z", tmp_path / "z.wav", 1.0, "A"), 16000)
 
 
-def test_held_out_text_keeps_its_known_characters():
-    units = char_tokens(["AB"])
-    assert batches.known_tokens(units, "AZB") == units.encode("AB")
+def test_characters_without_token_are_left_out_of_validation_texts():
+    tokens = char_tokens(["AB"])
+    assert batches.known_tokens(tokens, "AZB") == tokens.encode("AB")
 
 
-def test_audio_in_memory_gives_the_same_batches(tmp_path):
-    units = char_tokens(["AB"])
+def test_cached_audio_needs_no_files(tmp_path):
+    tokens = char_tokens(["AB"])
     random = np.random.default_rng(0)
     rows = [utterance(tmp_path, f"u{size}", random.uniform(-1, 1, size), "AB") for size in (50, 1, 30)]
-    read = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
+    read = batches.ManifestDataset(rows, sample_rate=16000, encode=tokens.encode)
     assert batches.cache_audio(read, max_bytes=161, device=torch.device("cpu")) is read
-    resident = batches.cache_audio(read, max_bytes=162, device=torch.device("cpu"))
-    assert isinstance(resident, batches.CachedDataset)
+    cached = batches.cache_audio(read, max_bytes=162, device=torch.device("cpu"))
+    assert isinstance(cached, batches.CachedDataset)
     for row in rows:
         row.wav.unlink()
-    assert len(resident) == 3
-    one = batches.collate([resident[2], resident[0], resident[1]])
+    assert len(cached) == 3
+    one = batches.collate([cached[2], cached[0], cached[1]])
     assert one.num_samples().tolist() == [30, 50, 1]
     assert one.ids == ["u30", "u50", "u1"]
 
 
-def test_audio_in_memory_is_the_audio_on_disk(tmp_path):
-    units = char_tokens(["AB"])
+def test_cached_audio_gives_the_same_batches(tmp_path):
+    tokens = char_tokens(["AB"])
     rows = [utterance(tmp_path, f"u{size}", np.sin(np.arange(size)) / 2, "AB") for size in (50, 7)]
-    read = batches.ManifestDataset(rows, sample_rate=16000, encode=units.encode)
-    resident = batches.CachedDataset(read, torch.device("cpu"))
-    left, right = (batches.collate([dataset[1], dataset[0]]) for dataset in (read, resident))
+    read = batches.ManifestDataset(rows, sample_rate=16000, encode=tokens.encode)
+    cached = batches.CachedDataset(read, torch.device("cpu"))
+    left, right = (batches.collate([dataset[1], dataset[0]]) for dataset in (read, cached))
     assert torch.equal(left.wavs, right.wavs)
     assert torch.equal(left.tokens, right.tokens)

@@ -1,49 +1,87 @@
-"""The network's file and its placeholders; frames and shapes."""
-
-from dataclasses import replace
+"""Building the network, its numbers of frames, and its forward pass."""
 
 import pytest
 import torch
 
 from atc_asr.core.errors import InputError
 from atc_asr.model import network
+from atc_asr.training import cpu_fast_path
+from tests import tiny_network
 
-
-def build(model, specaugment, num_tokens=5):
-    values = network.hparams_values(model, specaugment, num_tokens)
-    return network.build(network.fill_placeholders(network.HPARAMS_FILE, values), "test")
+SIZES = (16000, 15999, 9000, 4321, 1600)  # samples of utterances: up to the batch's end, just before it, far before it
 
 
 @pytest.mark.parametrize("frame_ms", [20, 40])
 @pytest.mark.parametrize("num_samples", [400, 1599, 1600, 16000, 16001, 23999])
-def test_frames_are_counted_as_the_network_makes_them(tiny_model, specaugment, frame_ms, num_samples):
-    encoder = build(replace(tiny_model, frame_ms=frame_ms), specaugment).encoder
+def test_frames_are_counted_as_the_network_makes_them(frame_ms, num_samples):
+    encoder = tiny_network.build(frame_ms=frame_ms).encoder
     log_probs = encoder(torch.randn(1, num_samples), torch.ones(1))
     assert log_probs.shape == (1, network.count_frames(num_samples, frame_ms), 5)
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(log_probs.shape[:2]))
 
 
-def test_a_third_block_keeps_the_frames_and_the_nonlinearity_is_chosen(tiny_model, specaugment):
-    model = replace(tiny_model, front_end_channels=[4, 4, 6], front_end_kernels=[5, 5, 1], activation="gelu")
-    hparams = build(replace(model, n_fft=512, win_length=32), specaugment)
+@pytest.mark.parametrize("num_samples", [1, 159, 160, 2399, 2400, 2559, 2560, 2561, 400_000])
+def test_the_steps_of_a_batch_are_a_multiple(num_samples):
+    padded = network.padded_samples(num_samples)
+    assert num_samples <= padded < num_samples + network.STEP_MULTIPLE * network.HOP
+    assert network.count_steps(padded) % network.STEP_MULTIPLE == 0
+
+
+def test_a_third_block_keeps_the_frames_and_the_activation_is_chosen():
+    hparams = tiny_network.build(
+        front_end_channels=[4, 4, 6], front_end_kernels=[5, 5, 1], activation="gelu", n_fft=512, win_length=32
+    )
     assert hparams.encoder(torch.randn(1, 16000), torch.ones(1)).shape == (1, network.count_frames(16000, 40), 5)
     kinds = {type(module) for module in hparams.conformer.modules()}
     assert torch.nn.GELU in kinds
     assert not any(kind.__name__ == "Swish" for kind in kinds)
 
 
+def make_encoder(*, fast=False, **model):
+    hparams = tiny_network.build(**model)
+    hparams.encoder.eval()
+    if fast:
+        cpu_fast_path.use_fast_path(hparams.model)
+    return hparams.encoder
+
+
+def make_signals():
+    random = torch.Generator().manual_seed(1)
+    return [0.1 * torch.randn(size, generator=random) for size in SIZES]
+
+
 @pytest.mark.parametrize("attention_type", ["RelPosMHAXL", "RoPEMHA", "regularMHA"])
-def test_more_padding_changes_nothing(tiny_model, specaugment, attention_type):
-    torch.manual_seed(0)
-    encoder = build(replace(tiny_model, attention_type=attention_type), specaugment).encoder
-    wavs = torch.randn(2, 16000)
-    encoder(wavs, torch.ones(2))  # takes statistics
-    encoder.eval()
-    wavs[0, 8000:] = 0
-    little = encoder(wavs[:1, :12000], torch.tensor([8000 / 12000]))
-    much = encoder(wavs, torch.tensor([0.5, 1.0]))
-    num_frames = network.count_frames(8000, 40)
-    torch.testing.assert_close(much[0, :num_frames], little[0, :num_frames], atol=1e-4, rtol=0)
+@pytest.mark.parametrize(("frame_ms", "kernels"), [(20, [3, 3]), (40, [3, 3]), (40, [5, 7, 3]), (20, [1, 5])])
+@pytest.mark.parametrize("fast", [False, True])
+def test_utterances_of_a_batch_have_the_results_that_speechbrain_gives_for_each_alone(
+    attention_type, frame_ms, kernels, fast
+):
+    model = {
+        "attention_type": attention_type, "frame_ms": frame_ms, "num_layers": 3, "kernel_size": 9, "d_model": 72,
+        "front_end_kernels": kernels, "front_end_channels": [4] * len(kernels),
+    }  # fmt: skip
+    encoder = make_encoder(fast=fast, **model)
+    speechbrains = make_encoder(**model)
+    wavs = torch.nn.utils.rnn.pad_sequence(make_signals(), batch_first=True)
+    for batch in (wavs, torch.nn.functional.pad(wavs, (0, 1760))):
+        log_probs, num_frames = network.forward(encoder, batch, torch.tensor(SIZES))
+        assert num_frames.tolist() == [network.count_frames(size, frame_ms) for size in SIZES]
+        for row, frames, signal in zip(log_probs, num_frames, make_signals(), strict=True):
+            alone = speechbrains(signal[None], torch.ones(1))[0]
+            torch.testing.assert_close(row[:frames], alone, atol=2e-5, rtol=0)
+
+
+def test_more_padding_does_not_change_the_gradients():
+    gradients = []
+    for size in (16000, 19000):
+        encoder = make_encoder(dropout=0.0, num_layers=2)
+        wavs = torch.zeros(2, size)
+        for row, signal in zip(wavs, make_signals()[1:3], strict=True):
+            row[: len(signal)] = signal
+        log_probs, num_frames = network.forward(encoder, wavs, torch.tensor(SIZES[1:3]))
+        sum(row[:frames, 1].sum() for row, frames in zip(log_probs, num_frames, strict=True)).backward()
+        gradients.append([weight.grad for weight in encoder.parameters() if weight.grad is not None])
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +95,9 @@ def test_more_padding_changes_nothing(tiny_model, specaugment, attention_type):
         ({"win_length": 32}, "model.n_fft: got 400, wanted at least the 512 samples of win_length"),
     ],
 )
-def test_values_that_contradict_each_other(tiny_model, specaugment, changes, message):
+def test_values_that_contradict_each_other_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        network.hparams_values(replace(tiny_model, **changes), specaugment, 5)
+        tiny_network.hparams_text(**changes)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +108,7 @@ def test_values_that_contradict_each_other(tiny_model, specaugment, changes, mes
         (None, "cannot be read"),
     ],
 )
-def test_a_file_whose_placeholders_do_not_fit(tmp_path, text, message):
+def test_a_file_with_other_placeholders_is_refused(tmp_path, text, message):
     path = tmp_path / "h.yaml"
     if text is not None:
         path.write_text(text)
@@ -82,15 +120,14 @@ def test_a_file_whose_placeholders_do_not_fit(tmp_path, text, message):
     ("text", "message"),
     [("a: !new:no.such.Class\n", "cannot be built"), ("a: 1\n", "modules is missing"), ("a: [", "cannot be built")],
 )
-def test_a_file_that_is_no_network(text, message):
+def test_a_file_without_a_network_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         network.build(text, "h.yaml")
 
 
-def test_the_seed_decides_the_weights(tiny_model, specaugment):
-    weights = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        weights.append(torch.nn.utils.parameters_to_vector(build(tiny_model, specaugment).model.parameters()))
-    assert torch.equal(weights[0], weights[1])
-    assert not torch.equal(weights[0], weights[2])
+def test_the_seed_decides_the_weights():
+    first, again, other = (
+        torch.nn.utils.parameters_to_vector(tiny_network.build(seed=seed).model.parameters()) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
