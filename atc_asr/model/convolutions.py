@@ -46,6 +46,7 @@ def front_end(module: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) -
     Returns:
         (B, T, F', C), and (B,) frames that are audio.
     """
+    block: Any
     for block in module.children():
         window = block.get_filter_properties()
         margin = (window.window_size - 1) // 2 * window.dilation

@@ -1,9 +1,10 @@
-"""Other radios and other speaking rates, drawn anew for each training batch on the device that trains.
+"""Waveform augmentation of training batches: speed perturbation and a simulated radio channel.
 
-B utterances, S samples of a batch's row. A batch's draws come from torch's generators, those that decide lengths from
-the host's, the others from its device's; both are part of a checkpoint. Nothing here waits for the device, and each
-utterance has its own draw; SpeechBrain's AddNoise, DropChunk and DoClip loop over utterances or draw one value a batch,
-so only its SpeedPerturb is used.
+All utterances of a batch are processed at once on the batch's device, each with parameters of its own. SpeechBrain's
+AddNoise, DropChunk and DoClip loop over utterances or draw one value for a batch, so that only its SpeedPerturb is
+used. Lengths are drawn from the CPU's random generator, everything else from the device's; checkpoints have both.
+
+B utterances, S samples.
 """
 
 from dataclasses import replace
@@ -12,12 +13,23 @@ import torch
 from speechbrain.augment.time_domain import SpeedPerturb
 
 from atc_asr.model.batches import Batch
-from atc_asr.model.padding import pad_waveforms
+from atc_asr.model.network import pad_waveforms
 from atc_asr.training.params import AugmentParams
 
-UNCHANGED = 100  # per cent of the speed
-EDGE = 100.0  # Hz from full to no gain at the edges of the band
-SMALLEST = 1e-8  # keeps logarithms and quotients of silence finite
+UNCHANGED = 100  # speed, per cent
+MIN_RMS = 1e-8  # avoids a division by zero in silence
+
+# Limits of uniform draws, one for each utterance
+LOWER_EDGE = (200.0, 400.0)  # of the voice band, Hz
+UPPER_EDGE = (2600.0, 3800.0)  # of the voice band, Hz
+TRANSITION = 100.0  # width of the voice band's edges, Hz
+CLIPPING = (6.0, 20.0)  # clipping level over the RMS level, dB
+LEVEL = (-32.0, -14.0)  # RMS level, dB of full scale
+DROPOUTS = 1  # interruptions of the signal in an utterance
+DROPOUT_SECONDS = (0.0, 0.08)
+# A squelch tail is the burst of noise at the end of a transmission, before the receiver's squelch closes.
+TAIL_FRACTION = 0.3  # fraction of the utterances with a squelch tail
+MAX_TAIL_SECONDS = 0.2
 
 
 def fastest(params: AugmentParams) -> float:
@@ -25,71 +37,69 @@ def fastest(params: AugmentParams) -> float:
     return max(params.speeds) / UNCHANGED
 
 
-def draw(low: float, high: float, size: int, device: torch.device) -> torch.Tensor:
-    """(B, 1) uniform between two limits."""
+def draw(limits: tuple[float, float], size: int, device: torch.device) -> torch.Tensor:
+    """(B, 1) uniform random numbers between two limits."""
+    low, high = limits
     return low + (high - low) * torch.rand(size, 1, device=device)
 
 
-def gain_of(decibels: torch.Tensor) -> torch.Tensor:
-    """Factor on an amplitude."""
+def amplitude(decibels: torch.Tensor) -> torch.Tensor:
+    """Amplitude factor of a level."""
     return 10 ** (decibels / 20)
 
 
 def audio_mask(wavs: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
-    """(B, S) bool: true before each utterance's end.
-
-    Args:
-        wavs: (B, S).
-        num_samples: (B, 1).
-    """
+    """(B, S) bool, true before each utterance's end; `num_samples` is (B, 1)."""
     return torch.arange(wavs.shape[1], device=wavs.device) < num_samples
 
 
 def rms(wavs: torch.Tensor, num_samples: torch.Tensor | int) -> torch.Tensor:
-    """(B, 1) root mean square of (B, S) samples that are 0 behind their (B, 1) ends."""
-    return (wavs.square().sum(1, keepdim=True) / num_samples).sqrt().clamp(min=SMALLEST)
+    """(B, 1) root mean square of (B, S) samples that are 0 behind the utterances' ends."""
+    return (wavs.square().sum(1, keepdim=True) / num_samples).sqrt().clamp(min=MIN_RMS)
 
 
 def band_pass(wavs: torch.Tensor, low: torch.Tensor, high: torch.Tensor, sample_rate: int) -> torch.Tensor:
-    """(B, S) without what lies outside of (B, 1) edges in Hz; zero phase, edges as in atc_asr.corpus.radio.band_gain."""
-    size = 2 ** (wavs.shape[1] + sample_rate // 50 - 1).bit_length()  # padded against wrapping round
+    """Zero-phase band-pass filter, with the smooth edges of `atc_asr.corpus.radio.band_gain`.
+
+    Args:
+        wavs: (B, S).
+        low: (B, 1) lower edges, Hz.
+        high: (B, 1) upper edges, Hz.
+        sample_rate: Hz.
+    """
+    size = 2 ** (wavs.shape[1] + sample_rate // 50 - 1).bit_length()  # with zeros against circular convolution
     frequencies = torch.fft.rfftfreq(size, 1 / sample_rate, device=wavs.device)
-    inside = torch.minimum((frequencies - low) / EDGE + 1, (high - frequencies) / EDGE + 1).clamp(0, 1)
+    inside = torch.minimum((frequencies - low) / TRANSITION + 1, (high - frequencies) / TRANSITION + 1).clamp(0, 1)
     gain = inside * inside * (3 - 2 * inside)
     return torch.fft.irfft(torch.fft.rfft(wavs, size) * gain, size)[:, : wavs.shape[1]]
 
 
 def clip(wavs: torch.Tensor, num_samples: torch.Tensor, over_rms: torch.Tensor) -> torch.Tensor:
-    """(B, S) cut at (B, 1) dB over each utterance's RMS level."""
-    limit = rms(wavs, num_samples) * gain_of(over_rms)
+    """Clip (B, S) samples at (B, 1) dB over each utterance's RMS level."""
+    limit = rms(wavs, num_samples) * amplitude(over_rms)
     return torch.maximum(torch.minimum(wavs, limit), -limit)
 
 
 def add_noise(wavs: torch.Tensor, noise: torch.Tensor, num_samples: torch.Tensor, snr: torch.Tensor) -> torch.Tensor:
-    """(B, S) with noise (B, S) that lies (B, 1) dB under each utterance."""
-    return wavs + noise * rms(wavs, num_samples) / rms(noise, num_samples) / gain_of(snr)
-
-
-def set_level(wavs: torch.Tensor, num_samples: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """(B, S) at (B, 1) dB of full scale RMS."""
-    return wavs * gain_of(level) / rms(wavs, num_samples)
+    """Add noise (B, S) to (B, S) samples at signal-to-noise ratios (B, 1), dB."""
+    return wavs + noise * rms(wavs, num_samples) / rms(noise, num_samples) / amplitude(snr)
 
 
 def drop_out(wavs: torch.Tensor, start: torch.Tensor, seconds: torch.Tensor, sample_rate: int) -> torch.Tensor:
-    """(B, S) with silence for (B, 1) seconds from (B, 1) samples on."""
+    """Silence (B, 1) seconds of (B, S) samples, from sample (B, 1) on."""
     places = torch.arange(wavs.shape[1], device=wavs.device)
     return wavs.masked_fill((places >= start) & (places < start + seconds * sample_rate), 0.0)
 
 
 class Augment:
-    """Batches as other radios and speaking rates would have them."""
+    """Augments batches of waveforms."""
 
     def __init__(self, params: AugmentParams, sample_rate: int, device: torch.device) -> None:
         """
         Args:
-            params: what is drawn.
-            sample_rate: Hz of the waveforms.
-            device: where they are.
+            params: section `augment`.
+            sample_rate: of the waveforms, Hz.
+            device: of the waveforms.
         """
         self._params = params
         self._sample_rate = sample_rate
@@ -97,10 +107,10 @@ class Augment:
         self._speed = SpeedPerturb(sample_rate, params.speeds, device=str(device))
 
     def __call__(self, batch: Batch) -> Batch:
-        """A batch with changed `wavs` and `wav_lens`, on its device; itself when all is off."""
+        """A batch with changed `wavs` and `wav_lens`, or the same batch when augmentation is off."""
         wavs, wav_lens = batch.wavs, batch.wav_lens
         if self._changes_speed:
-            wavs = self._speed(wavs)  # one speed a batch: the shares that are audio stay
+            wavs = self._speed(wavs)  # one speed for all utterances, so that relative lengths stay the same
         if self._params.radio_fraction:
             wavs, wav_lens = self.radio(wavs, wav_lens)
         if wavs is batch.wavs:
@@ -109,59 +119,59 @@ class Augment:
         return replace(batch, wavs=wavs, wav_lens=wav_lens)
 
     def radio(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Some utterances through a radio each; S grows by the longest burst of a closing squelch.
+        """Send a fraction of the utterances through a radio channel each; S grows by the longest squelch tail.
 
         Args:
             wavs: (B, S) float32 in [-1, 1), zeros behind an utterance's end.
-            wav_lens: (B,) share of S that is audio, on the host.
+            wav_lens: (B,) relative lengths, on the CPU.
 
         Returns:
-            Both, changed.
+            New `wavs` and `wav_lens`.
         """
         num_samples = (wav_lens * wavs.shape[1]).round()[:, None]
-        heard = self.channel(wavs, num_samples.to(wavs.device, non_blocking=True))
-        wavs, total = self.squelch_tails(heard, wavs, num_samples)
+        received = self.channel(wavs, num_samples.to(wavs.device, non_blocking=True))
+        wavs, total = self.squelch_tails(received, wavs, num_samples)
         return wavs.clamp(-1, 1), (total / wavs.shape[1]).squeeze(1)
 
     def channel(self, wavs: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
-        """Every utterance (B, S) with clipping, noise, band, drop-outs and level; (B, 1) samples of each are audio."""
-        params, size, device = self._params, len(wavs), wavs.device
+        """Apply clipping, noise, a voice band, drop-outs and a level to (B, S) samples; `num_samples` is (B, 1)."""
+        size, device = len(wavs), wavs.device
         mask = audio_mask(wavs, num_samples)
-        low = draw(params.low_edge_low, params.low_edge_high, size, device)
-        high = draw(params.high_edge_low, params.high_edge_high, size, device)
+        low, high = draw(LOWER_EDGE, size, device), draw(UPPER_EDGE, size, device)
         noise = band_pass(torch.randn_like(wavs), low, high, self._sample_rate) * mask
-        clipped = clip(wavs, num_samples, draw(params.clip_low, params.clip_high, size, device))
+        clipped = clip(wavs, num_samples, draw(CLIPPING, size, device))
         speech = band_pass(clipped, low, high, self._sample_rate) * mask
-        heard = add_noise(speech, noise, num_samples, draw(params.snr_low, params.snr_high, size, device))
-        heard = set_level(heard, num_samples, draw(params.level_low, params.level_high, size, device))
-        for _ in range(params.gaps):
+        snr = draw((self._params.snr_low, self._params.snr_high), size, device)
+        received = add_noise(speech, noise, num_samples, snr)
+        received = received * amplitude(draw(LEVEL, size, device)) / rms(received, num_samples)
+        for _ in range(DROPOUTS):
             start = num_samples * torch.rand(size, 1, device=device)
-            heard = drop_out(heard, start, draw(0, params.gap_seconds, size, device), self._sample_rate)
-        return heard
+            received = drop_out(received, start, draw(DROPOUT_SECONDS, size, device), self._sample_rate)
+        return received
 
     def squelch_tails(
-        self, heard: torch.Tensor, wavs: torch.Tensor, num_samples: torch.Tensor
+        self, received: torch.Tensor, wavs: torch.Tensor, num_samples: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`radio_fraction` of the utterances as heard, some with a burst at their end; the others as they were.
+        """Choose `radio_fraction` of the utterances, and add a squelch tail to some of these.
 
         Args:
-            heard: (B, S) through the channel.
-            wavs: (B, S) before it.
-            num_samples: (B, 1) samples that are audio, on the host.
+            received: (B, S) behind the channel.
+            wavs: (B, S) before the channel, used for the utterances that are not chosen.
+            num_samples: (B, 1) samples that are audio, on the CPU.
 
         Returns:
-            (B, S + longest burst), and (B, 1) samples that are audio now, on the host.
+            (B, S + longest tail), and (B, 1) samples that are audio now, on the CPU.
         """
-        params, size, device = self._params, len(wavs), wavs.device
-        chosen = torch.rand(size, 1) < params.radio_fraction
-        closing = chosen & (torch.rand(size, 1) < params.squelch_fraction)
-        longest = round(params.squelch_seconds * self._sample_rate)
-        total = num_samples + (draw(0, longest, size, chosen.device) * closing).round()
-        chosen, start, end = (where.to(device, non_blocking=True) for where in (chosen, num_samples, total))
-        wavs = torch.nn.functional.pad(torch.where(chosen, heard, wavs), (0, longest))
+        size, device = len(wavs), wavs.device
+        chosen = torch.rand(size, 1) < self._params.radio_fraction
+        has_tail = chosen & (torch.rand(size, 1) < TAIL_FRACTION)
+        longest = round(MAX_TAIL_SECONDS * self._sample_rate)
+        total = num_samples + (draw((0, longest), size, chosen.device) * has_tail).round()
+        chosen, start, end = (tensor.to(device, non_blocking=True) for tensor in (chosen, num_samples, total))
+        wavs = torch.nn.functional.pad(torch.where(chosen, received, wavs), (0, longest))
         tail = audio_mask(wavs, end) & ~audio_mask(wavs, start)
-        low, high = torch.tensor([[params.low_edge_high, params.high_edge_low]], device=device).T
+        low, high = torch.tensor([[LOWER_EDGE[1], UPPER_EDGE[0]]], device=device).T
         noise = band_pass(torch.randn_like(wavs), low, high, self._sample_rate)
-        # as loud as the speech, since a receiver's gain is up when nothing comes in
-        burst_noise = noise / rms(noise, noise.shape[1]) * rms(wavs, start)
-        return torch.where(tail, burst_noise, wavs), total
+        # As loud as the speech, because a receiver's automatic gain is high when there is no signal.
+        burst = noise / rms(noise, noise.shape[1]) * rms(wavs, start)
+        return torch.where(tail, burst, wavs), total
