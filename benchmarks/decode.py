@@ -44,7 +44,7 @@ from atc_asr.hypotheses import confidence
 from atc_asr.hypotheses.hypotheses import Hypothesis
 from atc_asr.lm.ngram import estimate, write_arpa
 from atc_asr.posteriors.store import StoredPosteriors
-from atc_asr.scoring import atc
+from atc_asr.scoring.slot_scores import score_slots
 from atc_asr.tokenizer.tokens import Tokens
 from atc_asr.wer import wer
 
@@ -419,9 +419,9 @@ def boost(bench: Bench) -> list[Finding]:
         found, seconds = search(bench, dataclasses.replace(bench.tuned, boost_score=score), todo, 2)
         hyps = {one.id: one.hyp for one in found}
         scored = [wer.score_pair(wer.Pair(one.id, one.transcript, hyps[one.id])) for one in test]
-        cards = [atc.make_card(item, one.columns["callsign"]) for item, one in zip(scored, test, strict=True)]
-        right = sum(card.callsign_right is True for card in cards)
-        known = sum(card.callsign_right is not None for card in cards)
+        slots = [score_slots(item, one.columns["callsign"]) for item, one in zip(scored, test, strict=True)]
+        right = sum(one.callsign_correct is True for one in slots)
+        known = sum(one.callsign_correct is not None for one in slots)
         rate = 100 * wer.total(item.words for item in scored).errors / wer.total(i.words for i in scored).ref_length
         cells = f"{100 * right / known:.1f} ({right}/{known})", f"{rate:.2f}", f"{1000 * seconds / len(todo):.2f}"
         rows.append((name, *cells))

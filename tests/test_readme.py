@@ -193,7 +193,7 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
         said[command] = project.run("bash", "-c", command.replace("'", ""))
     assert "Running stage 'decode@test'" in outcome(said, "dvc exp run -n lexicon")
     assert outcome(said, "atc_asr.commands.transcribe").startswith("1\n00:00:0")
-    assert "A and B make as many word errors as each other" in outcome(said, "atc_asr.commands.compare greedy.jsonl")
+    assert "A and B make the same number of word errors" in outcome(said, "atc_asr.commands.compare greedy.jsonl")
     assert "-S" in outcome(said, "atc_asr.commands.tune_decoding")
     header = (project.folder / "sweep_master.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split(",") == list(SWEEP_COLUMNS)

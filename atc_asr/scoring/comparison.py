@@ -1,20 +1,18 @@
-"""Two recognisers on the same utterances: is one better, or can it not be told?"""
+"""Comparison of two recognisers on the same utterances, with a significance test."""
 
 import dataclasses
-from collections.abc import Sequence
 
-from atc_asr.scoring import atc
-from atc_asr.scoring.bootstrap import Difference, Rate, paired_difference
-from atc_asr.scoring.pairs import PairedCorpus, read_column, read_groups
+from atc_asr.scoring.bootstrap import Difference, Rate, Resampling, paired_difference
+from atc_asr.scoring.pairs import PairedCorpus, read_groups
 from atc_asr.scoring.params import ScoreParams
-from atc_asr.scoring.scores import error_rates
-from atc_asr.wer.wer import ScoredPair, score_pair
+from atc_asr.scoring.score import error_rates, score_pairs
+from atc_asr.scoring.slot_scores import slot_rates
 
 MEASURES = {
     "wer": "WER",
     "cer": "CER",
     "sentence_error_rate": "sentence error rate",
-    "callsign.accuracy": "callsign accuracy",
+    "callsign.accuracy": "call sign accuracy",
     "numeric.wer": "numeric WER",
     "critical_substitution_rate": "critical substitutions",
 }
@@ -22,7 +20,7 @@ MEASURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One rate of both, in per cent, over the same population."""
+    """One measure of A and B, in per cent, over the same population."""
 
     name: str
     a: float
@@ -33,14 +31,14 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What two recognisers did on the same utterances.
+    """Results of two recognisers, A and B.
 
     Attributes:
-        changes: by name, the WER first; those with a population.
+        changes: the `MEASURES` that have a population, WER first.
         wins: utterances with fewer word errors in B.
         losses: utterances with fewer word errors in A.
-        num_utterances: all of them.
-        confidence: of the intervals, in per cent.
+        num_utterances: all utterances.
+        confidence: level of the intervals, per cent.
     """
 
     changes: tuple[Change, ...]
@@ -51,21 +49,21 @@ class Comparison:
 
 
 def compare(a: PairedCorpus, b: PairedCorpus, params: ScoreParams) -> Comparison:
-    """Compare two recognisers' hypotheses for one manifest.
+    """Compare the hypotheses of two recognisers for the same manifest.
 
     Raises:
-        InputError: a column that the section names is not in the manifest.
+        InputError: a column of `params` is not in the manifest.
     """
-    groups = read_groups(a.utterances, params.group_column)
-    truths = read_column(a.utterances, params.callsign_column, "score.callsign_column")
-    scored_a, rates_a = _measure(a, truths)
-    scored_b, rates_b = _measure(b, truths)
-    changes = [
-        _change(rates_a[name], rates_b[name], groups, params) for name in MEASURES if rates_a[name].denominators.sum()
-    ]
+    resampling = Resampling(params.resamples, params.confidence, read_groups(a.utterances, params.group_column))
+    scored_a, slots_a = score_pairs(a, params)
+    scored_b, slots_b = score_pairs(b, params)
+    rates_a = {rate.name: rate for rate in [*error_rates(scored_a), *slot_rates(slots_a)]}
+    rates_b = {rate.name: rate for rate in [*error_rates(scored_b), *slot_rates(slots_b)]}
     margins = [two.words.errors - one.words.errors for one, two in zip(scored_a, scored_b, strict=True)]
     return Comparison(
-        changes=tuple(changes),
+        changes=tuple(
+            _change(rates_a[name], rates_b[name], resampling) for name in MEASURES if rates_a[name].denominators.sum()
+        ),
         wins=sum(margin < 0 for margin in margins),
         losses=sum(margin > 0 for margin in margins),
         num_utterances=len(margins),
@@ -73,51 +71,41 @@ def compare(a: PairedCorpus, b: PairedCorpus, params: ScoreParams) -> Comparison
     )
 
 
-def _measure(corpus: PairedCorpus, truths: Sequence[str] | None) -> tuple[list[ScoredPair], dict[str, Rate]]:
-    scored = [score_pair(pair) for pair in corpus.pairs]
-    cards = [atc.make_card(item, truth) for item, truth in zip(scored, truths or [None] * len(scored), strict=True)]
-    return scored, {rate.name: rate for rate in [*error_rates(scored), *atc.rates(cards)]}
-
-
-def _change(a: Rate, b: Rate, groups: Sequence[str] | None, params: ScoreParams) -> Change:
+def _change(a: Rate, b: Rate, resampling: Resampling) -> Change:
     population = a.denominators.sum()
-    difference = paired_difference(
-        a.numerators,
-        b.numerators,
-        a.denominators,
-        groups=groups,
-        resamples=params.resamples,
-        confidence=params.confidence,
-        seed=params.seed,
+    return Change(
+        name=a.name,
+        a=float(100.0 * a.numerators.sum() / population),
+        b=float(100.0 * b.numerators.sum() / population),
+        difference=paired_difference(a.numerators, b.numerators, a.denominators, resampling),
+        population=int(population),
     )
-    rates = (float(100.0 * rate.numerators.sum() / population) for rate in (a, b))
-    return Change(a.name, *rates, difference, int(population))
 
 
 def verdict(found: Comparison) -> str:
-    """A sentence that says whether the word error rates can be told apart at this size."""
+    """One sentence: which recogniser has the lower WER, or that the difference is not significant."""
     change = found.changes[0]
     difference = change.difference
-    facts = (
+    details = (
         f"WER {change.b:.2f} % against {change.a:.2f} %, a difference of {difference.difference:+.2f} points "
         f"({found.confidence:g} % interval {difference.low:+.2f} to {difference.high:+.2f}, "
         f"p = {difference.p_value:.2g}) on {found.num_utterances:,} utterances"
     )
     if not found.wins and not found.losses:
-        return f"A and B make as many word errors as each other on every one of {found.num_utterances:,} utterances."
+        return f"A and B make the same number of word errors in each of {found.num_utterances:,} utterances."
     if difference.high < 0:
-        return f"B is better than A: {facts}."
+        return f"B is better than A: {details}."
     if difference.low > 0:
-        return f"B is worse than A: {facts}."
+        return f"B is worse than A: {details}."
     needed = utterances_needed(found)
-    hint = f"; about {needed:,} such utterances would be needed to tell a difference of this size" if needed else ""
-    return f"The difference between A and B cannot be told at this size: {facts}{hint}."
+    hint = f"; about {needed:,} such utterances would make a difference of this size significant" if needed else ""
+    return f"The difference between A and B is not significant: {details}{hint}."
 
 
 def utterances_needed(found: Comparison) -> int | None:
-    """How many utterances like these would shrink the interval to the difference; None without a difference.
+    """Number of such utterances at which the observed difference is significant; None without a difference.
 
-    An interval's width falls with the square root of the sample.
+    The width of an interval falls with the square root of the number of utterances.
     """
     difference = found.changes[0].difference
     if not difference.difference:
@@ -127,30 +115,18 @@ def utterances_needed(found: Comparison) -> int | None:
 
 
 def format_comparison(found: Comparison) -> str:
-    """The comparison as a table with the verdict below it."""
-    header = ("", "A", "B", "B - A", f"{found.confidence:g} % interval", "p", "population")
-    rows = [
-        (
-            MEASURES[change.name],
-            f"{change.a:.2f} %",
-            f"{change.b:.2f} %",
-            f"{change.difference.difference:+.2f}",
-            f"{change.difference.low:+.2f} to {change.difference.high:+.2f}",
-            f"{change.difference.p_value:.2g}",
-            f"{change.population:,}",
-        )
-        for change in found.changes
-    ]
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in [header, *rows]
-    ]
+    """The comparison as a table, followed by the verdict."""
+    rows = [("", "A", "B", "B - A", f"{found.confidence:g} % interval", "p", "population")]
+    for change in found.changes:
+        difference = change.difference
+        interval = f"{difference.low:+.2f} to {difference.high:+.2f}"
+        rates = (f"{change.a:.2f} %", f"{change.b:.2f} %", f"{difference.difference:+.2f}", interval)
+        rows.append((MEASURES[change.name], *rates, f"{difference.p_value:.2g}", f"{change.population:,}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *cells in rows:
+        aligned = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *aligned]))
     ties = found.num_utterances - found.wins - found.losses
-    lines += [
-        "",
-        f"utterances: B has fewer word errors in {found.wins:,}, more in {found.losses:,}, as many in {ties:,}",
-    ]
-    return "\n".join([*lines, "", verdict(found)])
+    counts = f"utterances: B has fewer word errors in {found.wins:,}, more in {found.losses:,}, as many in {ties:,}"
+    return "\n".join([*lines, "", counts, "", verdict(found)])

@@ -1,11 +1,11 @@
-"""The normalisation ladder: how much of the word error rate is spelling.
+"""WER by level of normalisation: the part of the word error rate that is spelling.
 
-Each rung makes reference and hypothesis more alike than the one before without touching what they mean: as they were
-written, by the corpus's rule, with single digits folded (`NINER` and `9`), with group form folded (`SIX EIGHTY SIX`
-and `SIX EIGHT SIX`). What the WER loses between two rungs was spelling.
+Each level normalises reference and hypothesis further without changing their meaning: as written, by the text
+normalisation of the corpus, with single digits folded (NINER and 9), with group form folded (SIX EIGHTY SIX and SIX
+EIGHT SIX). The decrease of the WER from one level to the next is caused by spelling.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from atc_asr.atc.grammar.spoken_numbers import fold_digits, fold_groups
 from atc_asr.core.text import normalize
@@ -19,15 +19,14 @@ LEVELS: dict[str, Callable[[str], list[str]]] = {
 }
 
 
-def wer_by_level(pairs: Iterable[Pair]) -> dict[str, float | None]:
-    """WER in per cent by rung.
+def wer_by_level(pairs: Sequence[Pair]) -> dict[str, float | None]:
+    """WER in per cent at each level; None without reference words.
 
     Args:
-        pairs: texts as they were written, before any normalisation.
+        pairs: texts as written, before any normalisation.
     """
-    pairs = list(pairs)
     found = {}
-    for name, words_of in LEVELS.items():
-        folded = [(words_of(pair.ref), words_of(pair.hyp)) for pair in pairs]
-        found[name] = total(count_edits(ref, hyp) for ref, hyp in folded if ref).rate
+    for name, split in LEVELS.items():
+        texts = [(split(pair.ref), split(pair.hyp)) for pair in pairs]
+        found[name] = total(count_edits(ref, hyp) for ref, hyp in texts if ref).rate
     return found

@@ -1,4 +1,4 @@
-"""WER by slice: by what an utterance is (duration, speaking rate, noise, speaker …) and by word."""
+"""WER by slice (duration, speaking rate, noise, speaker, ...) and scores by word."""
 
 import dataclasses
 import itertools
@@ -6,23 +6,33 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import soundfile
+from tqdm import tqdm
 
+from atc_asr.core.errors import InputError
+from atc_asr.core.manifest import Utterance
 from atc_asr.scoring.bootstrap import Rate, make_rate
+from atc_asr.scoring.params import ScoreParams
 from atc_asr.wer.wer import ScoredPair
 
-SILENCE = 1e-10  # power of digital silence, so that its logarithm is a number
+DURATION_EDGES = (2.0, 4.0, 6.0, 8.0)  # seconds
+SPEAKING_RATE_EDGES = (120.0, 160.0, 200.0, 240.0)  # words a minute
+SNR_EDGES = (5.0, 10.0, 15.0, 20.0, 25.0)  # dB
+
+MIN_POWER = 1e-10  # keeps the logarithm of digital silence finite
 NOISE_PERCENTILE, SPEECH_PERCENTILE = 10, 90
 FRAME_SECONDS = 0.02
+MIN_FRAMES = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """A way to divide a corpus.
+    """A partition of a corpus into groups.
 
     Attributes:
-        name: `duration`, `speaker` …
-        groups: every utterance's group, None for one that belongs to none.
-        order: the groups as they are listed.
+        name: `duration`, `speaker`, ...
+        groups: group of every utterance; None for one without a group.
+        order: the groups, in display order.
     """
 
     name: str
@@ -30,85 +40,106 @@ class Slice:
     order: tuple[str, ...]
 
 
+def make_slices(params: ScoreParams, utterances: Sequence[Utterance], scored: Sequence[ScoredPair]) -> list[Slice]:
+    """The slices that `params` asks for and the manifest has the columns of.
+
+    Raises:
+        InputError: audio cannot be read, with `params.estimate_snr`.
+    """
+    durations = [utterance.duration for utterance in utterances]
+    speaking_rates = [60.0 * item.words.ref_length / duration for item, duration in zip(scored, durations, strict=True)]
+    slices = [
+        slice_by_number("duration", durations, DURATION_EDGES, "s"),
+        slice_by_number("speaking rate", speaking_rates, SPEAKING_RATE_EDGES, "words/min"),
+    ]
+    if params.estimate_snr:
+        ratios = [read_snr(utterance) for utterance in tqdm(utterances, desc="estimating SNR", disable=None)]
+        slices.append(slice_by_number("SNR", ratios, SNR_EDGES, "dB"))
+    columns = {name: [utterance.columns.get(name) for utterance in utterances] for name in params.slice_columns}
+    return slices + [slice_by_column(name, values) for name, values in columns.items() if any(values)]
+
+
 def slice_by_number(name: str, values: Sequence[float | None], edges: Sequence[float], unit: str) -> Slice:
-    """Groups `< 2 s`, `2-4 s`, `>= 4 s` of edges 2, 4; an edge belongs to the group above it."""
-    edges = sorted(edges)
-    if not edges:
-        labels = ["all"]
-    else:
-        between = [f"{low:g}-{high:g} {unit}" for low, high in itertools.pairwise(edges)]
-        labels = [f"< {edges[0]:g} {unit}", *between, f">= {edges[-1]:g} {unit}"]
+    """Groups `< 2 s`, `2-4 s`, `>= 4 s` for the ascending edges 2, 4; a value at an edge is in the group above it."""
+    between = [f"{low:g}-{high:g} {unit}" for low, high in itertools.pairwise(edges)]
+    labels = [f"< {edges[0]:g} {unit}", *between, f">= {edges[-1]:g} {unit}"]
     groups = tuple(None if value is None else labels[np.searchsorted(edges, value, side="right")] for value in values)
     return Slice(name, groups, tuple(labels))
 
 
 def slice_by_column(name: str, values: Sequence[str | None]) -> Slice:
-    """One group a value; empty values belong to none."""
+    """One group for each value of a manifest column; utterances with an empty value have no group."""
     groups = tuple(value or None for value in values)
     return Slice(name, groups, tuple(sorted({group for group in groups if group is not None})))
 
 
-def speaking_rate(num_words: int, duration: float) -> float:
-    """Words a minute, of the reference's words and the clip's seconds, pauses included."""
-    return 60.0 * num_words / duration
+def read_snr(utterance: Utterance) -> float | None:
+    """Estimated signal-to-noise ratio of an utterance's audio, see `estimate_snr`.
+
+    Raises:
+        InputError: the audio cannot be read.
+    """
+    try:
+        samples, sample_rate = soundfile.read(utterance.wav, dtype="float32")
+    except (OSError, soundfile.SoundFileError) as error:
+        raise InputError(f"{utterance.wav} (id {utterance.id}): cannot be read as audio: {error}") from error
+    return estimate_snr(samples, sample_rate)
 
 
 def estimate_snr(samples: np.ndarray, sample_rate: int) -> float | None:
-    """Signal-to-noise ratio in dB from the powers of 20 ms frames: loud ones over quiet ones.
+    """Signal-to-noise ratio in dB: the 90th over the 10th percentile of the powers of 20 ms frames.
 
-    A cheap estimate to sort clips by, not a measurement: it takes the 10th percentile for noise, and for speech with
-    noise the 90th. A clip without a pause looks noisier than it is.
+    This cheap estimate sorts clips, it measures nothing: a clip without a pause gets too low a ratio.
 
     Args:
         samples: (S,) audio.
         sample_rate: Hz.
 
     Returns:
-        None for less than ten frames.
+        None for fewer than ten frames.
     """
     width = int(FRAME_SECONDS * sample_rate)
     num_frames = len(samples) // width
-    if num_frames < 10:
+    if num_frames < MIN_FRAMES:
         return None
     frames = samples[: num_frames * width].reshape(num_frames, width).astype(np.float64)
-    noise, speech = np.percentile((frames**2).mean(axis=1), [NOISE_PERCENTILE, SPEECH_PERCENTILE]) + SILENCE
-    return float(10.0 * np.log10(max(speech - noise, SILENCE) / noise))
+    noise, speech = np.percentile((frames**2).mean(axis=1), [NOISE_PERCENTILE, SPEECH_PERCENTILE]) + MIN_POWER
+    return float(10.0 * np.log10(max(speech - noise, MIN_POWER) / noise))
 
 
-def rates(scored: Sequence[ScoredPair], divisions: Iterable[Slice]) -> dict[tuple[str, str], Rate]:
-    """(slice, group) -> WER of that group, as a rate of the whole corpus with zeros elsewhere."""
+def slice_rates(scored: Sequence[ScoredPair], slices: Iterable[Slice]) -> dict[tuple[str, str], Rate]:
+    """(slice, group) -> WER of the group, as a rate of the whole corpus that is zero outside the group."""
     found = {}
-    for division in divisions:
-        for name in division.order:
-            inside = [group == name for group in division.groups]
-            if any(inside):
+    for part in slices:
+        for group in part.order:
+            if group in part.groups:
                 fractions = [
-                    (item.words.errors, item.words.ref_length) if here and item.words.ref_length else (0, 0)
-                    for item, here in zip(scored, inside, strict=True)
+                    (item.words.errors, item.words.ref_length) if other == group and item.words.ref_length else (0, 0)
+                    for item, other in zip(scored, part.groups, strict=True)
                 ]
-                found[division.name, name] = make_rate(f"{division.name}={name}", fractions)
+                found[part.name, group] = make_rate(f"{part.name}={group}", fractions)
     return found
 
 
-def group_sizes(divisions: Iterable[Slice]) -> dict[tuple[str, str], int]:
-    """(slice, group) -> its utterances."""
+def group_sizes(slices: Iterable[Slice]) -> dict[tuple[str, str], int]:
+    """(slice, group) -> number of utterances."""
     return {
-        (division.name, name): count
-        for division in divisions
-        for name, count in Counter(group for group in division.groups if group is not None).items()
+        (part.name, group): count
+        for part in slices
+        for group, count in Counter(group for group in part.groups if group is not None).items()
     }
 
 
 @dataclasses.dataclass(frozen=True)
 class WordScore:
-    """One word of the references.
+    """Scores of one word of the references.
 
     Attributes:
         word: the word.
-        count: how often it was said.
-        hits: how often it was recognised.
-        deletions: how often nothing was.
-        confusions: what was recognised instead, most frequent first.
+        count: occurrences in the references.
+        hits: occurrences recognised.
+        deletions: occurrences deleted.
+        confusions: (word recognised instead, times), most frequent first.
     """
 
     word: str
@@ -119,50 +150,39 @@ class WordScore:
 
     @property
     def recall(self) -> float:
-        """Per cent of its occurrences that were recognised."""
+        """Per cent of the occurrences that were recognised."""
         return 100.0 * self.hits / self.count
 
     @property
     def substitutions(self) -> int:
-        """How often another word was recognised."""
+        """Occurrences recognised as another word."""
         return self.count - self.hits - self.deletions
 
 
 def score_words(scored: Iterable[ScoredPair]) -> list[WordScore]:
-    """Recall of every word, those with most errors first."""
-    hits: Counter[str] = Counter()
-    deletions: Counter[str] = Counter()
-    confusions: dict[str, Counter[str]] = {}
+    """Scores of every word of the references, those with most errors first."""
+    results: dict[str, Counter[str | None]] = {}  # reference word -> Counter of hypothesis words, None = deleted
     for item in scored:
         for step in item.steps:
-            if step.operation == "equal":
-                hits[step.ref] += 1
-            elif step.operation == "delete":
-                deletions[step.ref] += 1
-            elif step.operation == "substitute":
-                confusions.setdefault(step.ref, Counter())[step.hyp] += 1
-    words = [
-        WordScore(
-            word=word,
-            count=hits[word] + deletions[word] + confusions.get(word, Counter()).total(),
-            hits=hits[word],
-            deletions=deletions[word],
-            confusions=tuple(sorted(confusions.get(word, Counter()).items(), key=lambda item: (-item[1], item[0]))),
-        )
-        for word in hits.keys() | deletions.keys() | confusions.keys()
-    ]
-    return sorted(words, key=lambda word: (word.hits - word.count, word.word))
+            if step.ref is not None:
+                results.setdefault(step.ref, Counter())[step.hyp] += 1
+    words = []
+    for word, counter in results.items():
+        confused = [(other, times) for other, times in counter.items() if other is not None and other != word]
+        confusions = tuple(sorted(confused, key=lambda item: (-item[1], item[0])))
+        words.append(WordScore(word, counter.total(), counter[word], counter[None], confusions))
+    return sorted(words, key=lambda score: (score.hits - score.count, score.word))
 
 
-def list_confusions(words: Sequence[WordScore], most: int) -> list[tuple[str, str]]:
-    """Substitutions (reference, hypothesis) among the `most` words of the most frequent ones, one row an occurrence.
+def list_confusions(words: Iterable[WordScore], max_words: int) -> list[tuple[str, str]]:
+    """Substitutions (reference, hypothesis) among at most `max_words` words, one row for each occurrence.
 
-    Words are taken in pairs: the words that are confused most often may each be so with another non-word, of which
-    none would be left to draw. DVC's confusion template counts the rows itself.
+    Pairs are taken by frequency while their words fit: the most confused words taken singly may share no pair. DVC's
+    confusion template counts the rows.
     """
-    pairs = {(word.word, other): times for word in words for other, times in word.confusions}
+    pairs = {(score.word, other): times for score in words for other, times in score.confusions}
     chosen: set[str] = set()
     for pair, _ in sorted(pairs.items(), key=lambda item: (-item[1], item[0])):
-        if len(chosen | set(pair)) <= most:
+        if len(chosen | set(pair)) <= max_words:
             chosen |= set(pair)
     return sorted(pair for pair, times in pairs.items() if chosen.issuperset(pair) for _ in range(times))

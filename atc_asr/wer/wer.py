@@ -1,7 +1,7 @@
-"""Word and character error rates: minimum edit distance, counted by operation.
+"""Word and character error rates from minimum edit distance.
 
-Rates are per cent everywhere. A corpus rate is the sum of the errors over the sum of the reference words,
-not the mean of the utterances' rates. References without a word have no rate: they are counted apart.
+All rates are per cent. The rate of a corpus is the sum of its errors over the sum of its reference words, not the mean
+of the utterances' rates. A reference without words has no rate; such utterances are counted separately.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ from atc_asr.core.errors import InputError
 Operation = Literal["equal", "substitute", "delete", "insert"]
 
 GAP = "*"
-MARKS = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
+MARKS: dict[Operation, str] = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
 MAX_IDS_LISTED = 10
 
 
 class Step(NamedTuple):
-    """One column of an alignment: a reference word, a hypothesis word, or one against the other."""
+    """One column of an alignment: `ref` is None for an insertion, `hyp` is None for a deletion."""
 
     operation: Operation
     ref: str | None
@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Edit operations of one pair or of many; they add up with `+`."""
+    """Edit operations of one or many pairs; add them with `+`."""
 
     hits: int = 0
     substitutions: int = 0
@@ -51,18 +51,18 @@ class Counts:
 
     @property
     def ref_length(self) -> int:
-        """Words (characters) of the reference."""
+        """Words (or characters) of the reference."""
         return self.hits + self.substitutions + self.deletions
 
     @property
     def rate(self) -> float | None:
-        """Errors per reference word in per cent; None without a reference word."""
+        """Errors per reference word in per cent; None without reference words."""
         return 100.0 * self.errors / self.ref_length if self.ref_length else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A reference and what was recognised for it."""
+    """The reference and the hypothesis of one utterance."""
 
     id: str
     ref: str
@@ -80,7 +80,7 @@ class ScoredPair:
 
 
 def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[Step, ...]:
-    """An alignment of least cost, every error at cost 1; of several the one that jiwer takes too."""
+    """An alignment with the fewest errors; among several, the one that jiwer chooses."""
     steps: list[Step] = []
     for operation, ref_start, ref_end, hyp_start, hyp_end in Levenshtein.opcodes(ref, hyp):
         refs, hyps = ref[ref_start:ref_end], hyp[hyp_start:hyp_end]
@@ -103,7 +103,7 @@ def count_steps(steps: Iterable[Step]) -> Counts:
 
 
 def count_edits(ref: Sequence[str], hyp: Sequence[str]) -> Counts:
-    """The operations between two sequences (of words, or two strings for characters) without their alignment."""
+    """The operations between two word sequences (or, for characters, two strings), without building the alignment."""
     totals = {"replace": 0, "delete": 0, "insert": 0}
     for operation, _, _ in Levenshtein.editops(ref, hyp).as_list():
         totals[operation] += 1
@@ -112,23 +112,23 @@ def count_edits(ref: Sequence[str], hyp: Sequence[str]) -> Counts:
 
 
 def score_pair(pair: Pair) -> ScoredPair:
-    """Align a pair by words and count its words and characters (one space between words is a character)."""
+    """Align the words of a pair; count word and character errors. The space between two words is a character."""
     ref, hyp = pair.ref.split(), pair.hyp.split()
     steps = align(ref, hyp)
     return ScoredPair(pair, steps, count_steps(steps), count_edits(" ".join(ref), " ".join(hyp)))
 
 
 def pair_by_id(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> list[Pair]:
-    """Pairs in the order of the references.
+    """Pair references and hypotheses of the same id, in the order of the references.
 
     Raises:
-        InputError: an id has a reference but no hypothesis, or the other way round; the message lists them.
+        InputError: an id has a reference but no hypothesis, or the reverse; the message lists them.
     """
     missing = [name for name in references if name not in hypotheses]
     extra = [name for name in hypotheses if name not in references]
     if missing or extra:
-        parts = [f"{len(missing)} without a hypothesis{list_ids(missing)}"] if missing else []
-        parts += [f"{len(extra)} without a reference{list_ids(extra)}"] if extra else []
+        parts = [f"{len(missing)} without a hypothesis{_list_ids(missing)}"] if missing else []
+        parts += [f"{len(extra)} without a reference{_list_ids(extra)}"] if extra else []
         raise InputError(
             f"ids differ: {'; '.join(parts)}; "
             f"got {len(hypotheses)} hypotheses for {len(references)} references, wanted one for each"
@@ -136,10 +136,8 @@ def pair_by_id(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> 
     return [Pair(name, ref, hypotheses[name]) for name, ref in references.items()]
 
 
-def list_ids(ids: Sequence[str]) -> str:
-    """` (a, b and 3 more)`, nothing for no ids."""
-    if not ids:
-        return ""
+def _list_ids(ids: Sequence[str]) -> str:
+    """` (a, b and 3 more)`."""
     more = f" and {len(ids) - MAX_IDS_LISTED} more" if len(ids) > MAX_IDS_LISTED else ""
     return f" ({', '.join(ids[:MAX_IDS_LISTED])}{more})"
 
@@ -150,16 +148,20 @@ def total(counts: Iterable[Counts]) -> Counts:
 
 
 def summarize(scored: Sequence[ScoredPair]) -> dict[str, float | int | None]:
-    """WER, CER and sentence error rate (per cent) with their counts; empty references apart."""
-    spoken = [item for item in scored if item.words.ref_length]
+    """WER, CER and sentence error rate (per cent) with their counts.
+
+    Utterances with an empty reference are left out of the rates; they and the words inserted in them are counted
+    separately.
+    """
+    rated = [item for item in scored if item.words.ref_length]
     empty = [item for item in scored if not item.words.ref_length]
-    words, characters = total(item.words for item in spoken), total(item.characters for item in spoken)
-    wrong = sum(1 for item in spoken if item.words.errors)
+    words, characters = total(item.words for item in rated), total(item.characters for item in rated)
+    wrong = sum(1 for item in rated if item.words.errors)
     return {
         "wer": words.rate,
         "cer": characters.rate,
-        "sentence_error_rate": 100.0 * wrong / len(spoken) if spoken else None,
-        "num_utterances": len(spoken),
+        "sentence_error_rate": 100.0 * wrong / len(rated) if rated else None,
+        "num_utterances": len(rated),
         "num_utterances_wrong": wrong,
         "num_ref_words": words.ref_length,
         "num_ref_characters": characters.ref_length,
@@ -170,13 +172,13 @@ def summarize(scored: Sequence[ScoredPair]) -> dict[str, float | int | None]:
         "character_deletions": characters.deletions,
         "character_substitutions": characters.substitutions,
         "num_empty_references": len(empty),
-        "num_empty_hypotheses": sum(1 for item in spoken if not item.pair.hyp.split()),
+        "num_empty_hypotheses": sum(1 for item in rated if not item.pair.hyp.split()),
         "insertions_on_empty_references": sum(item.words.insertions for item in empty),
     }
 
 
 def format_alignment(item: ScoredPair) -> str:
-    """A pair as four lines: id with its rate, reference, hypothesis, and the errors marked S, D or I below."""
+    """A pair as four lines: id and rate, reference, hypothesis, and the marks S, D and I below the errors."""
     columns = []
     for step in item.steps:
         width = max(len(step.ref or ""), len(step.hyp or ""))
@@ -195,6 +197,6 @@ def format_alignment(item: ScoredPair) -> str:
 
 
 def format_alignments(scored: Iterable[ScoredPair]) -> Iterator[str]:
-    """Every pair's alignment, with a blank line after each."""
+    """The alignment of every pair, with a blank line after each."""
     for item in scored:
         yield f"{format_alignment(item)}\n\n"

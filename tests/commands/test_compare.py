@@ -1,4 +1,4 @@
-"""The compare tool: two files, or two revisions of one file."""
+"""Command compare: two files, or two revisions of one file."""
 
 import json
 import subprocess
@@ -35,7 +35,8 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, a: str, b: str, hyp_path: Path | None = None) -> compare.Comparison:
-    return compare.run(PARAMS, a=a, b=b, ref_manifest=[folder / "test.csv"], hyp_path=hyp_path, root=folder)
+    flags = compare.CompareFlags(a=a, b=b, ref_manifest=[folder / "test.csv"], hyp_path=hyp_path)
+    return compare.run(PARAMS, flags, root=folder)
 
 
 def test_two_files(corpus):
@@ -44,20 +45,20 @@ def test_two_files(corpus):
     assert (found.changes[0].a, found.changes[0].b) == (pytest.approx(100 * 5 / 6), 0.0)
 
 
-def test_a_name_that_is_no_file_needs_a_path(corpus):
+def test_a_revision_needs_hyp_path(corpus):
     with pytest.raises(InputError, match="main: no such file; to compare revisions, name the hypotheses"):
         run(corpus, "main", str(corpus / "hyps" / "poor.jsonl"))
 
 
-def test_hypotheses_of_another_corpus_are_refused(corpus):
+def test_hypotheses_of_another_corpus_are_an_error(corpus):
     write_hypotheses(corpus / "other.jsonl", ["UNITED"] * 3)
     with pytest.raises(InputError, match=r"1 without a hypothesis \(u3\)"):
         run(corpus, str(corpus / "hyps" / "poor.jsonl"), str(corpus / "other.jsonl"))
 
 
-def test_an_unknown_revision_is_one_line(corpus):
+def test_an_unknown_revision_is_an_error(corpus):
     call(corpus, "git", "init", "-q")
-    with pytest.raises(InputError, match=r"nowhere: is no file, and as a revision gives no hyps/poor") as caught:
+    with pytest.raises(InputError, match=r"nowhere: not a file, and as a revision it has no hyps/poor") as caught:
         run(corpus, "nowhere", "workspace", Path("hyps/poor.jsonl"))
     assert "\n" not in str(caught.value)
 
@@ -86,7 +87,7 @@ def test_two_revisions_of_a_file_that_dvc_tracks(corpus):
     assert run(corpus, "new", "workspace", hyps).wins == 0
 
 
-def test_the_tool_prints_its_verdict(corpus, capsys, monkeypatch):
+def test_the_command_prints_the_verdict(corpus, capsys, monkeypatch):
     monkeypatch.chdir(corpus)
     poor, perfect = "hyps/poor.jsonl", "hyps/perfect.jsonl"
     compare.main([poor, perfect, "--ref_manifest", "test.csv", "--params", str(ROOT / "params.yaml")])

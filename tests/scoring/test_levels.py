@@ -1,16 +1,16 @@
-"""The normalisation ladder takes spelling out step by step."""
+"""WER by level of normalisation."""
 
-from atc_asr.scoring import levels
+from atc_asr.scoring.levels import wer_by_level
 from atc_asr.wer.wer import Pair
 
 
-def test_every_rung_takes_its_own_kind_of_spelling_out():
+def test_each_level_removes_one_kind_of_spelling_difference():
     pairs = [
         Pair("a", "We're at two", "WERE AT TWO"),
         Pair("b", "NINER THOUSAND", "NINE THOUSAND"),
         Pair("c", "UNITED SIX EIGHTY SIX", "UNITED SIX EIGHT SIX"),
     ]
-    assert levels.wer_by_level(pairs) == {
+    assert wer_by_level(pairs) == {
         "raw": 100 * 5 / 9,
         "normalized": 100 * 2 / 9,
         "digits_folded": 100 * 1 / 9,
@@ -18,9 +18,9 @@ def test_every_rung_takes_its_own_kind_of_spelling_out():
     }
 
 
-def test_a_real_error_stays_on_every_rung():
-    assert set(levels.wer_by_level([Pair("a", "HEADING", "LEADING")]).values()) == {100.0}
+def test_recognition_errors_remain_at_every_level():
+    assert set(wer_by_level([Pair("a", "HEADING", "LEADING")]).values()) == {100.0}
 
 
-def test_no_reference_words_no_rate():
-    assert set(levels.wer_by_level([Pair("a", "", "AH")]).values()) == {None}
+def test_no_rate_without_reference_words():
+    assert set(wer_by_level([Pair("a", "", "AH")]).values()) == {None}

@@ -1,4 +1,4 @@
-"""References and hypotheses of one corpus and one normalisation, or one line that says why not."""
+"""Pairing of references and hypotheses, and the errors that prevent it."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def read(folder: Path, *, normalize_hypotheses: bool = False) -> pairs.PairedCor
     return pairs.read_pairs([folder / "test.csv"], folder / "hyp.jsonl", normalize_hypotheses=normalize_hypotheses)
 
 
-def test_pairs_are_normalised_and_what_was_written_is_kept(corpus):
+def test_pairs_are_normalised_and_the_written_texts_are_kept(corpus):
     found = read(corpus)
     assert [(one.id, one.ref, one.hyp) for one in found.pairs] == [
         ("u1", "UNITED SIX", "UNITED SIX"),
@@ -37,27 +37,25 @@ def test_pairs_are_normalised_and_what_was_written_is_kept(corpus):
     assert found.written[0].ref == "united six"
 
 
-def test_a_manifest_of_another_normalisation_is_refused(corpus):
+def test_a_manifest_with_another_normalisation_is_an_error(corpus):
     (corpus / "stats.json").write_text('{"text_version": "0"}', encoding="utf-8")
-    with pytest.raises(InputError, match=r"test.csv: its text is of normalisation 0, wanted"):
+    with pytest.raises(InputError, match=r"test.csv: its text has normalisation 0, wanted"):
         read(corpus)
 
 
-def test_a_manifest_of_this_normalisation_is_taken(corpus):
+def test_a_manifest_with_this_normalisation_is_read(corpus):
     (corpus / "stats.json").write_text(json.dumps({"text_version": VERSION}), encoding="utf-8")
     assert len(read(corpus).pairs) == 2
 
 
-def test_hypotheses_of_another_normalisation_are_refused(corpus):
+def test_hypotheses_that_are_not_normalised_are_an_error(corpus):
     write_hypotheses(corpus, {"u1": "United six.", "u2": "ROGER"})
-    with pytest.raises(
-        InputError, match=r"hyp.jsonl \(id u1\): 1 of 2 hypotheses are of another normalisation"
-    ) as caught:
+    with pytest.raises(InputError, match=r"hyp.jsonl \(id u1\): 1 of 2 hypotheses are not normalised") as caught:
         read(corpus)
     assert "\n" not in str(caught.value)
 
 
-def test_another_recognisers_texts_are_normalised_when_asked(corpus):
+def test_hypotheses_are_normalised_on_request(corpus):
     write_hypotheses(corpus, {"u1": "United, six", "u2": "ROGER"})
     found = read(corpus, normalize_hypotheses=True)
     assert found.pairs[0].hyp == "UNITED SIX" and found.written[0].hyp == "United, six"
@@ -69,14 +67,16 @@ def test_hypotheses_of_another_corpus_are_listed(corpus):
         read(corpus)
 
 
-def test_columns_of_the_manifest(corpus):
+def test_true_callsigns_of_the_manifest(corpus):
     utterances = read(corpus).utterances
-    assert pairs.read_column(utterances, None, "score.callsign_column") is None
-    assert pairs.read_column(utterances, "callsign", "score.callsign_column") == ["UAL6", ""]
+    assert pairs.read_true_callsigns(utterances, None) is None
+    assert pairs.read_true_callsigns(utterances, "callsign") == ["UAL6", ""]
     with pytest.raises(InputError, match=r"score.callsign_column: no utterance has a tail"):
-        pairs.read_column(utterances, "tail", "score.callsign_column")
+        pairs.read_true_callsigns(utterances, "tail")
 
 
 def test_every_utterance_needs_a_group(corpus):
+    utterances = read(corpus).utterances
+    assert pairs.read_groups(utterances, None) is None
     with pytest.raises(InputError, match=r"score.group_column: id u2 and 0 more have no speaker"):
-        pairs.read_groups(read(corpus).utterances, "speaker")
+        pairs.read_groups(utterances, "speaker")

@@ -1,4 +1,4 @@
-"""Slices of a corpus and scores of its words."""
+"""WER by slice and scores by word."""
 
 import numpy as np
 import pytest
@@ -11,50 +11,42 @@ def scored(*texts: tuple[str, str]) -> list[wer.ScoredPair]:
     return [wer.score_pair(wer.Pair(f"u{number}", ref, hyp)) for number, (ref, hyp) in enumerate(texts)]
 
 
-def test_an_edge_belongs_to_the_group_above_it():
-    found = slices.slice_by_number("duration", [1.9, 2.0, 3.9, 4.0, None], [4.0, 2.0], "s")
+def test_a_value_at_an_edge_is_in_the_group_above_it():
+    found = slices.slice_by_number("duration", [1.9, 2.0, 3.9, 4.0, None], [2.0, 4.0], "s")
     assert found.order == ("< 2 s", "2-4 s", ">= 4 s")
     assert found.groups == ("< 2 s", "2-4 s", "2-4 s", ">= 4 s", None)
 
 
-def test_no_edges_one_group():
-    assert slices.slice_by_number("duration", [1.0], [], "s").groups == ("all",)
-
-
-def test_empty_cells_belong_to_no_group():
+def test_utterances_with_an_empty_value_have_no_group():
     found = slices.slice_by_column("speaker", ["b", "", None, "a"])
     assert found.groups == ("b", None, None, "a") and found.order == ("a", "b")
 
 
-def test_the_rates_of_a_slice_add_up_to_the_corpus():
+def test_the_counts_of_the_groups_sum_to_the_corpus():
     pairs = scored(("A B", "A"), ("A B C", "A B C"), ("A", "B"))
-    division = slices.slice_by_column("speaker", ["x", "y", "x"])
-    found = slices.rates(pairs, [division])
+    by_speaker = slices.slice_by_column("speaker", ["x", "y", "x"])
+    found = slices.slice_rates(pairs, [by_speaker])
     assert {key: (rate.numerators.sum(), rate.denominators.sum()) for key, rate in found.items()} == {
         ("speaker", "x"): (2, 3),
         ("speaker", "y"): (0, 3),
     }
-    assert slices.group_sizes([division]) == {("speaker", "x"): 2, ("speaker", "y"): 1}
-
-
-def test_speaking_rate_is_words_a_minute():
-    assert slices.speaking_rate(12, 4.0) == pytest.approx(180.0)
+    assert slices.group_sizes([by_speaker]) == {("speaker", "x"): 2, ("speaker", "y"): 1}
 
 
 @pytest.mark.parametrize("ratio", [5.0, 15.0, 30.0])
-def test_the_estimate_follows_the_true_ratio(ratio):
+def test_the_estimated_ratio_is_close_to_the_true_one(ratio):
     generator = np.random.default_rng(1)
     speech = np.where(np.arange(32000) % 8000 < 5000, 1.0, 0.0) * generator.normal(0, 0.1, 32000)
     noise = generator.normal(0, 0.1 * 10 ** (-ratio / 20), 32000)
     assert slices.estimate_snr(speech + noise, 16000) == pytest.approx(ratio, abs=2.5)
 
 
-def test_silence_and_clips_too_short_have_their_answers():
+def test_ratio_of_silence_and_of_short_clips():
     assert slices.estimate_snr(np.zeros(100), 16000) is None
     assert np.isfinite(slices.estimate_snr(np.zeros(16000), 16000))
 
 
-def test_words_are_scored_one_by_one():
+def test_scores_by_word():
     words = slices.score_words(scored(("A B A", "A C"), ("B", "B"), ("B D", "C D")))
     assert [(word.word, word.count, word.hits, word.deletions, word.confusions) for word in words] == [
         ("B", 3, 1, 0, (("C", 2),)),
@@ -64,8 +56,8 @@ def test_words_are_scored_one_by_one():
     assert words[0].recall == pytest.approx(100 / 3) and words[0].substitutions == 2
 
 
-def test_the_confusion_table_holds_the_most_confused_words_only():
+def test_the_confusion_table_has_the_most_confused_words_only():
     words = slices.score_words(scored(("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y")))
-    assert slices.list_confusions(words, most=2) == [("A", "C"), ("A", "C")]
-    assert slices.list_confusions(words, most=3) == [("A", "C"), ("A", "C"), ("B", "A")]
-    assert slices.list_confusions(words, most=10) == [("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y")]
+    assert slices.list_confusions(words, max_words=2) == [("A", "C"), ("A", "C")]
+    assert slices.list_confusions(words, max_words=3) == [("A", "C"), ("A", "C"), ("B", "A")]
+    assert slices.list_confusions(words, max_words=10) == [("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y")]

@@ -1,0 +1,167 @@
+"""All scores of a corpus: error rates with intervals, slots, normalisation levels, slices and words."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from atc_asr.scoring import bootstrap, sclite, slices
+from atc_asr.scoring.bootstrap import Interval, Rate, Resampling, make_rate
+from atc_asr.scoring.levels import wer_by_level
+from atc_asr.scoring.pairs import PairedCorpus, read_groups, read_true_callsigns
+from atc_asr.scoring.params import ScoreParams
+from atc_asr.scoring.slot_scores import SlotScores, count_slots, score_slots, slot_rates
+from atc_asr.wer.wer import ScoredPair, score_pair, summarize
+
+SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances", "num_words")
+CONFUSION_COLUMNS = ("ref", "hyp")
+WORD_COLUMNS = ("word", "count", "recall", "substitutions", "deletions", "confused_with")
+MAX_CONFUSED_WORDS = 30
+CONFUSIONS_PER_WORD = 5
+
+# The metrics file: short name -> name in the scorecard.
+METRICS = {
+    "wer": "wer",
+    "wer_low": "wer_low",
+    "wer_high": "wer_high",
+    "cer": "cer",
+    "ser": "sentence_error_rate",
+    "callsign_acc": "callsign.accuracy",
+    "slot_acc": "slot_accuracy",
+    "critical": "critical_substitution_rate",
+    "words": "num_ref_words",
+    "utterances": "num_utterances",
+}
+
+FRACTIONS: dict[str, Callable[[ScoredPair], tuple[int, int]]] = {
+    "wer": lambda item: (item.words.errors, item.words.ref_length),
+    "cer": lambda item: (item.characters.errors, item.characters.ref_length),
+    "sentence_error_rate": lambda item: (item.words.errors > 0, 1),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusScores:
+    """The scores of a corpus, ready to write.
+
+    Attributes:
+        scored: every utterance with its alignment.
+        metrics: the numbers of `METRICS`.
+        scorecard: all numbers, nested by slot kind; rates in per cent with `_low`, `_high` and `_population`.
+        slices: rows of `SLICE_COLUMNS`.
+        confusions: rows of `CONFUSION_COLUMNS`.
+        words: rows of `WORD_COLUMNS`.
+    """
+
+    scored: list[ScoredPair]
+    metrics: dict[str, Any]
+    scorecard: dict[str, Any]
+    slices: list[tuple]
+    confusions: list[tuple[str, str]]
+    words: list[tuple]
+
+
+def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool) -> CorpusScores:
+    """Score a corpus.
+
+    Args:
+        corpus: references and hypotheses.
+        params: the section `score`.
+        with_slices: whether to compute WER by slice, which may read the audio.
+
+    Raises:
+        InputError: a column of `params` is not in the manifest, or audio cannot be read.
+    """
+    resampling = Resampling(params.resamples, params.confidence, read_groups(corpus.utterances, params.group_column))
+    scored, slots = score_pairs(corpus, params)
+    parts = slices.make_slices(params, corpus.utterances, scored) if with_slices else []
+    by_slice = slices.slice_rates(scored, parts)
+    by_slot = slot_rates(slots)
+    intervals = bootstrap.intervals([*error_rates(scored), *by_slot, *by_slice.values()], resampling)
+    for rate in by_slot:
+        intervals[rate.name] = bootstrap.widen_degenerate(intervals[rate.name], rate, resampling)
+    slice_intervals = {key: intervals.pop(rate.name) for key, rate in by_slice.items()}
+    sclite_counts = sclite.count_corpus(scored)
+    scorecard = {
+        **summarize(scored),
+        **_interval_numbers(intervals),
+        **count_slots(slots),
+        **{f"levels.{level}": rate for level, rate in wer_by_level(corpus.written).items()},
+        "sclite.wer": sclite_counts.rate,
+        "sclite.insertions": sclite_counts.insertions,
+        "sclite.deletions": sclite_counts.deletions,
+        "sclite.substitutions": sclite_counts.substitutions,
+        "confidence": params.confidence,
+    }
+    words = slices.score_words(scored)
+    return CorpusScores(
+        scored=scored,
+        metrics={short: scorecard[name] for short, name in METRICS.items()},
+        scorecard=_nest(scorecard),
+        slices=_slice_rows(slice_intervals, slices.group_sizes(parts)),
+        confusions=slices.list_confusions(words, MAX_CONFUSED_WORDS),
+        words=_word_rows(words),
+    )
+
+
+def score_pairs(corpus: PairedCorpus, params: ScoreParams) -> tuple[list[ScoredPair], list[SlotScores]]:
+    """Alignments and slot scores of every utterance.
+
+    Raises:
+        InputError: the column `params.callsign_column` is not in the manifest.
+    """
+    callsigns = read_true_callsigns(corpus.utterances, params.callsign_column) or [None] * len(corpus.pairs)
+    scored = [score_pair(pair) for pair in corpus.pairs]
+    return scored, [score_slots(item, callsign) for item, callsign in zip(scored, callsigns, strict=True)]
+
+
+def error_rates(scored: Sequence[ScoredPair]) -> list[Rate]:
+    """WER, CER and sentence error rate over the utterances whose references have words."""
+    return [
+        make_rate(name, [fraction(item) if item.words.ref_length else (0, 0) for item in scored])
+        for name, fraction in FRACTIONS.items()
+    ]
+
+
+def _interval_numbers(intervals: Mapping[str, Interval]) -> dict[str, float | int | None]:
+    numbers: dict[str, float | int | None] = {}
+    for name, interval in intervals.items():
+        numbers[name] = interval.rate
+        numbers[f"{name}_low"] = interval.low
+        numbers[f"{name}_high"] = interval.high
+        numbers[f"{name}_population"] = interval.population
+    return numbers
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"a.b": 1}` as `{"a": {"b": 1}}`."""
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        parent, _, name = path.rpartition(".")
+        (nested.setdefault(parent, {}) if parent else nested)[name] = value
+    return nested
+
+
+def _slice_rows(intervals: Mapping[tuple[str, str], Interval], sizes: Mapping[tuple[str, str], int]) -> list[tuple]:
+    return [
+        (
+            *key,
+            *("" if rate is None else f"{rate:.4f}" for rate in (interval.rate, interval.low, interval.high)),
+            sizes[key],
+            interval.population,
+        )
+        for key, interval in intervals.items()
+    ]
+
+
+def _word_rows(words: Sequence[slices.WordScore]) -> list[tuple]:
+    return [
+        (
+            score.word,
+            score.count,
+            f"{score.recall:.2f}",
+            score.substitutions,
+            score.deletions,
+            " ".join(f"{other}:{times}" for other, times in score.confusions[:CONFUSIONS_PER_WORD]),
+        )
+        for score in words
+    ]

@@ -1,0 +1,130 @@
+"""Slot accuracy: call signs, altitudes, headings and the other slots, independent of the word error rate.
+
+One grammar (`atc_asr.atc.grammar.slots`) reads references and hypotheses. A slot of the reference is correct when the
+hypothesis has a slot of the same kind and value; another value of the same kind is a critical substitution. Slots of
+the reference that cannot be read are not scored but counted; a slot of the hypothesis that cannot be read is wrong.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from atc_asr.atc.grammar.callsign import SHORT_TAIL_SIGNS
+from atc_asr.atc.grammar.slots import KINDS, Slot, read_slots
+from atc_asr.atc.grammar.spoken_numbers import is_number_word
+from atc_asr.scoring.bootstrap import Rate, make_rate
+from atc_asr.wer.wer import Counts, ScoredPair, Step, align, count_steps, total
+
+UNREADABLE = "?"
+
+
+@dataclasses.dataclass(frozen=True)
+class SlotScores:
+    """Scores of the slots of one utterance.
+
+    Attributes:
+        slots: slots compared, by kind, for the kinds that occur. Substitutions are critical; a deletion is a slot that
+            the hypothesis lacks or that cannot be read there; an insertion is a slot of the hypothesis only.
+        unreadable: number of slots of the reference that cannot be read, by kind; they are not in `slots`.
+        callsign_correct: whether the call signs are exactly those of the reference; None where the reference has none
+            or one that cannot be read.
+        callsign_words: word errors within the call signs of the reference.
+        numeric_words: errors of number words, inserted ones included.
+    """
+
+    slots: dict[str, Counts]
+    unreadable: dict[str, int]
+    callsign_correct: bool | None
+    callsign_words: Counts
+    numeric_words: Counts
+
+
+def score_slots(item: ScoredPair, true_callsign: str | None = None) -> SlotScores:
+    """Score the slots of one utterance.
+
+    Args:
+        item: the pair, aligned.
+        true_callsign: call sign of the manifest in ICAO form, empty where the row has none; None to read the call
+            signs of the reference instead.
+    """
+    ref_slots = read_slots(item.pair.ref.split())
+    hyp_slots = read_slots(item.pair.hyp.split()) if item.words.errors else ref_slots
+    kinds = {slot.kind for slot in [*ref_slots, *hyp_slots]}
+    refs = {kind: [slot.value for slot in ref_slots if slot.kind == kind] for kind in kinds}
+    hyps = {kind: [slot.value for slot in hyp_slots if slot.kind == kind] for kind in kinds}
+    return SlotScores(
+        slots={kind: compare_values(refs[kind], hyps[kind]) for kind in kinds},
+        unreadable={kind: refs[kind].count(None) for kind in kinds},
+        callsign_correct=_callsign_correct(refs.get("callsign", []), hyps.get("callsign", []), true_callsign),
+        callsign_words=count_span_errors(item.steps, [slot for slot in ref_slots if slot.kind == "callsign"]),
+        numeric_words=count_steps(step for step in item.steps if is_number_word(step.ref or step.hyp or "")),
+    )
+
+
+def compare_values(ref: Sequence[str | None], hyp: Sequence[str | None]) -> Counts:
+    """Compare the values of one kind, in spoken order. None is a value that cannot be read."""
+    steps = align([value for value in ref if value is not None], [value or UNREADABLE for value in hyp])
+    # A value that cannot be read is no critical substitution.
+    return count_steps(
+        Step("delete", step.ref, None) if step.operation == "substitute" and step.hyp == UNREADABLE else step
+        for step in steps
+    )
+
+
+def _callsign_correct(ref: Sequence[str | None], hyp: Sequence[str | None], true_callsign: str | None) -> bool | None:
+    if true_callsign is not None:
+        return any(is_callsign(value, true_callsign) for value in hyp) if true_callsign else None
+    return set(ref) == set(hyp) if ref and None not in ref else None
+
+
+def is_callsign(value: str | None, true_callsign: str) -> bool:
+    """Whether a call sign is the true one; a registration may be shortened to its last three signs."""
+    if value is None:
+        return False
+    is_shortened = len(value) == 1 + SHORT_TAIL_SIGNS and value[0] in "*N"
+    return value == true_callsign or (is_shortened and true_callsign.endswith(value[1:]))
+
+
+def count_span_errors(steps: Sequence[Step], spans: Sequence[Slot]) -> Counts:
+    """Errors at the reference words of spans, and words inserted inside a span."""
+    words = {position for span in spans for position in range(span.start, span.end)}
+    inner_gaps = {position for span in spans for position in range(span.start + 1, span.end)}
+    counted = []
+    position = 0
+    for step in steps:
+        if position in (inner_gaps if step.operation == "insert" else words):
+            counted.append(step)
+        position += step.operation != "insert"
+    return count_steps(counted)
+
+
+def slot_rates(scores: Sequence[SlotScores]) -> list[Rate]:
+    """Call sign accuracy (by utterance), other accuracies and critical substitutions (by slot), WERs (by word)."""
+    totals = [total(one.slots.values()) for one in scores]
+    rates = [
+        make_rate(
+            "callsign.accuracy", [(one.callsign_correct is True, one.callsign_correct is not None) for one in scores]
+        ),
+        make_rate("callsign.wer", [(one.callsign_words.errors, one.callsign_words.ref_length) for one in scores]),
+        make_rate("numeric.wer", [(one.numeric_words.errors, one.numeric_words.ref_length) for one in scores]),
+        make_rate("slot_accuracy", [(one.hits, one.ref_length) for one in totals]),
+        make_rate("critical_substitution_rate", [(one.substitutions, one.ref_length) for one in totals]),
+    ]
+    for kind in KINDS:
+        counts = [one.slots.get(kind, Counts()) for one in scores]
+        if kind != "callsign":
+            rates.append(make_rate(f"{kind}.accuracy", [(one.hits, one.ref_length) for one in counts]))
+        rates.append(
+            make_rate(f"{kind}.critical_substitution_rate", [(one.substitutions, one.ref_length) for one in counts])
+        )
+    return rates
+
+
+def count_slots(scores: Sequence[SlotScores]) -> dict[str, int]:
+    """Corpus counts by kind: `heading.missed`, `heading.extra` (hypothesis only), `heading.unreadable` (reference)."""
+    found = {}
+    for kind in KINDS:
+        counts = total(one.slots.get(kind, Counts()) for one in scores)
+        found[f"{kind}.missed"] = counts.deletions
+        found[f"{kind}.extra"] = counts.insertions
+        found[f"{kind}.unreadable"] = sum(one.unreadable.get(kind, 0) for one in scores)
+    return found
