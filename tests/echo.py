@@ -1,4 +1,4 @@
-"""A recogniser whose audio is its text: every frame's first sample is a token number."""
+"""A recogniser for tests: the first sample of every frame is the number of the frame's token."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ TOKENS = char_tokens(["ABCDEFGHIJKLMNOPQRSTUVWXYZ "])
 
 
 def spoken_path(text: str, tokens: Tokens) -> np.ndarray:
-    """A frame path (T,): blank, label, label, blank … as a confident network would give it."""
+    """A path (T,): blank, label, label, blank, label, label, ..."""
     path = [0]
     for token in tokens.encode(text):
         path += [token, token, 0]
@@ -23,19 +23,19 @@ def spoken_path(text: str, tokens: Tokens) -> np.ndarray:
 
 
 def to_wav(text: str, tokens: Tokens) -> np.ndarray:
-    """Samples (S,) whose frames carry the token numbers of a text."""
+    """Samples (S,) of a text for `EchoRecognizer`."""
     return np.repeat(spoken_path(text, tokens) * SCALE, FRAME_SAMPLES).astype(np.float32)
 
 
 def log_posteriors(path: np.ndarray, num_tokens: int, peak: float) -> np.ndarray:
-    """Log-probabilities (T, V): `peak` on the path, the rest spread evenly."""
+    """Log-probabilities (T, V): probability `peak` on the path, the rest distributed evenly over the other tokens."""
     log_probs = np.full((len(path), num_tokens), np.log((1 - peak) / (num_tokens - 1)), dtype=np.float32)
     log_probs[np.arange(len(path)), path] = np.log(peak)
     return log_probs
 
 
 class EchoRecognizer:
-    """Reads token numbers out of the samples."""
+    """A network whose best path is the token numbers in the samples."""
 
     sample_rate = SAMPLE_RATE
     frame_seconds = FRAME_SECONDS
@@ -53,7 +53,7 @@ class EchoRecognizer:
 
 
 def write_corpus(folder: Path, texts: dict[str, str], tokens: Tokens = TOKENS) -> Path:
-    """A manifest with one echo WAV per id."""
+    """Write a manifest with a WAV of `to_wav` for every id; returns the manifest."""
     import soundfile
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""SpeechBrain's `CTCBeamSearcher`, the search the specification names."""
+"""SpeechBrain's `CTCBeamSearcher`, the search that the specification names."""
 
 import logging
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 from atc_asr.decoding.ctc import BLANK_ID, Candidate
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.lm.lexicon import read_words, spell
-from atc_asr.lm.ngram import WORD_ARPA, WORDS_FILE, arpa_of, check_units, load_kenlm, quiet_stderr
+from atc_asr.lm.ngram import WORD_ARPA, WORDS_FILE, lm_file, load_kenlm, quiet_stderr
 from atc_asr.tokenizer.tokens import SPACE, Tokens
 
 
 class BeamSearch:
-    """Prefix search in Python, characters or pieces, with or without a word n-gram."""
+    """CTC prefix beam search with or without a word n-gram."""
 
     def __init__(self, params: DecodeParams, tokens: Tokens, lm_dir: Path | None) -> None:
         """
@@ -22,17 +22,16 @@ class BeamSearch:
         """
         from speechbrain.decoders.ctc import CTCBeamSearcher
 
-        pieces = tokens.kind == "spm"
-        vocabulary = [symbol if pieces or symbol != SPACE else " " for symbol in tokens.symbols]
+        vocabulary = [" " if symbol == SPACE and tokens.kind != "spm" else symbol for symbol in tokens.symbols]
         vocabulary[BLANK_ID] = ""
+        # Both warn of every vocabulary of fewer than 1,000 words.
         for name in ("speechbrain.decoders.ctc", "speechbrain.integrations.decoders.kenlm_scorer"):
-            logging.getLogger(name).setLevel(logging.ERROR)  # it warns of every vocabulary under 1,000 words
+            logging.getLogger(name).setLevel(logging.ERROR)
         language_model = {}
-        if params.lm_weight:
-            words_file = arpa_of(lm_dir, WORDS_FILE)
+        if params.lm_weight and lm_dir is not None:
+            words_file, arpa = lm_file(lm_dir, WORDS_FILE), lm_file(lm_dir, WORD_ARPA)
             words = list(spell(read_words(words_file), tokens, str(words_file)))
-            arpa = arpa_of(lm_dir, WORD_ARPA)
-            check_units(load_kenlm(arpa), words, arpa)
+            load_kenlm(arpa, words)
             language_model = {"kenlm_model_path": str(arpa), "unigrams": words}
         with quiet_stderr():
             self._searcher = CTCBeamSearcher(
@@ -48,8 +47,8 @@ class BeamSearch:
             )
 
     def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...] = ()) -> list[Candidate]:
-        """Candidates for `log_probs` (T, V), best first; this search favours no texts."""
+        """Candidates for `log_probs` (T, V), best first; `expected` has no effect."""
         if len(log_probs) == 0:
             return [Candidate("", 0.0)]
         results = self._searcher.decode_log_probs(log_probs, len(log_probs))
-        return [Candidate(" ".join(one.text.split()), float(one.lm_score)) for one in results]
+        return [Candidate(" ".join(result.text.split()), float(result.lm_score)) for result in results]

@@ -1,6 +1,6 @@
-"""CTC arithmetic: best path, collapsing, and where on the time axis each word lies.
+"""CTC operations: best path, collapsing, forced alignment, and word times.
 
-Legend: T encoder frames, V tokens (blank at 0), U labels of one hypothesis.
+T encoder frames, V tokens (0 = blank), U labels of a hypothesis. A path holds one token number per frame.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,7 @@ BLANK_ID = 0
 
 @dataclass(frozen=True)
 class Candidate:
-    """One result of a search: text, total score (natural log) and, where the search knows it, its frame path.
-
-    `path` holds a token number per frame, (T,), blanks and repeats included.
-    """
+    """A result of a search: text, total score (natural log), and the path (T,) if the search provides it."""
 
     hyp: str
     score: float
@@ -27,7 +24,7 @@ class Candidate:
 
 
 class TokenSpan(NamedTuple):
-    """One label on the time axis: first frame, last frame, and log-probability at its best frame."""
+    """A label on the time axis: token number, first and last frame, and its highest log-probability in them."""
 
     token: int
     first: int
@@ -36,7 +33,7 @@ class TokenSpan(NamedTuple):
 
 
 def collapse(path: np.ndarray) -> np.ndarray:
-    """Remove repeats, then blanks: the labels (U,) of a frame path (T,) (Graves et al. 2006, section 3)."""
+    """Labels (U,) of a path (T,): repeats removed, then blanks (Graves et al. 2006, section 3)."""
     if path.size == 0:
         return path
     changed = np.concatenate(([True], path[1:] != path[:-1]))
@@ -44,24 +41,24 @@ def collapse(path: np.ndarray) -> np.ndarray:
 
 
 def text_of(labels: np.ndarray, tokens: Tokens) -> str:
-    """Text of labels with single spaces: a network may write several word boundaries in a row."""
+    """Text of labels (U,); several word boundaries in a row become one space."""
     return " ".join(tokens.decode(labels.tolist()).split())
 
 
 def greedy(log_probs: np.ndarray, tokens: Tokens) -> Candidate:
-    """The most probable token of every frame of `log_probs` (T, V)."""
+    """Best path: the most probable token of every frame of `log_probs` (T, V)."""
     path = log_probs.argmax(axis=1)
     score = float(log_probs.max(axis=1).sum(dtype=np.float64)) if len(path) else 0.0
     return Candidate(text_of(collapse(path), tokens), score, path)
 
 
 def fits(labels: np.ndarray, num_frames: int) -> bool:
-    """Whether labels (U,) have a CTC path of that many frames: a blank must part equal neighbours."""
+    """Whether labels (U,) have a CTC path of that many frames; equal neighbours need a blank between them."""
     return len(labels) + int((labels[1:] == labels[:-1]).sum()) <= num_frames
 
 
 def align(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """The best frame path (T,) of given labels (U,) through `log_probs` (T, V); None when they cannot fit."""
+    """The most probable path (T,) of labels (U,) through `log_probs` (T, V); None when the labels do not fit."""
     if not fits(labels, len(log_probs)):
         return None
     if len(labels) == 0:
@@ -78,19 +75,19 @@ def align(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
 
 
 def token_spans(path: np.ndarray, log_probs: np.ndarray) -> list[TokenSpan]:
-    """The runs of equal, non-blank tokens of a frame path (T,)."""
+    """Spans of the labels of a path (T,) through `log_probs` (T, V)."""
     if path.size == 0:
         return []
     firsts = np.flatnonzero(np.concatenate(([True], path[1:] != path[:-1])))
     lasts = np.concatenate((firsts[1:], [len(path)])) - 1
     frame_scores = log_probs[np.arange(len(path)), path]
-    bests = np.maximum.reduceat(frame_scores, firsts)
-    runs = zip(*(column.tolist() for column in (path[firsts], firsts, lasts, bests)), strict=True)
-    return [TokenSpan(*run) for run in runs if run[0] != BLANK_ID]
+    best_scores = np.maximum.reduceat(frame_scores, firsts)
+    spans = map(TokenSpan, path[firsts].tolist(), firsts.tolist(), lasts.tolist(), best_scores.tolist())
+    return [span for span in spans if span.token != BLANK_ID]
 
 
 def group_words(spans: list[TokenSpan], tokens: Tokens) -> list[tuple[str, list[TokenSpan]]]:
-    """Spans of every word with its text; `▁` alone is a boundary, in front of a piece it starts a word."""
+    """Group spans into words with their texts; a symbol that starts with `▁` starts a word, `▁` alone is a boundary."""
     words: list[tuple[list[str], list[TokenSpan]]] = []
     starts_word = True
     for span in spans:
@@ -110,16 +107,16 @@ def group_words(spans: list[TokenSpan], tokens: Tokens) -> list[tuple[str, list[
 
 
 def words_of_path(path: np.ndarray, log_probs: np.ndarray, tokens: Tokens, frame_seconds: float) -> tuple[Word, ...]:
-    """Words of a frame path with times in seconds.
+    """Words of a path (T,) with times in seconds.
 
-    Confidence is the geometric mean over the word's labels of the posterior at the label's best frame.
+    The confidence of a word is the geometric mean of its labels' highest posteriors.
     """
     return tuple(
         Word(
-            text,
-            members[0].first * frame_seconds,
-            (members[-1].last + 1) * frame_seconds,
-            float(min(1.0, np.exp(np.mean([span.log_prob for span in members])))),
+            word=text,
+            start=spans[0].first * frame_seconds,
+            end=(spans[-1].last + 1) * frame_seconds,
+            confidence=float(min(1.0, np.exp(np.mean([span.log_prob for span in spans])))),
         )
-        for text, members in group_words(token_spans(path, log_probs), tokens)
+        for text, spans in group_words(token_spans(path, log_probs), tokens)
     )

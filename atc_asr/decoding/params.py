@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from atc_asr.core.config import Flags, Section, argument, param
+from atc_asr.core.errors import InputError
 
 
 class DecodeParams(Section):
@@ -27,6 +28,25 @@ class DecodeParams(Section):
     words: bool = param("list words with times and confidence")
     boost_score: float = param("score added per word of an expected call sign, natural log (with --boost)", ge=0)
     num_processes: int = param("processes of the search, 0 = one per core", ge=0)
+
+
+def check_search(params: DecodeParams) -> None:
+    """Check that the search uses the beam and the language model that are asked for.
+
+    Not a validator of the section, because `tune` replaces the beam width.
+
+    Raises:
+        InputError: names the key.
+    """
+    search, beam_size = params.search, params.beam_size
+    if search in ("lexicon", "lexicon_free") and beam_size == 1:
+        raise InputError(f"decode.beam_size: got 1 with decode.search {search}, wanted 2 or more (for instance 50)")
+    if params.lm_weight and (search == "greedy" or beam_size == 1):
+        got = "greedy" if search == "greedy" else f"{search} and decode.beam_size 1"
+        raise InputError(
+            f"decode.lm_weight: got {params.lm_weight:g} with decode.search {got}, which uses no language model; "
+            "wanted 0, or lexicon with beam_size 2 or more (for instance 50)"
+        )
 
 
 class DecodeFlags(Flags):

@@ -20,7 +20,7 @@ def read_words(path: Path) -> list[str]:
     Raises:
         InputError: the file cannot be read, is empty, or a line is not one normalised word.
     """
-    words = {}
+    words: dict[str, None] = {}
     for number, line in enumerate(read_lines(path), start=1):
         word = line.strip()
         if not word:

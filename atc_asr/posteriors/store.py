@@ -1,7 +1,7 @@
-"""Log-probabilities of the network: stored as float16, read back one utterance at a time.
+"""A file of log-probabilities (float16), written utterance by utterance and read one utterance at a time.
 
-The file is an uncompressed zip whose members are written as they come, so memory stays flat:
-one `<row>.npy` (T, V) an utterance, and `meta.json` (ids in manifest order, durations, symbols, seconds per frame).
+The file is an uncompressed zip archive with one `<row>.npy` (T, V) per utterance, written as it is computed so that
+memory use does not grow, and `meta.json` with ids in manifest order, durations, token symbols and seconds per frame.
 """
 
 import io
@@ -9,22 +9,23 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import new_file
+from atc_asr.tokenizer.tokens import Tokens
 
 META = "meta.json"
-ZIP_HEADER = 30  # bytes before a member's name (APPNOTE.TXT 4.3.7); these have no extra field
-NPY_PREFIX = 10  # bytes before a header: magic, version, the header's size (numpy.lib.format, version 1.0)
+ZIP_HEADER = 30  # bytes before a member's name (APPNOTE.TXT 4.3.7); these members have no extra field
+NPY_PREFIX = 10  # bytes before a header: magic, version, size of the header (numpy.lib.format, version 1.0)
 
 
 @dataclass(frozen=True)
 class PosteriorsMeta:
-    """What a stored split says about itself; durations in seconds."""
+    """Contents of `meta.json`; durations in seconds."""
 
     ids: tuple[str, ...]
     durations: tuple[float, ...]
@@ -37,37 +38,36 @@ def _member(row: int) -> str:
 
 
 def write_posteriors(path: Path, meta: PosteriorsMeta, rows: Iterable[tuple[int, np.ndarray]]) -> None:
-    """Store log-probabilities as they come; the same input gives the same bytes.
+    """Write log-probabilities; the same input gives the same bytes.
+
+    Args:
+        path: the file, which appears only when it is complete.
+        meta: the utterances.
+        rows: (index into `meta.ids`, log-probabilities (T, V)) in any order.
 
     Raises:
-        InputError: there is nothing to store.
+        InputError: there are no utterances.
     """
     if not meta.ids:
-        raise InputError(f"{path}: no utterances to store")
+        raise InputError(f"{path}: no utterances to write, wanted at least one")
     with new_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for row, log_probs in rows:
             buffer = io.BytesIO()
             np.save(buffer, np.ascontiguousarray(log_probs, dtype="<f2"))
             archive.writestr(zipfile.ZipInfo(_member(row)), buffer.getvalue())
-        content = {
-            "ids": meta.ids,
-            "durations": meta.durations,
-            "symbols": meta.symbols,
-            "frame_seconds": meta.frame_seconds,
-        }
-        archive.writestr(zipfile.ZipInfo(META), json.dumps(content, ensure_ascii=False))
+        archive.writestr(zipfile.ZipInfo(META), json.dumps(asdict(meta), ensure_ascii=False))
 
 
 class StoredPosteriors:
-    """A file of `write_posteriors`, opened; rows are read when they are asked for.
+    """Random access to the rows of a file of `write_posteriors`.
 
-    Its members are read here and not through `zipfile` and `np.load`, whose parsing takes as long as a search.
+    Rows are read without `zipfile` and `np.load`, whose parsing takes as long as a search.
     """
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            InputError: the file is missing, cut or of another kind.
+            InputError: the file cannot be read or is not of `write_posteriors`.
         """
         try:
             self._file = open(path, "rb")  # noqa: SIM115, open as long as this object
@@ -76,7 +76,7 @@ class StoredPosteriors:
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
-            raise InputError(f"{path}: is no file of stored log-probabilities (stages.posteriors)") from error
+            raise InputError(f"{path}: not a file of log-probabilities, wanted one of stages.posteriors") from error
         self._path = path
         self._members = {info.filename: (info.header_offset, info.file_size, info.CRC) for info in archive.infolist()}
         self.meta = PosteriorsMeta(
@@ -93,7 +93,18 @@ class StoredPosteriors:
         self._file.seek(offset)
         data = self._file.read(ZIP_HEADER + len(_member(row)) + size)[-size:]
         if zlib.crc32(data) != checksum:
-            raise InputError(f"{self._path} (id {self.meta.ids[row]}): is damaged, wanted a whole file")
+            raise InputError(f"{self._path} (id {self.meta.ids[row]}): damaged data, wanted the complete file")
         header_size = int.from_bytes(data[NPY_PREFIX - 2 : NPY_PREFIX], "little")
         values = np.frombuffer(data, dtype="<f2", offset=NPY_PREFIX + header_size)
         return values.reshape(-1, len(self.meta.symbols))
+
+    def load_tokens(self, checkpoint_dir: Path) -> Tokens:
+        """The tokens of the run folder whose network computed the log-probabilities.
+
+        Raises:
+            InputError: the folder has no tokens, or others than the log-probabilities.
+        """
+        tokens = Tokens.load(checkpoint_dir)
+        if self.meta.symbols != tokens.symbols:
+            raise InputError(f"{self._path}: computed with other tokens than those of {checkpoint_dir}")
+        return tokens

@@ -1,4 +1,4 @@
-"""Expected callsigns: what the file says, and how they are spoken."""
+"""Files of expected call signs, and their spoken forms."""
 
 import logging
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_spoken_forms(callsign: str, forms: set[str]) -> None:
     assert len(set(spoken)) == len(spoken)
 
 
-def test_windows_of_files() -> None:
+def test_forms_of_file_and_time() -> None:
     boost = CallsignBoost(
         [
             ExpectedCallsign("N1A", None, 0.0, float("inf")),
@@ -43,7 +43,7 @@ def test_windows_of_files() -> None:
     assert not any("CHARLIE" in form for form in boost.forms("tape", 0.0, 100.0))
 
 
-def test_an_unknown_airline_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_airline_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "x.csv").write_text("callsign,file,start,end\nqqq12,tape,1.5,\nN7,,,\n")
     with caplog.at_level(logging.WARNING):
         expected = read_expected(tmp_path / "x.csv")
@@ -57,15 +57,15 @@ def test_an_unknown_airline_is_warned_about(tmp_path: Path, caplog: pytest.LogCa
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("sign\nDAL1\n", r"x\.csv:1: columns \['sign'\]"),
-        ("callsign,altitude\nDAL1,3\n", r"x\.csv:1: columns"),
-        ("callsign\nDELTA ONE\n", r"x\.csv:2: callsign 'DELTA ONE', wanted ICAO form"),
+        ("sign\nDAL1\n", r"x\.csv:1: got columns \['sign'\]"),
+        ("callsign,altitude\nDAL1,3\n", r"x\.csv:1: got columns"),
+        ("callsign\nDELTA ONE\n", r"x\.csv:2: got callsign 'DELTA ONE', wanted ICAO form"),
         ("callsign,start\nDAL1,soon\n", r"x\.csv:2: start: got 'soon', wanted seconds"),
         ("callsign,start,end\nDAL1,5,2\n", "wanted start <= end"),
-        ("callsign\n", "holds no callsigns"),
+        ("callsign\n", "no call signs"),
     ],
 )
-def test_damaged_files_are_named(tmp_path: Path, content: str, message: str) -> None:
+def test_message_names_line(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "x.csv").write_text(content)
     with pytest.raises(InputError, match=message):
         read_expected(tmp_path / "x.csv")

@@ -1,7 +1,8 @@
-"""Flashlight's searches against brute force over all word strings, and the lexicon that grows and shrinks."""
+"""Flashlight's searches compared with brute force, and entries added to the lexicon temporarily."""
 
 import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,10 @@ pytest.importorskip("flashlight", reason="flashlight-text has no release for thi
 
 from flashlight.lib.text.decoder import SmearingMode
 
+from atc_asr.decoding import flashlight
 from atc_asr.decoding.ctc import collapse, text_of
-from atc_asr.decoding.flashlight import (
-    Entry,
-    LexiconFreeSearch,
-    LexiconSearch,
-    LexiconTrie,
-    SearchOptions,
-    searched_frames,
-)
+from atc_asr.decoding.flashlight import Entry, LexiconFreeSearch, LexiconSearch, LexiconTrie, frames_to_search
+from atc_asr.decoding.params import DecodeParams
 from atc_asr.lm.lexicon import spell
 from atc_asr.lm.ngram import estimate, load_kenlm, write_arpa
 from atc_asr.tokenizer.tokens import Tokens, char_tokens, train_spm
@@ -29,22 +25,33 @@ from tests.echo import log_posteriors, spoken_path
 
 WORDS = ["A", "AB", "BA"]
 TOKENS = char_tokens(["AB BA"])
-WIDE = SearchOptions(
+LEXICON = spell(WORDS, TOKENS, "x")
+EXHAUSTIVE = DecodeParams(
+    search="lexicon",
     beam_size=2000,
-    beam_tokens=100,
-    beam_threshold=1e6,
-    blank_threshold=1.0,
     lm_weight=0.0,
     word_score=0.0,
     oov_score=-1000.0,
     oov_uncertainty_penalty=0.0,
-    boost_score=0.0,
+    beam_threshold=1e6,
     nbest=3,
+    words=False,
+    boost_score=0.0,
+    num_processes=1,
 )
 
 
-def options(**changes: float) -> SearchOptions:
-    return SearchOptions(**(vars(WIDE) | changes))
+def options(**changes: float) -> DecodeParams:
+    return EXHAUSTIVE.model_copy(update=changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pruning() -> Iterator[None]:
+    """Search all tokens on all frames."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flashlight, "BEAM_TOKENS", 100)
+        patch.setattr(flashlight, "BLANK_THRESHOLD", 1.0)
+        yield
 
 
 def random_log_probs(seed: int, num_frames: int, num_tokens: int) -> np.ndarray:
@@ -65,9 +72,7 @@ TEXTS = [text_of(collapse(path), TOKENS) for path in PATHS]
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000), lm_weight=st.sampled_from([0.0, 0.7]), word_score=st.sampled_from([0.0, -1.0]))
-def test_the_lexicon_search_finds_the_best_of_all_paths(
-    arpa: Path, seed: int, lm_weight: float, word_score: float
-) -> None:
+def test_lexicon_search_matches_brute_force(arpa: Path, seed: int, lm_weight: float, word_score: float) -> None:
     log_probs = random_log_probs(seed, 6, len(TOKENS))
     kenlm_model = load_kenlm(arpa)
     scores = log_probs[np.arange(6), PATHS].sum(axis=1)
@@ -77,70 +82,67 @@ def test_the_lexicon_search_finds_the_best_of_all_paths(
             totals[text] = max(totals.get(text, -math.inf), score)
     for text in totals:
         totals[text] += lm_weight * math.log(10) * kenlm_model.score(text) + word_score * len(text.split())
-    weights = options(lm_weight=lm_weight, word_score=word_score)
-    search = LexiconSearch(weights, TOKENS, spell(WORDS, TOKENS, "x"), arpa if lm_weight else None)
+    search = LexiconSearch(
+        options(lm_weight=lm_weight, word_score=word_score), TOKENS, LEXICON, arpa if lm_weight else None
+    )
     found = search(log_probs)
     assert found[0].score == pytest.approx(max(totals.values()), abs=1e-3)
     assert [one.score for one in found] == pytest.approx([totals[one.hyp] for one in found], abs=1e-3)
 
 
 @pytest.mark.parametrize("text", ["AB BA A", "A A", "BA", ""])
-def test_a_clear_text_is_found_with_its_path(text: str) -> None:
+def test_text_and_path(text: str) -> None:
     path = spoken_path(text, TOKENS)
-    search = LexiconSearch(options(), TOKENS, spell(WORDS, TOKENS, "x"), None)
+    search = LexiconSearch(options(), TOKENS, LEXICON, None)
     found = search(log_posteriors(path, len(TOKENS), 0.9))[0]
     assert found.hyp == text
     assert found.path.tolist() == path.tolist()
 
 
-def test_a_word_outside_the_lexicon_is_reached_at_its_price() -> None:
+def test_oov_word_at_its_score() -> None:
     log_probs = log_posteriors(spoken_path("A BBA A", TOKENS), len(TOKENS), 0.9)
-    lexicon = spell(WORDS, TOKENS, "x")
-    assert LexiconSearch(options(oov_score=-1000.0), TOKENS, lexicon, None)(log_probs)[0].hyp != "A BBA A"
-    cheap = LexiconSearch(options(oov_score=-1.5), TOKENS, lexicon, None)(log_probs)[0]
-    free = LexiconSearch(options(oov_score=0.0), TOKENS, lexicon, None)(log_probs)[0]
+    assert LexiconSearch(options(oov_score=-1000.0), TOKENS, LEXICON, None)(log_probs)[0].hyp != "A BBA A"
+    cheap = LexiconSearch(options(oov_score=-1.5), TOKENS, LEXICON, None)(log_probs)[0]
+    free = LexiconSearch(options(oov_score=0.0), TOKENS, LEXICON, None)(log_probs)[0]
     assert cheap.hyp == free.hyp == "A BBA A"
     assert free.score - cheap.score == pytest.approx(1.5, abs=1e-3)
 
 
-def test_each_doubted_token_of_a_word_outside_the_lexicon_has_its_price() -> None:
+def test_oov_uncertainty_penalty_per_expected_wrong_token() -> None:
     path = spoken_path("A BBA A", TOKENS)
     log_probs = log_posteriors(path, len(TOKENS), 0.9)
-    lexicon = spell(WORDS, TOKENS, "x")
-    free = LexiconSearch(options(oov_score=-1.0), TOKENS, lexicon, None)(log_probs)[0]
-    cheap = LexiconSearch(options(oov_score=-1.0, oov_uncertainty_penalty=-2.0), TOKENS, lexicon, None)(log_probs)[0]
+    free = LexiconSearch(options(oov_score=-1.0), TOKENS, LEXICON, None)(log_probs)[0]
+    cheap = LexiconSearch(options(oov_score=-1.0, oov_uncertainty_penalty=-2.0), TOKENS, LEXICON, None)(log_probs)[0]
     assert cheap.hyp == free.hyp == "A BBA A"
     assert free.score - cheap.score == pytest.approx(2.0 * 3 * 0.1, abs=1e-3)
     first_b = int(np.flatnonzero(path == TOKENS.encode("B")[0])[0])
-    log_probs[first_b : first_b + 2] = np.log([0.2, 0.2, 0.5, 0.1])  # blank A B ▁: the network doubts the first B
-    assert LexiconSearch(options(oov_score=-1.0), TOKENS, lexicon, None)(log_probs)[0].hyp == "A BBA A"
-    assert (
-        LexiconSearch(options(oov_score=-1.0, oov_uncertainty_penalty=-9.0), TOKENS, lexicon, None)(log_probs)[0].hyp
-        == "A BA A"
-    )
+    log_probs[first_b : first_b + 2] = np.log([0.2, 0.2, 0.5, 0.1])  # blank A B ▁: the first B is uncertain
+    assert LexiconSearch(options(oov_score=-1.0), TOKENS, LEXICON, None)(log_probs)[0].hyp == "A BBA A"
+    strict = LexiconSearch(options(oov_score=-1.0, oov_uncertainty_penalty=-9.0), TOKENS, LEXICON, None)
+    assert strict(log_probs)[0].hyp == "A BA A"
 
 
 @pytest.mark.parametrize("with_lm", [False, True])
-def test_a_word_that_costs_more_than_the_beam_is_wide_does_not_break_off(arpa: Path, with_lm: bool) -> None:
-    """Spelled better than anything else until it pays, it would be all that the beam holds."""
+def test_oov_score_larger_than_the_beam_threshold(arpa: Path, with_lm: bool) -> None:
+    """Without the look-ahead the OOV word would fill the beam until its end, where it is dropped."""
     log_probs = log_posteriors(spoken_path("AB BABBABBABB BA AB", TOKENS), len(TOKENS), 0.6)
     narrow = options(beam_threshold=3.0, oov_score=-2.0, oov_uncertainty_penalty=-8.0, lm_weight=0.7 * with_lm)
-    found = LexiconSearch(narrow, TOKENS, spell(WORDS, TOKENS, "x"), arpa if with_lm else None)(log_probs)[0]
+    found = LexiconSearch(narrow, TOKENS, LEXICON, arpa if with_lm else None)(log_probs)[0]
     assert found.hyp == text_of(collapse(found.path), TOKENS)
     assert found.hyp.startswith("AB BA") and found.hyp.endswith(" BA AB")
 
 
 @pytest.mark.parametrize("seed", [5, 121])
-def test_where_no_word_can_end_nothing_is_lost(seed: int) -> None:
-    """In noise so narrow a beam ends inside a word, whose letters its text would lack."""
+def test_text_is_complete_when_no_word_can_end(seed: int) -> None:
+    """On noise a narrow beam ends inside a word, which is missing in flashlight's text."""
     log_probs = random_log_probs(seed, 20, len(TOKENS))
     narrow = options(beam_size=3, beam_threshold=1.0, oov_score=-4.0, oov_uncertainty_penalty=-8.0)
-    for one in LexiconSearch(narrow, TOKENS, spell(WORDS, TOKENS, "x"), None)(log_probs):
+    for one in LexiconSearch(narrow, TOKENS, LEXICON, None)(log_probs):
         assert one.hyp == text_of(collapse(one.path), TOKENS)
 
 
-def test_added_words_leave_nothing_behind() -> None:
-    search = LexiconSearch(options(oov_score=-1.0), TOKENS, spell(WORDS, TOKENS, "x"), None)
+def test_added_entries_are_removed() -> None:
+    search = LexiconSearch(options(oov_score=-1.0), TOKENS, LEXICON, None)
     noise = random_log_probs(3, 40, len(TOKENS))
     before = [(one.hyp, one.score) for one in search(noise)]
     for seed in range(20):
@@ -157,7 +159,7 @@ def test_added_words_leave_nothing_behind() -> None:
         st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.floats(-9, 0, width=32)), max_size=3
     ),
 )
-def test_the_look_ahead_of_added_words_is_what_smearing_gives(known, added) -> None:
+def test_look_ahead_of_added_entries_matches_smearing(known, added) -> None:
     entries = [Entry(str(number), (tuple(spelling),)) for number, (spelling, _) in enumerate(known)]
     lexicon = LexiconTrie(entries, [score for _, score in known], 4, 0)
     before = look_ahead(lexicon.trie.search([]))
@@ -171,35 +173,37 @@ def test_the_look_ahead_of_added_words_is_what_smearing_gives(known, added) -> N
 
 
 def look_ahead(node, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], float]:
-    """Score of a trie's node and of each under it (not from get_root, whose answer frees the trie twice)."""
+    """Look-ahead score of a node and of all nodes below it (not from `get_root`, whose result frees the trie twice)."""
     children = (look_ahead(child, (*path, token)) for token, child in node.children.items())
     return {path: node.max_score} | {key: score for child in children for key, score in child.items()}
 
 
-def test_an_expected_callsign_is_favoured_and_scored_in_its_context(arpa: Path) -> None:
+def test_expected_callsign_is_boosted_and_scored_by_the_ngram(arpa: Path) -> None:
     path = spoken_path("A AB", TOKENS)
     log_probs = log_posteriors(path, len(TOKENS), 0.9)
     b_frames = np.flatnonzero(path == TOKENS.encode("B")[0])
     log_probs[b_frames, path[b_frames]] = np.log(0.01)
     log_probs[b_frames, 0] = np.log(0.5)
-    search = LexiconSearch(options(lm_weight=0.5, boost_score=6.0), TOKENS, spell(WORDS, TOKENS, "x"), arpa)
+    search = LexiconSearch(options(lm_weight=0.5, boost_score=6.0), TOKENS, LEXICON, arpa)
     assert search(log_probs)[0].hyp == "A A"
-    favoured = search(log_probs, expected=["A AB"])[0]
-    assert favoured.hyp == "A AB"
+    boosted = search(log_probs, expected=["A AB"])[0]
+    assert boosted.hyp == "A AB"
     language = 0.5 * math.log(10) * load_kenlm(arpa).score("A AB")
-    acoustic = log_probs[np.arange(len(path)), favoured.path].sum()
-    assert favoured.score == pytest.approx(acoustic + language + 12.0, abs=1e-3)
+    acoustic = log_probs[np.arange(len(path)), boosted.path].sum()
+    assert boosted.score == pytest.approx(acoustic + language + 12.0, abs=1e-3)
 
 
-def test_quiet_runs_are_one_frame_and_change_no_answer() -> None:
+def test_skipping_blank_frames_keeps_text_and_path(monkeypatch: pytest.MonkeyPatch) -> None:
     log_probs = np.log(np.array([[0.999, 0.001], [0.999, 0.001], [0.2, 0.8], [0.999, 0.001], [0.999, 0.001]]))
-    assert searched_frames(log_probs, 0.99).tolist() == [0, 2, 3]
-    assert searched_frames(log_probs, 1.0).tolist() == [0, 1, 2, 3, 4]
+    assert frames_to_search(log_probs, 0.99).tolist() == [0, 2, 3]
+    assert frames_to_search(log_probs, 1.0).tolist() == [0, 1, 2, 3, 4]
     log_probs = log_posteriors(np.repeat(spoken_path("AB BA", TOKENS), 3), len(TOKENS), 0.995)
-    search = LexiconSearch(options(blank_threshold=0.9), TOKENS, spell(WORDS, TOKENS, "x"), None)
-    full = LexiconSearch(options(), TOKENS, spell(WORDS, TOKENS, "x"), None)
-    assert search(log_probs)[0].hyp == full(log_probs)[0].hyp == "AB BA"
-    assert search(log_probs)[0].path.tolist() == full(log_probs)[0].path.tolist()
+    search = LexiconSearch(options(), TOKENS, LEXICON, None)
+    all_frames = search(log_probs)[0]
+    monkeypatch.setattr(flashlight, "BLANK_THRESHOLD", 0.9)
+    some_frames = search(log_probs)[0]
+    assert some_frames.hyp == all_frames.hyp == "AB BA"
+    assert some_frames.path.tolist() == all_frames.path.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +211,7 @@ def pieces() -> Tokens:
     return train_spm(["DELTA ONE TWO", "DELTA TWO", "UNITED ONE", "UNITED TWO ONE DELTA"] * 5, 15)
 
 
-def test_pieces_are_found_held_over_several_frames_and_beyond_the_lexicon(pieces: Tokens) -> None:
+def test_sentencepiece_words_of_several_frames_and_oov(pieces: Tokens) -> None:
     path = spoken_path("UNITED DUO ONE", pieces)
     log_probs = log_posteriors(path, len(pieces), 0.9)
     search = LexiconSearch(options(oov_score=-2.0), pieces, spell(["UNITED", "ONE", "DELTA"], pieces, "x"), None)
@@ -217,13 +221,13 @@ def test_pieces_are_found_held_over_several_frames_and_beyond_the_lexicon(pieces
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_without_a_lexicon_any_string_is_found(tmp_path: Path, weight: float) -> None:
+def test_lexicon_free_search_finds_any_string(tmp_path: Path, weight: float) -> None:
     write_arpa(tmp_path / "token.arpa", estimate([list("AB▁BA"), list("BA▁AB")], 3))
     search = LexiconFreeSearch(options(lm_weight=weight), TOKENS, tmp_path / "token.arpa" if weight else None)
     assert search(log_posteriors(spoken_path("ABBA AB", TOKENS), len(TOKENS), 0.9))[0].hyp == "ABBA AB"
 
 
-def test_no_frames_are_an_empty_text() -> None:
-    nothing = np.zeros((0, len(TOKENS)), dtype=np.float32)
-    assert LexiconSearch(options(), TOKENS, spell(WORDS, TOKENS, "x"), None)(nothing)[0].hyp == ""
-    assert LexiconFreeSearch(options(), TOKENS, None)(nothing)[0].hyp == ""
+def test_no_frames() -> None:
+    empty = np.zeros((0, len(TOKENS)), dtype=np.float32)
+    assert LexiconSearch(options(), TOKENS, LEXICON, None)(empty)[0].hyp == ""
+    assert LexiconFreeSearch(options(), TOKENS, None)(empty)[0].hyp == ""

@@ -1,4 +1,4 @@
-"""A function over many items on several processes: order, bounded look-ahead, and processes that die."""
+"""Parallel map: order, bounded look-ahead, and killed processes."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def scaler(factor: int) -> Callable[[int], int]:
 
 
 def uneven(factor: int) -> Callable[[int], int]:
-    """Takes long for some items, so that chunks shrink and grow."""
+    """A function that takes longer for some items, so that chunks shrink and grow."""
 
     def function(number: int) -> int:
         time.sleep(0.02 if number % 50 < 3 else 0)
@@ -31,11 +31,11 @@ def killed() -> Callable[[int], int]:
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
-def test_results_keep_the_order(num_processes: int) -> None:
+def test_order(num_processes: int) -> None:
     assert list(parallel_map(uneven, (3,), range(200), num_processes)) == [3 * number for number in range(200)]
 
 
-def test_items_are_taken_as_they_are_needed() -> None:
+def test_items_are_taken_only_as_needed() -> None:
     taken = 0
 
     def items() -> Iterator[int]:
@@ -50,10 +50,10 @@ def test_items_are_taken_as_they_are_needed() -> None:
     results.close()
 
 
-def test_nothing_to_do_starts_no_process() -> None:
+def test_no_items() -> None:
     assert list(parallel_map(scaler, (3,), [], 2)) == []
 
 
-def test_a_killed_process_is_one_line_and_not_a_wait_for_ever() -> None:
-    with pytest.raises(InputError, match="--num_processes: a process was killed"):
+def test_killed_process_raises() -> None:
+    with pytest.raises(InputError, match="--num_processes: got 2, one was killed"):
         list(parallel_map(killed, (), range(4), 2))

@@ -1,4 +1,4 @@
-"""The store of log-probabilities."""
+"""Files of log-probabilities."""
 
 import zipfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.posteriors.store import PosteriorsMeta, StoredPosteriors, write_posteriors
 
 
-def test_stored_rows_come_back_and_bytes_repeat(tmp_path: Path) -> None:
+def test_round_trip_and_determinism(tmp_path: Path) -> None:
     meta = PosteriorsMeta(("a", "b"), (1.0, 2.0), ("<blank>", "A"), 0.02)
     rows = [np.log(np.full((frames, 2), 0.5)).astype(np.float16) for frames in (3, 5)]
     for name in ("one", "two"):
@@ -23,7 +23,7 @@ def test_stored_rows_come_back_and_bytes_repeat(tmp_path: Path) -> None:
         assert np.array_equal(np.load(member), rows[1])  # NumPy's own reader
 
 
-def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+def test_damaged_row(tmp_path: Path) -> None:
     meta = PosteriorsMeta(("a", "b"), (1.0, 2.0), ("<blank>", "A"), 0.02)
     write_posteriors(tmp_path / "file", meta, [(0, np.zeros((3, 2), np.float16)), (1, np.ones((3, 2), np.float16))])
     data = (tmp_path / "file").read_bytes()
@@ -31,19 +31,19 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(data.replace(ones, ones[::-1]))
     stored = StoredPosteriors(tmp_path / "file")
     assert not stored.read(0).any()
-    with pytest.raises(InputError, match=r"file \(id b\): is damaged"):
+    with pytest.raises(InputError, match=r"file \(id b\): damaged data"):
         stored.read(1)
 
 
-def test_a_row_without_frames_keeps_its_tokens(tmp_path: Path) -> None:
+def test_row_without_frames(tmp_path: Path) -> None:
     meta = PosteriorsMeta(("a",), (0.02,), ("<blank>", "A"), 0.02)
     write_posteriors(tmp_path / "file", meta, [(0, np.zeros((0, 2), np.float16))])
     assert StoredPosteriors(tmp_path / "file").read(0).shape == (0, 2)
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
+def test_error_messages(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no archive")
-    with pytest.raises(InputError, match="no file of stored log-probabilities"):
+    with pytest.raises(InputError, match="not a file of log-probabilities"):
         StoredPosteriors(tmp_path / "text")
     with pytest.raises(InputError, match="cannot be read"):
         StoredPosteriors(tmp_path / "missing")
