@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Literal
@@ -37,6 +38,11 @@ class Numeral:
     kind: Literal["digits", "hundred", "thousand", "point"]
     digits: str
     end: int  # position after its last word
+
+
+def word_at(words: Sequence[str], position: int) -> str:
+    """The word at a position, an empty string outside of the utterance."""
+    return words[position] if 0 <= position < len(words) else ""
 
 
 def is_number_word(word: str) -> bool:
@@ -115,27 +121,23 @@ def join_digits(run: Sequence[Numeral]) -> str | None:
 
 
 def join_value(run: Sequence[Numeral]) -> int | None:
-    """The value of a run with THOUSAND or HUNDRED: 1, 0, thousand, 5, hundred -> 10500; None when it is no such number.
+    """The value of a run: 1, 0, thousand, 5, hundred -> 10500; None where it is not one number.
 
-    A number said twice counts once: `ONE ZERO TEN THOUSAND` (FAA Order JO 7110.65, section 2-4-17 a 3).
+    A number said twice counts once: ONE ZERO TEN THOUSAND is 10000 (FAA Order JO 7110.65, section 2-4-17 a 3).
     """
     kinds = [numeral.kind for numeral in run]
     if "point" in kinds or kinds.count("thousand") > 1 or kinds.count("hundred") > 1:
         return None
-    if "thousand" in kinds:
-        at = kinds.index("thousand")
-        head = _plain(run[:at])
-        rest = join_value(run[at + 1 :]) if run[at + 1 :] else 0
-        return None if head is None or rest is None or rest >= 1000 else head * 1000 + rest
-    if "hundred" in kinds:
-        at = kinds.index("hundred")
-        head = _plain(run[:at])
-        rest = _plain(run[at + 1 :]) if run[at + 1 :] else 0
-        return None if head is None or rest is None or rest >= 100 else head * 100 + rest
-    return _plain(run)
+    for kind, factor in (("thousand", 1000), ("hundred", 100)):
+        if kind in kinds:
+            at = kinds.index(kind)
+            head = _plain_value(run[:at])
+            rest = join_value(run[at + 1 :]) if run[at + 1 :] else 0
+            return None if head is None or rest is None or rest >= factor else head * factor + rest
+    return _plain_value(run)
 
 
-def _plain(run: Sequence[Numeral]) -> int | None:
+def _plain_value(run: Sequence[Numeral]) -> int | None:
     """The value of a run of digits, once if it is said digit by digit and then in group form."""
     text = "".join(numeral.digits for numeral in run)
     if not text:
@@ -177,14 +179,9 @@ def fold_groups(words: Sequence[str]) -> list[str]:
 
 def _spell(run: Sequence[Numeral]) -> list[str]:
     spelled: list[str] = []
-    for start, end in _between_points(run):
-        part = run[start:end]
+    for is_point, numerals in itertools.groupby(run, key=lambda numeral: numeral.kind == "point"):
+        part = list(numerals)
         value = join_value(part) if any(numeral.kind != "digits" for numeral in part) else None
         text = str(value) if value is not None else "".join(numeral.digits for numeral in part)
-        spelled += ["POINT"] * bool(start) + [*text]
+        spelled += ["POINT"] if is_point else [*text]
     return spelled
-
-
-def _between_points(run: Sequence[Numeral]) -> list[tuple[int, int]]:
-    points = [index for index, numeral in enumerate(run) if numeral.kind == "point"]
-    return list(zip([0, *(point + 1 for point in points)], [*points, len(run)], strict=True))

@@ -1,0 +1,546 @@
+"""The kinds of slots other than call signs, and how their values are read.
+
+To add a kind, write its functions in a section of its own and add it to `SLOT_KINDS`. To add a wording to a kind, add
+its keyword there. tests/atc/grammar/atc_utterances.txt has an utterance for every wording.
+
+Positions are indices into the words of an utterance, `end` is the position after the last word, and `run` is a number
+as its numerals. Sources: FAA Order JO 7110.65, chapter 2, section 4 and chapters 4-5; ICAO Doc 4444, chapter 12.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from atc_asr.atc.grammar.callsign import SIDES, read_callsign
+from atc_asr.atc.grammar.spoken_numbers import Numeral, is_number_word, join_digits, join_value, read_run, word_at
+
+Reading = tuple[str | None, int]  # value, None for a number that is none of the kind, and the end
+
+
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """One piece of information in an utterance.
+
+    Attributes:
+        kind: `callsign` or a kind of `SLOT_KINDS`.
+        value: `UAL686`, feet or `FL350`, `270`, knots or `M.78`, MHz `124.650`, `4621`, `27L`, `2992` or `Q1013`,
+            `270/12G20`; None where it cannot be read.
+        start: position of its first word in the utterance.
+        end: position after its last word.
+        operator: of a call sign, see `atc_asr.atc.grammar.callsign.Callsign`.
+    """
+
+    kind: str
+    value: str | None
+    start: int
+    end: int
+    operator: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SlotKind:
+    """How a kind of slot is read.
+
+    Attributes:
+        keywords: word that announces the slot -> function that reads the slot from that word's position, or None.
+        read_number: (words, run) -> value and end; also reads the new value after a correction.
+        read_bare: (words, position, run) -> slot of a number without a keyword, or None.
+    """
+
+    keywords: Mapping[str, Callable[[list[str], int], Slot | None]]
+    read_number: Callable[[list[str], list[Numeral]], Reading] | None = None
+    read_bare: Callable[[list[str], int, list[Numeral]], Slot | None] | None = None
+
+
+FILLERS = frozenset({"TO", "OF", "AT", "IS", "YOUR", "NOW", "THE", "ON", "FOR", "A", "ABOUT", "AND", "BACK", "DOWN"})
+DISTANCE_UNITS = frozenset({"MILES", "MILE"})
+
+
+def read_number_slot(kind: str, words: list[str], start: int, position: int) -> Slot | None:
+    """The slot that begins at `start` and whose number begins at `position`; None without a number."""
+    read, run = SLOT_KINDS[kind].read_number, read_run(words, position)
+    if read is None or not run:
+        return None
+    value, end = read(words, run)
+    return Slot(kind, value, start, end)
+
+
+def read_keyword_slot(words: list[str], position: int) -> Slot | None:
+    """The slot that the word at `position` announces."""
+    for kind in SLOT_KINDS.values():
+        if words[position] in kind.keywords:
+            return kind.keywords[words[position]](words, position)
+    return None
+
+
+def read_bare_slot(words: list[str], position: int) -> Slot | None:
+    """The slot of a number without a keyword, from the words around it; of kind `other` where they give no kind."""
+    word = words[position]
+    if word.startswith("FL") and word[2:].isdigit():
+        return Slot("altitude", f"FL{int(word[2:]):03d}", position, position + 1)
+    if word[-1:] in ("L", "R", "C") and word[:-1].isdigit() and 1 <= int(word[:-1]) <= MAX_RUNWAY:
+        return Slot("runway", f"{int(word[:-1]):02d}{word[-1]}", position, position + 1)
+    run = read_run(words, position)
+    if not run:
+        return None
+    found = (kind.read_bare(words, position, run) for kind in SLOT_KINDS.values() if kind.read_bare)
+    return next((slot for slot in found if slot), Slot("other", None, position, run[-1].end))
+
+
+def skip_fillers(words: list[str], position: int, fillers: frozenset[str] = FILLERS) -> int:
+    """The position after at most three fillers in front of a number; `position` where no number follows."""
+    for end in range(position, min(position + 4, len(words))):
+        if is_number_word(words[end]) and read_run(words, end):
+            return end
+        if words[end] not in fillers:
+            break
+    return position
+
+
+def _prefix(run: list[Numeral], width: int) -> tuple[str, int] | None:
+    """The first `width` digits of a run and the position after them; None where no numeral ends there."""
+    for length in range(1, len(run) + 1):
+        text = join_digits(run[:length])
+        if text is None or len(text) > width:
+            return None
+        following = run[length] if length < len(run) else None
+        # TWO HUNDRED goes on in TWO HUNDRED TEN.
+        adds_up = run[length - 1].kind == "hundred" and following is not None and len(following.digits) == 2
+        if len(text) == width and not adds_up and (following is None or following.kind == "digits"):
+            return text, run[length - 1].end
+    return None
+
+
+def _prefix_within(run: list[Numeral], width: int, low: int, high: int) -> tuple[str, int] | None:
+    """As `_prefix`, None for a number outside of `low` to `high`."""
+    taken = _prefix(run, width)
+    return taken if taken is not None and low <= int(taken[0]) <= high else None
+
+
+def _kinds(run: list[Numeral]) -> set[str]:
+    return {numeral.kind for numeral in run}
+
+
+def _is_aircraft(words: list[str], position: int) -> bool:
+    return position < len(words) and read_callsign(words, position) is not None
+
+
+def _with_announcement(slot: Slot | None, end: int, num_words: int) -> Slot | None:
+    """The slot extended by the words behind its number that name its kind, so that they announce no other slot."""
+    return dataclasses.replace(slot, end=end + num_words) if slot is not None and slot.end == end else slot
+
+
+# --- frequency ------------------------------------------------------------------------------------------------------
+
+CONTACTS = frozenset({
+    "CONTACT", "CONTACTING", "MONITOR", "MONITORING", "SWITCH", "SWITCHING", "TOWER", "DEPARTURE", "CENTER", "CENTRE",
+    "GROUND", "APPROACH", "CLEARANCE", "RADAR", "CONTROL", "FREQUENCY", "UNICOM", "DIRECTOR",
+})  # fmt: skip
+CONTACT_DISTANCE = 6  # words between a station's name and its frequency
+
+
+def _frequency_number(words: list[str], run: list[Numeral]) -> Reading:
+    """MHz, with or without POINT and, as US controllers say it, with or without the leading 1."""
+    kinds = [numeral.kind for numeral in run]
+    if "point" in kinds:
+        at = kinds.index("point")
+        whole, decimals = join_digits(run[:at]), join_digits(run[at + 1 :])
+    else:
+        text = join_digits(run) or ""
+        text = text if text[:2] in ("11", "12", "13") and len(text) >= 4 else f"1{text}"
+        whole, decimals = text[:3], text[3:]
+    return _megahertz(whole, decimals), run[-1].end
+
+
+def _megahertz(whole: str | None, decimals: str | None) -> str | None:
+    """`124`, `65` -> `124.650`; a shortened 25 kHz channel gets its last digit (118.12 is 118.125)."""
+    if not whole or not decimals or len(decimals) > 3:
+        return None
+    whole = f"1{whole}" if len(whole) == 2 else whole
+    if not (108 <= int(whole) <= 136 or 225 <= int(whole) <= 399):
+        return None
+    if len(decimals) == 2 and decimals[1] in "27":
+        decimals += "5"
+    return f"{whole}.{decimals.ljust(3, '0')}"
+
+
+def _after_ground(words: list[str], start: int) -> Slot | None:
+    """GROUND POINT NINER is 121.9: the digits before the point are left out (FAA Order JO 7110.65, 3-7-1)."""
+    run = read_run(words, start + 1 + (word_at(words, start + 1) == "ON"))
+    if not run or run[0].kind != "point":
+        return None
+    return Slot("frequency", _megahertz("121", join_digits(run[1:])), start, run[-1].end)
+
+
+def _bare_frequency(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+    following = word_at(words, run[-1].end)
+    kinds = [numeral.kind for numeral in run]
+    if "point" in kinds:
+        whole = join_digits(run[: kinds.index("point")]) or ""
+        plausible = len(whole) >= 3 or (len(whole) == 2 and 18 <= int(whole) <= 36)
+        found = plausible and following not in DISTANCE_UNITS | {"DME", "THOUSAND"}
+    elif _kinds(run) == {"digits"}:
+        text = join_digits(run) or ""
+        full = 4 <= len(text) <= 6 and text[:2] in ("11", "12", "13") and 118 <= int(text[:3]) <= 136
+        short = 3 <= len(text) <= 4 and 18 <= int(text[:2]) <= 36
+        contact = not CONTACTS.isdisjoint(words[max(0, position - CONTACT_DISTANCE) : position])
+        found = contact and (full or short) and following not in DISTANCE_UNITS | {"KNOTS"}
+        found = found or _is_grouped_frequency(words, run)
+    else:
+        found = False
+    return read_number_slot("frequency", words, position, position) if found else None
+
+
+def _is_grouped_frequency(words: list[str], run: list[Numeral]) -> bool:
+    """ONE TWENTY SIX FIFTY FIVE as a read-back: at the end of an utterance, or before the call sign that ends it."""
+    first, second = [*(numeral.digits for numeral in run[:2]), ""][:2]
+    if first != "1" or len(second) != 2 or not 18 <= int(second) <= 36:
+        return False
+    end = run[-1].end + (word_at(words, run[-1].end) == "FOR")
+    return 1 <= len(join_digits(run[2:]) or "") <= 3 and (end == len(words) or _is_aircraft(words, end))
+
+
+# --- altitude -------------------------------------------------------------------------------------------------------
+
+CLIMBS = frozenset({"CLIMB", "CLIMBING", "DESCEND", "DESCENDING"})
+LEVEL_CONTEXT = CLIMBS | {
+    "MAINTAIN", "MAINTAINING", "LEVEL", "LEAVING", "THROUGH", "PASSING", "FOR", "ABOVE", "BELOW", "ALTITUDE",
+    "REACHING", "OUT", "VACATING", "UP", "DOWN", "TO", "AT", "CROSS", "EXPECT", "REQUEST",
+}  # fmt: skip
+WEATHER = frozenset({
+    "VISIBILITY", "CEILING", "RVR", "SCATTERED", "BROKEN", "OVERCAST", "FEW", "RANGE", "TOUCHDOWN", "ROLLOUT",
+    "MIDPOINT", "TOPS", "BASES",
+})  # fmt: skip
+AFTER_NO_ALTITUDE = frozenset({"REMAINING", "AVAILABLE", "SCATTERED", "BROKEN", "OVERCAST", "RVR"})
+MIN_FLIGHT_LEVEL, MAX_FLIGHT_LEVEL = 10, 600
+MAX_ALTITUDE = 60_000
+
+
+def _altitude_number(words: list[str], run: list[Numeral]) -> Reading:
+    kinds = [numeral.kind for numeral in run]
+    if "thousand" in kinds:
+        length = kinds.index("thousand") + 1
+        if kinds[length : length + 2] == ["digits", "hundred"] and len(run[length].digits) == 1:
+            length += 2
+        run = run[:length]
+    elif "hundred" in kinds:
+        run = run[: kinds.index("hundred") + 1]
+    elif len(run) != 1 or len(run[0].digits) < 3:
+        # THREE FIVE ZERO in a climb is a flight level, a number of one written word is feet.
+        return _flight_level_number(run)
+    feet = join_value(run)
+    valid = feet is not None and 100 <= feet <= MAX_ALTITUDE and feet % 100 == 0
+    return str(feet) if valid else None, run[-1].end
+
+
+def _flight_level_number(run: list[Numeral]) -> Reading:
+    taken = _prefix(run, 3) or (_prefix(run, 2) if len(run) <= 2 else None)
+    if taken is None or not MIN_FLIGHT_LEVEL <= int(taken[0]) <= MAX_FLIGHT_LEVEL:
+        return None, run[-1].end
+    return f"FL{int(taken[0]):03d}", taken[1]
+
+
+def _flight_level(words: list[str], start: int, position: int) -> Slot | None:
+    run = read_run(words, position)
+    if not run:
+        return None
+    value, end = _flight_level_number(run)
+    return Slot("altitude", value, start, end)
+
+
+def _after_flight(words: list[str], start: int) -> Slot | None:
+    if word_at(words, start + 1) not in ("LEVEL", "LEVELS"):
+        return None
+    found = _flight_level(words, start, skip_fillers(words, start + 2))
+    return found or Slot("altitude", None, start, start + 2)
+
+
+def _after_level(words: list[str], start: int) -> Slot | None:
+    position = skip_fillers(words, start + 1)
+    run = read_run(words, position)
+    if _kinds(run) & {"thousand", "hundred"}:
+        return read_number_slot("altitude", words, start, position)
+    num_digits = len(join_digits(run) or "")
+    # A transition level is below ten thousand feet in most of Europe.
+    is_level = num_digits == 3 or (num_digits == 2 and word_at(words, start - 1) == "TRANSITION")
+    return _flight_level(words, start, position) if is_level else None
+
+
+def _after_climb(words: list[str], start: int) -> Slot | None:
+    """CLIMBING THREE FIVE ZERO, DESCEND TO TWO THOUSAND FIVE HUNDRED."""
+    position = skip_fillers(words, start + 1, frozenset({"TO", "AND", "MAINTAIN", "NOW", "UP", "DOWN"}))
+    run = read_run(words, position)
+    if _kinds(run) & {"thousand", "hundred"}:
+        return read_number_slot("altitude", words, start, position)
+    text = join_digits(run) or ""
+    is_level = len(text) == 3 and text[2] in "05" and word_at(words, run[-1].end) != "KNOTS"
+    return _flight_level(words, start, position) if is_level else None
+
+
+def _after_maintain(words: list[str], start: int) -> Slot | None:
+    """MAINTAIN TWO FIVE ZERO: knots or a flight level, by the words around it."""
+    position = skip_fillers(words, start + 1, FILLERS | {"SPEED", "AIRSPEED"})
+    run = read_run(words, position)
+    text = join_digits(run) or ""
+    if any(numeral.kind != "digits" for numeral in run) and text[-2:] == "00" and int(text) >= 100:
+        is_altitude = len(text) > 3 or "hundred" in _kinds(run)
+        return read_number_slot("altitude", words, start, position) if is_altitude else None
+    if len(text) != 3:
+        return None
+    if word_at(words, run[-1].end) in AFTER_SPEED or "SPEED" in words[start:position]:
+        return read_number_slot("speed", words, start, position)
+    if not CLIMBS.isdisjoint(words[max(0, start - 2) : start]) or int(text) > 300:
+        return _flight_level(words, start, position)
+    if int(text) > 250:
+        return Slot("speed", None, start, run[-1].end)
+    return read_number_slot("speed", words, start, position)
+
+
+def _bare_altitude(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+    before = words[max(0, position - 3) : position]
+    following, second = word_at(words, run[-1].end), word_at(words, run[-1].end + 1)
+    relative = following == "FEET" and second in ("ABOVE", "BELOW")
+    if relative or not WEATHER.isdisjoint(before) or {following, second} & AFTER_NO_ALTITUDE:
+        return None
+    kinds, digits = _kinds(run), run[0].digits
+    hundreds = "hundred" in kinds and (following == "FEET" or word_at(words, position - 1) in LEVEL_CONTEXT)
+    written = len(run) == 1 and words[position].isdigit() and len(digits) in (4, 5) and digits.endswith("00")
+    written = written and (following == "FEET" or not LEVEL_CONTEXT.isdisjoint(before))
+    found = "thousand" in kinds or hundreds or written
+    return read_number_slot("altitude", words, position, position) if found else None
+
+
+# --- speed ----------------------------------------------------------------------------------------------------------
+
+SLOWS = frozenset({"REDUCE", "REDUCING", "SLOW", "SLOWING", "INCREASE", "INCREASING"})
+AFTER_SPEED = frozenset({"KNOTS", "UNTIL", "TIL", "TILL", "OR", "TO", "THEN"})
+MIN_SPEED, MAX_SPEED = 60, 600
+
+
+def _speed_number(words: list[str], run: list[Numeral]) -> Reading:
+    taken = _prefix(run, 3) or (_prefix(run, 2) if len(join_digits(run) or "") == 2 else None)
+    if taken is None or not MIN_SPEED <= int(taken[0]) <= MAX_SPEED:
+        return None, run[-1].end
+    return str(int(taken[0])), taken[1] + (word_at(words, taken[1]) == "KNOTS")
+
+
+def _after_speed(words: list[str], start: int) -> Slot | None:
+    return read_number_slot("speed", words, start, skip_fillers(words, start + 1))
+
+
+def _after_slow(words: list[str], start: int) -> Slot | None:
+    return read_number_slot("speed", words, start, skip_fillers(words, start + 1, FILLERS | {"SPEED", "AIRSPEED"}))
+
+
+def _after_mach(words: list[str], start: int) -> Slot | None:
+    position = skip_fillers(words, start + 1)
+    run = read_run(words, position + (word_at(words, position) in ("POINT", "DECIMAL")))
+    if not run:
+        return None
+    digits = join_digits([numeral for numeral in run if numeral.kind == "digits"]) or ""
+    return Slot("speed", f"M.{digits}" if len(digits) == 2 else None, start, run[-1].end)
+
+
+def _bare_speed(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+    end = run[-1].end
+    if words[end : end + 3] == ["ON", "THE", "SPEED"]:
+        return _with_announcement(read_number_slot("speed", words, position, position), end, 3)
+    limit = word_at(words, end) == "OR" and word_at(words, end + 1) in ("GREATER", "BETTER", "LESS")
+    found = limit or word_at(words, end) == "KNOTS"
+    return read_number_slot("speed", words, position, position) if found else None
+
+
+# --- heading --------------------------------------------------------------------------------------------------------
+
+TURN_FILLERS = frozenset({"TO", "TURN", "NOW"})
+AFTER_NO_HEADING = DISTANCE_UNITS | {"DEGREES", "O", "OCLOCK", "KNOTS", "THOUSAND"}
+
+
+def _heading_number(words: list[str], run: list[Numeral]) -> Reading:
+    taken = _prefix(run, 3)
+    if taken is None:
+        # HEADING NINETY: of two digits only round numbers are headings.
+        text = join_digits(run) or ""
+        taken = (f"0{text}", run[-1].end) if len(text) == 2 and text[1] in "05" else None
+    return taken if taken is not None and 1 <= int(taken[0]) <= 360 else (None, run[-1].end)
+
+
+def _after_heading(words: list[str], start: int) -> Slot | None:
+    position = skip_fillers(words, start + 1)
+    run = read_run(words, position)
+    if run and word_at(words, run[-1].end) == "DEGREES" and len(join_digits(run) or "") < 3:
+        return None
+    return read_number_slot("heading", words, start, position)
+
+
+def _after_turn(words: list[str], start: int) -> Slot | None:
+    """LEFT TWO SEVEN ZERO, RIGHT TO TWO SEVENTY: three digits, not a turn by a number of degrees."""
+    run = read_run(words, skip_fillers(words, start + 1, TURN_FILLERS))
+    if not run or word_at(words, run[-1].end) in AFTER_NO_HEADING:
+        return None
+    taken = _prefix_within(run, 3, 1, 360)
+    return Slot("heading", *taken[:1], start, taken[1]) if taken and taken[1] == run[-1].end else None
+
+
+def _bare_heading(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+    end = run[-1].end
+    behind = word_at(words, end) == "HEADING" and not read_run(words, skip_fillers(words, end + 1))
+    phrase = words[end : end + 3] == ["ON", "THE", "HEADING"]
+    if not (behind or phrase) or _prefix(run, 3) is None:
+        return None
+    return _with_announcement(read_number_slot("heading", words, position, position), end, 3 if phrase else 1)
+
+
+# --- runway ---------------------------------------------------------------------------------------------------------
+
+APPROACHES = frozenset({"ILS", "S", "VISUAL", "LOCALIZER", "LAND", "LANDING"})  # S: the normalisation of I L S
+BEFORE_RUNWAY = APPROACHES | {
+    "APPROACH", "DEPARTING", "TAKEOFF", "OFF", "FINAL", "FOR", "RNAV", "NAV", "APPROACHES",
+}  # fmt: skip
+AFTER_RUNWAY = frozenset({"CLEARED", "FINAL", "APPROACH", "LINE", "POSITION", "LOCALIZER"})
+AFTER_NO_RUNWAY = DISTANCE_UNITS | {"O", "OCLOCK", "DEGREES", "MINUTES", "KNOTS", "FEET"}
+MAX_RUNWAY = 36
+
+
+def _is_runway(digits: str) -> bool:
+    return 1 <= len(digits) <= 2 and 1 <= int(digits) <= MAX_RUNWAY
+
+
+def _runway_number(words: list[str], run: list[Numeral]) -> Reading:
+    text = join_digits(run) or ""
+    if not _is_runway(text):
+        return None, run[-1].end
+    side, end = _runway_side(words, run[-1].end)
+    return f"{int(text):02d}{side}", end
+
+
+def _runway_side(words: list[str], position: int) -> tuple[str, int]:
+    """`L`, `R`, `C` or an empty string, and the position after it; LEFT and RIGHT of a turn are no side."""
+    side = SIDES.get(word_at(words, position), "")
+    following = word_at(words, position + 1)
+    turn = following == "TURN" and word_at(words, position + 2) not in ("LEFT", "RIGHT")
+    if not side or turn or following == "HEADING":
+        return "", position
+    return side, position + 1
+
+
+def _after_runway(words: list[str], start: int) -> Slot | None:
+    return read_number_slot("runway", words, start, skip_fillers(words, start + 1, frozenset({"IS", "NUMBER"})))
+
+
+def _bare_runway(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+    text = join_digits(run) or ""
+    if not _is_runway(text):
+        return None
+    before = word_at(words, position - 1)
+    side, end = _runway_side(words, run[-1].end)
+    following = word_at(words, end)
+    named = before in BEFORE_RUNWAY and (before != "S" or word_at(words, position - 2) == "L")
+    alone = len(text) == 2 and (position == 0 or before == "AND") and (end == len(words) or _is_aircraft(words, end))
+    clear = (side and (named or alone or following in AFTER_RUNWAY)) or (named and before in APPROACHES)
+    if following in AFTER_NO_RUNWAY or not clear:
+        return None
+    return Slot("runway", f"{int(text):02d}{side}", position, end)
+
+
+# --- squawk ---------------------------------------------------------------------------------------------------------
+
+
+def _squawk_number(words: list[str], run: list[Numeral]) -> Reading:
+    taken = _prefix(run, 4)
+    return taken if taken is not None and not set(taken[0]) & set("89") else (None, run[-1].end)
+
+
+def _after_squawk(words: list[str], start: int) -> Slot | None:
+    if word_at(words, start + 1) == "VFR":
+        return Slot("squawk", "1200", start, start + 2)
+    if words[start + 1 : start + 4] == ["V", "F", "R"]:
+        return Slot("squawk", "1200", start, start + 4)
+    return read_number_slot("squawk", words, start, skip_fillers(words, start + 1, FILLERS | {"CODE"}))
+
+
+# --- altimeter ------------------------------------------------------------------------------------------------------
+
+
+def _altimeter_number(words: list[str], run: list[Numeral]) -> Reading:
+    """Inches of mercury, hundredths: 2992."""
+    if len(run) == 3 and run[1].kind == "point":
+        run = [run[0], run[2]]
+    return _prefix_within(run, 4, 2700, 3199) or (None, run[-1].end)
+
+
+def _after_altimeter(words: list[str], start: int) -> Slot | None:
+    return read_number_slot("altimeter", words, start, skip_fillers(words, start + 1))
+
+
+def _after_qnh(words: list[str], start: int) -> Slot | None:
+    """Hectopascals: Q1013."""
+    run = read_run(words, skip_fillers(words, start + 1))
+    if not run:
+        return None
+    taken = _prefix_within(run, 4 if run[0].digits.startswith("1") else 3, 870, 1085)
+    return (
+        Slot("altimeter", f"Q{int(taken[0])}", start, taken[1])
+        if taken
+        else Slot("altimeter", None, start, run[-1].end)
+    )
+
+
+# --- wind -----------------------------------------------------------------------------------------------------------
+
+
+def _after_wind(words: list[str], start: int) -> Slot | None:
+    """WIND TWO SEVEN ZERO AT ONE TWO GUSTS TWO ZERO, WIND CALM."""
+    if word_at(words, start + 1) == "CALM":
+        return Slot("wind", "CALM", start, start + 2)
+    run = read_run(words, skip_fillers(words, start + 1))
+    direction = _prefix(run, 3)
+    if direction is None:
+        return Slot("wind", None, start, run[-1].end) if run else None
+    end = direction[1] + (word_at(words, direction[1]) == "DEGREES")
+    speed_run = read_run(words, skip_fillers(words, end))
+    knots = join_digits(speed_run) or ""
+    if not 1 <= len(knots) <= 2:
+        return Slot("wind", None, start, speed_run[-1].end if speed_run else end)
+    end = speed_run[-1].end + (word_at(words, speed_run[-1].end) == "KNOTS")
+    value = f"{direction[0]}/{int(knots):02d}"
+    if word_at(words, end) in ("GUST", "GUSTS", "GUSTING"):
+        gusts = read_run(words, skip_fillers(words, end + 1))
+        value, end = (f"{value}G{join_digits(gusts)}", gusts[-1].end) if gusts else (value, end + 1)
+    return Slot("wind", value, start, end)
+
+
+# A number without a keyword is tried as these kinds in this order.
+SLOT_KINDS = {
+    "frequency": SlotKind({"GROUND": _after_ground}, _frequency_number, _bare_frequency),
+    "altitude": SlotKind(
+        {
+            "FLIGHT": _after_flight,
+            "FL": lambda words, start: _flight_level(words, start, start + 1),
+            "LEVEL": _after_level,
+            **dict.fromkeys(("MAINTAIN", "MAINTAINING"), _after_maintain),
+            **dict.fromkeys(CLIMBS, _after_climb),
+        },
+        _altitude_number,
+        _bare_altitude,
+    ),
+    "speed": SlotKind(
+        {
+            "MACH": _after_mach,
+            **dict.fromkeys(("SPEED", "AIRSPEED"), _after_speed),
+            **dict.fromkeys(SLOWS, _after_slow),
+        },
+        _speed_number,
+        _bare_speed,
+    ),
+    "heading": SlotKind(
+        dict.fromkeys(("HEADING", "HEADINGS"), _after_heading) | dict.fromkeys(("LEFT", "RIGHT"), _after_turn),
+        _heading_number,
+        _bare_heading,
+    ),
+    "runway": SlotKind(dict.fromkeys(("RUNWAY", "RUNWAYS"), _after_runway), _runway_number, _bare_runway),
+    "squawk": SlotKind(dict.fromkeys(("SQUAWK", "SQUAWKING"), _after_squawk), _squawk_number),
+    "altimeter": SlotKind(
+        dict.fromkeys(("ALTIMETER", "ALTIMETERS"), _after_altimeter) | {"QNH": _after_qnh}, _altimeter_number
+    ),
+    "wind": SlotKind(dict.fromkeys(("WIND", "WINDS"), _after_wind)),
+}
