@@ -1,14 +1,11 @@
-"""The grid over the search's weights: the best combination is found and written as overrides."""
+"""The grid over the search's weights: table, best combination as overrides, and error messages."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
 
 from atc_asr.commands import tune_decoding
-from atc_asr.core.config import load_section
 from atc_asr.core.errors import InputError
-from atc_asr.decoding.params import DecodeParams
 from atc_asr.posteriors.store import PosteriorsMeta, write_posteriors
 from tests.echo import FRAME_SECONDS, TOKENS, log_posteriors, spoken_path, write_corpus
 
@@ -16,9 +13,10 @@ TEXTS = {"a": "DELTA ONE", "b": "GOLF TWO"}
 
 
 @pytest.fixture
-def flags(tmp_path: Path) -> list[str]:
-    """Stored log-probabilities of two utterances, one with a word that the lexicon lacks."""
+def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Flags for log-probabilities of two utterances, one with an out-of-vocabulary word; a grid of four points."""
     pytest.importorskip("flashlight", reason="flashlight-text has no release for this Python")
+    monkeypatch.setattr("atc_asr.decoding.parallel.available_cores", lambda: 1)
     TOKENS.save(tmp_path)
     (tmp_path / "words.txt").write_text("DELTA\nONE\nTWO\nGO\n")
     rows = [log_posteriors(spoken_path(text, TOKENS), len(TOKENS), 0.9) for text in TEXTS.values()]
@@ -28,11 +26,11 @@ def flags(tmp_path: Path) -> list[str]:
     paths = ("--checkpoint_dir", tmp_path, "--posteriors", tmp_path / "valid.posteriors", "--ref_manifest", manifest)
     grid = ("--beam_sizes", 20, 10, "--lm_weights", 0, "--word_scores", 0, "--oov_scores", -900, -2)
     grid += ("--oov_uncertainty_penalties", 0, "--unseen_fraction", 0)
-    more = ("--search", "lexicon", "--lexicon", tmp_path / "words.txt", "--tune_processes", 1)
+    more = ("--search", "lexicon", "--lexicon", tmp_path / "words.txt")
     return [str(item) for item in (*paths, *grid, *more)]
 
 
-def test_the_best_combination_is_printed_last(flags: list[str], capsys: pytest.CaptureFixture) -> None:
+def test_best_combination_is_printed_last(flags: list[str], capsys: pytest.CaptureFixture) -> None:
     tune_decoding.main(flags)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
@@ -44,40 +42,40 @@ def test_the_best_combination_is_printed_last(flags: list[str], capsys: pytest.C
     )
 
 
-def test_rare_words_are_left_out_of_the_lexicon_to_stand_for_new_ones(
-    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+def test_rare_words_are_excluded_from_the_lexicon(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    monkeypatch.setattr(tune_decoding, "OOV_FOLDS", 2)
+    monkeypatch.setattr(tune_decoding, "RARE_FRACTION", 1.0)
     (tmp_path / "words.txt").write_text("DELTA\nONE\nTWO\nGOLF\n")
-    more = ["--beam_sizes", "10", "--unseen_fraction", "0.1", "--unseen_folds", "2", "--rare_fraction", "1"]
-    tune_decoding.main([*flags, *more])
+    tune_decoding.main([*flags, "--beam_sizes", "10", "--unseen_fraction", "0.1"])
     header, *trials, best = capsys.readouterr().out.splitlines()
-    assert header.split()[-6:] == ["WER", "%", "unseen", "%", "expected", "%"]
+    assert header.split()[-7:] == ["WER", "%", "OOV", "WER", "%", "expected", "%"]
     assert [trial.split()[3] for trial in trials] == ["-900", "-2"]
-    wer, unseen, expected = (float(cell) for cell in trials[0].split()[-3:])
-    assert wer == 0 and unseen > 0 and expected == pytest.approx(0.1 * unseen, abs=0.01)
+    wer, oov_wer, expected = (float(cell) for cell in trials[0].split()[-3:])
+    assert wer == 0 and oov_wer > 0 and expected == pytest.approx(0.1 * oov_wer, abs=0.01)
     assert trials[1].split()[-3:] == ["0.00", "0.00", "0.00"]
     assert "oov_score=-2.0" in best
 
 
-def test_every_rare_word_is_left_out_once() -> None:
-    tune = dataclasses.replace(
-        load_section(tune_decoding.TuneParams), unseen_fraction=0.1, unseen_folds=2, rare_fraction=0.5
-    )
-    decode = dataclasses.replace(load_section(DecodeParams), search="lexicon")
+def test_every_rare_word_is_in_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tune_decoding, "OOV_FOLDS", 2)
+    monkeypatch.setattr(tune_decoding, "RARE_FRACTION", 0.5)
     texts = ["A B C", "A B D", "A E", "A A"]
-    folds = tune_decoding.unseen_folds(tune, decode, texts)
-    assert folds == [{"B", "D"}, {"C", "E"}]
-    assert tune_decoding.unseen_folds(dataclasses.replace(tune, unseen_fraction=0.0), decode, texts) == []
-    with pytest.raises(InputError, match=r"tune\.rare_fraction: no word is in at most 0\.2 of 4 utterances"):
-        tune_decoding.unseen_folds(dataclasses.replace(tune, rare_fraction=0.2), decode, texts)
+    assert tune_decoding.rare_word_folds(texts) == [{"B", "D"}, {"C", "E"}]
+    monkeypatch.setattr(tune_decoding, "RARE_FRACTION", 0.2)
+    with pytest.raises(InputError, match=r"tune\.unseen_fraction: no word is rare \(in at most 20% of 4 utterances\)"):
+        tune_decoding.rare_word_folds(texts)
 
 
-@pytest.mark.slow
-def test_processes_change_nothing(flags: list[str], capsys: pytest.CaptureFixture) -> None:
+def test_two_processes_give_the_same_result(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     tune_decoding.main(flags)
-    alone = capsys.readouterr().out
-    tune_decoding.main([*flags, "--tune_processes", "2"])
-    assert capsys.readouterr().out == alone
+    one_process = capsys.readouterr().out
+    monkeypatch.setattr("atc_asr.decoding.parallel.available_cores", lambda: 2)
+    tune_decoding.main(flags)
+    assert capsys.readouterr().out == one_process
 
 
 @pytest.mark.parametrize(
@@ -88,17 +86,12 @@ def test_processes_change_nothing(flags: list[str], capsys: pytest.CaptureFixtur
         (["--beam_sizes"], r"tune\.beam_sizes: got an empty list"),
     ],
 )
-def test_what_cannot_be_tuned_is_said(flags: list[str], more: list[str], message: str) -> None:
+def test_error_messages(flags: list[str], more: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         tune_decoding.main([*flags, *more])
 
 
-def test_an_utterance_without_transcript_is_named(flags: list[str], tmp_path: Path) -> None:
+def test_message_names_utterance_without_transcript(flags: list[str], tmp_path: Path) -> None:
     (tmp_path / "corpus" / "test.csv").write_text("id,wav,duration,transcript\na,a.wav,1.0,DELTA ONE\n")
     with pytest.raises(InputError, match="id b has no transcript"):
         tune_decoding.main(flags)
-
-
-def test_rows_are_spread_over_the_file() -> None:
-    assert tune_decoding.pick_rows(10, 0) == list(range(10))
-    assert tune_decoding.pick_rows(10, 3) == [0, 3, 6]

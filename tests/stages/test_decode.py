@@ -65,7 +65,7 @@ def test_without_words(run_dir: Path, tmp_path: Path) -> None:
         (("--beam_size", "4", "--lm_weight", "0.5"), "decode.lm_weight: got 0.5 without --lm_dir"),
         (
             ("--beam_size", "1", "--lm_weight", "0.5", "--lm_dir", "x"),
-            r"decode\.lm_weight: got 0\.5 with decode\.search beam and decode\.beam_size 1, which uses no language model",
+            r"decode\.lm_weight: got 0\.5 with decode\.search beam and decode\.beam_size 1, which uses no",
         ),
         (
             ("--search", "greedy", "--beam_size", "4", "--lm_weight", "0.5", "--lm_dir", "x"),
