@@ -1,7 +1,8 @@
-"""What a report says: scores, curves, slices and utterances, from the files the other stages wrote."""
+"""Contents of a report: scores, training curves, slices and utterances, read from the files of the other stages."""
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,72 +12,82 @@ from typing import Any
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses
-from atc_asr.scoring.levels import LEVELS
+from atc_asr.report.params import ReportFlags
 from atc_asr.scoring.pairs import read_pairs
 from atc_asr.wer.wer import ScoredPair, score_pair
 
-# The order of the scorecard: by the end of the name, then by name.
+HEADLINE_SCORES = ("wer", "cer", "sentence_error_rate", "callsign_accuracy", "critical_substitution_rate")
+# The other scores are sorted by the end of their name, then by name.
 ENDINGS = ("accuracy", "wer", "critical_substitution_rate")
-HEADLINES = ("wer", "cer", "sentence_error_rate", "callsign_accuracy", "critical_substitution_rate")
 LABELS = {
     "wer": "Word error rate",
     "cer": "Character error rate",
-    "sentence_error_rate": "Sentence error rate",
     "callsign_wer": "Callsign WER",
     "numeric_wer": "Numeric WER",
 }
-# What a rate is counted over, where the metrics file has the count under another name than `<rate>_population`.
-POPULATIONS = {"wer": "num_ref_words", "cer": "num_ref_characters", "sentence_error_rate": "num_utterances"}
-COMMIT_DIGITS = 10
-UNITS = {"wer": "word", "cer": "character", "sentence_error_rate": "utterance"}
+COUNTED = {"wer": "word", "cer": "character", "sentence_error_rate": "utterance"}
+LEVEL_LABELS = {
+    "raw": "as written",
+    "normalized": "normalised",
+    "digits_folded": "digits folded (NINER = 9)",
+    "groups_folded": "groups folded (SIX EIGHTY SIX = SIX EIGHT SIX)",
+}
 SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances")
-# Curves that share an axis: title, unit of the axis, columns of the curve file.
+# Title, label of the y axis, columns of the curves file.
 CHARTS = (
     ("Loss", "CTC loss", ("train_loss", "valid_loss")),
     ("Word error rate", "WER, %", ("valid_wer",)),
     ("Learning rate", "learning rate", ("lr",)),
 )
+NUM_CONFUSIONS = 30
+RUN_LABELS = {"model": "model", "dataset_part": "data", "epochs": "epochs", "git_commit": "commit"}
+COMMIT_DIGITS = 10
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A rate in per cent with its interval and what it is counted over."""
+class Score:
+    """A rate with its confidence interval.
 
-    name: str
-    label: str
-    value: float
-    low: float | None
-    high: float | None
-    population: int | None
-    unit: str
+    Attributes:
+        label: name of the rate, or of the group of a slice.
+        value: per cent; None for a group without reference words.
+        low: lower end of the interval, per cent.
+        high: upper end.
+        count: denominator of the rate; for a group of a slice, its number of utterances.
+        counted: noun for the count (word, character, utterance, occurrence).
+    """
 
-
-@dataclass(frozen=True)
-class SliceFigure:
-    """WER of one group of a slice, in per cent."""
-
-    slice: str
     label: str
     value: float | None
     low: float | None
     high: float | None
-    population: int | None
+    count: int | None
+    counted: str = "utterance"
+
+    @property
+    def interval(self) -> str:
+        """`3.1 to 4.2`; empty without an interval."""
+        return "" if self.low is None or self.high is None else f"{self.low:.1f} to {self.high:.1f}"
+
+    @property
+    def percent(self) -> str:
+        """The value with one decimal."""
+        return "–" if self.value is None else f"{self.value:.1f}"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over the same steps; a value is None where the file has none."""
+    """Training curves with a common axis; a value is None where the file has none."""
 
     title: str
-    x: tuple[float, ...]
-    x_label: str
     y_label: str
+    epochs: tuple[float, ...]
     series: Mapping[str, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """An utterance with what was recognised."""
+    """An utterance, its hypothesis and their alignment."""
 
     utterance: Utterance
     hypothesis: Hypothesis
@@ -85,21 +96,66 @@ class Row:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that page, summary and card are made from."""
+    """Contents of the page, the summary and the model card.
+
+    Attributes:
+        title: heading.
+        subtitle: test set and run in short phrases; the first two are its utterances and hours.
+        interval_name: `95 % interval`.
+        headline: the most important scores.
+        scorecard: all other scores.
+        levels: (normalisation level, WER in per cent).
+        slices: WER of the groups of each slice.
+        charts: training curves.
+        confusions: (reference word, hypothesis word, count), most frequent first.
+        rows: utterances in the order of the manifest.
+        run: the run's metrics.json; empty if it is not given.
+    """
 
     title: str
-    interval_name: str  # `95 % interval`
-    facts: tuple[str, ...]
-    headline: tuple[Figure, ...]
-    scorecard: tuple[Figure, ...]
-    slices: tuple[SliceFigure, ...]
+    subtitle: tuple[str, ...]
+    interval_name: str
+    headline: tuple[Score, ...]
+    scorecard: tuple[Score, ...]
+    levels: tuple[tuple[str, float], ...]
+    slices: Mapping[str, tuple[Score, ...]]
     charts: tuple[Chart, ...]
-    ladder: tuple[tuple[str, float], ...]
     confusions: tuple[tuple[str, str, int], ...]
     rows: tuple[Row, ...]
+    run: Mapping[str, Any]
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_contents(title: str, files: ReportFlags) -> Contents:
+    """Read everything that the report shows.
+
+    Raises:
+        InputError: a file cannot be used, or an id is not in both manifest and hypotheses.
+    """
+    run = read_json(files.run_metrics) if files.run_metrics else {}
+    scorecard = read_json(files.scorecard_file)
+    scores = find_scores(scorecard)
+    if not scores:
+        raise InputError(
+            f"{files.scorecard_file}: holds no score with its interval, wanted at least wer, wer_low and wer_high"
+        )
+    confidence = number(scorecard.get("confidence"))
+    rows = read_rows(files.ref_manifest, files.hyp_file)
+    return Contents(
+        title=title,
+        subtitle=make_subtitle(rows, run),
+        interval_name="interval" if confidence is None else f"{confidence:g} % interval",
+        headline=tuple(score for name, score in scores.items() if name in HEADLINE_SCORES),
+        scorecard=tuple(score for name, score in scores.items() if name not in HEADLINE_SCORES),
+        levels=find_levels(scorecard),
+        slices=read_slices(files.slices_file) if files.slices_file else {},
+        charts=read_charts(files.curves_file) if files.curves_file else (),
+        confusions=count_confusions(rows),
+        rows=rows,
+        run=run,
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
@@ -117,186 +173,153 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested numbers under names joined by `_`: `{"callsign": {"accuracy": 1}}` -> `{"callsign_accuracy": 1}`."""
-    flat = {}
+    """Nested keys joined by `_`: `{"callsign": {"accuracy": 1}}` -> `{"callsign_accuracy": 1}`."""
+    flat: dict[str, Any] = {}
     for key, value in content.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}_")
-        else:
-            flat[f"{prefix}{key}"] = value
+        flat |= flatten(value, f"{prefix}{key}_") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
 
 
-def number(value: Any) -> float | None:
-    """A JSON value as a number, None for everything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def number(value: Any) -> Any:
+    """The value if it is a JSON number, else None."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def find_figures(metrics: Mapping[str, Any]) -> list[Figure]:
-    """Every rate of a metrics file that has an interval beside it: `x` with `x_low` and `x_high`, headlines first."""
-    flat = flatten(metrics)
+def find_scores(scorecard: Mapping[str, Any]) -> dict[str, Score]:
+    """Every rate of a scorecard that has an interval (`x` with `x_low` and `x_high`), headline scores first."""
+    flat = flatten(scorecard)
     names = [
         name for name in flat if f"{name}_low" in flat and f"{name}_high" in flat and number(flat[name]) is not None
     ]
-    figures = []
-    for name in sorted(names, key=figure_place):
-        population = number(flat.get(f"{name}_population", flat.get(POPULATIONS.get(name, ""))))
-        figures.append(
-            Figure(
-                name=name,
-                label=LABELS.get(name, name.replace("_", " ").capitalize()),
-                value=number(flat[name]),
-                low=number(flat[f"{name}_low"]),
-                high=number(flat[f"{name}_high"]),
-                population=None if population is None else int(population),
-                unit=UNITS.get(name, "occurrence"),
-            )
+    return {
+        name: Score(
+            label=LABELS.get(name, name.replace("_", " ").capitalize()),
+            value=number(flat[name]),
+            low=number(flat[f"{name}_low"]),
+            high=number(flat[f"{name}_high"]),
+            count=number(flat.get(f"{name}_population")),
+            counted=COUNTED.get(name, "occurrence"),
         )
-    return figures
+        for name in sorted(names, key=score_order)
+    }
 
 
-def name_interval(metrics: Mapping[str, Any]) -> str:
-    """What the intervals of a metrics file are called: with their confidence, if the file has it."""
-    confidence = number(metrics.get("confidence"))
-    return "interval" if confidence is None else f"{confidence:g} % interval"
-
-
-def figure_place(name: str) -> tuple[int, int, str]:
-    """Where a figure stands: headlines first, then by what is counted."""
-    headline = HEADLINES.index(name) if name in HEADLINES else len(HEADLINES)
+def score_order(name: str) -> tuple[int, int, str]:
+    """Sort key of a score's name."""
+    headline = HEADLINE_SCORES.index(name) if name in HEADLINE_SCORES else len(HEADLINE_SCORES)
     ending = next((place for place, ending in enumerate(ENDINGS) if name.endswith(ending)), len(ENDINGS))
     return headline, ending, name
 
 
-def read_table(path: Path, wanted: Iterable[str]) -> list[dict[str, str]]:
-    """Lines of a CSV that has at least the wanted columns.
+def find_levels(scorecard: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """WER in per cent by normalisation level, in the levels' order."""
+    rates = scorecard.get("levels") or {}
+    return tuple((label, rates[name]) for name, label in LEVEL_LABELS.items() if number(rates.get(name)) is not None)
+
+
+def read_table(path: Path, required: Sequence[str], numeric: Iterable[str]) -> list[dict[str, Any]]:
+    """Rows of a CSV; numeric columns that the file has are converted to float, an empty cell to None.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, or has a line of another width.
+        InputError: the file cannot be read, lacks a required column, or has a row that cannot be used.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            missing = [name for name in wanted if name not in (reader.fieldnames or ())]
+            missing = [name for name in required if name not in (reader.fieldnames or ())]
             if missing:
                 raise InputError(f"{path}:1: has no column {', '.join(missing)}")
-            lines = []
-            for line in reader:
-                if None in line or None in line.values():
-                    raise InputError(f"{path}:{reader.line_num}: got another number of cells than the header has")
-                lines.append(line)
-            return lines
+            return [convert_row(row, numeric, f"{path}:{reader.line_num}") for row in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not a CSV in UTF-8: {error}") from error
 
 
-def cell(line: Mapping[str, str], name: str, where: str) -> float | None:
-    """A number of a CSV line, None for an empty cell.
+def convert_row(row: Mapping[str, str], numeric: Iterable[str], where: str) -> dict[str, Any]:
+    """A CSV row with its numeric columns as float.
 
     Raises:
-        InputError: the cell holds something else.
+        InputError: the row has another number of cells than the header, or a cell is not a finite number.
     """
-    text = line[name]
-    try:
-        return float(text) if text.strip() else None
-    except ValueError as error:
-        raise InputError(f"{where}: {name} is {text!r}, wanted a number") from error
+    if None in row or None in row.values():
+        raise InputError(f"{where}: got another number of cells than the header has")
+    converted: dict[str, Any] = dict(row)
+    for name in row.keys() & numeric:
+        text = row[name].strip()
+        try:
+            converted[name] = float(text) if text else None
+        except ValueError:
+            converted[name] = math.nan
+        if text and not math.isfinite(converted[name]):
+            raise InputError(f"{where}: {name} is {text!r}, wanted a number")
+    return converted
 
 
-def read_slices(path: Path) -> list[SliceFigure]:
-    """WER by slice.
-
-    Raises:
-        InputError: the file cannot be used.
-    """
-    found = []
-    for place, line in enumerate(read_table(path, SLICE_COLUMNS), start=2):
-        value, low, high, population = (cell(line, name, f"{path}:{place}") for name in SLICE_COLUMNS[2:])
-        found.append(
-            SliceFigure(line["slice"], line["group"], value, low, high, None if population is None else int(population))
-        )
-    return found
-
-
-def read_curves(path: Path) -> list[Chart]:
-    """Charts of a training's curves, those whose columns the file has.
+def read_slices(path: Path) -> dict[str, tuple[Score, ...]]:
+    """WER of the groups of each slice.
 
     Raises:
         InputError: the file cannot be used.
     """
-    lines = read_table(path, ("epoch",))
-    if not lines:
-        return []
-    columns = {
-        name: tuple(cell(line, name, f"{path}:{place}") for place, line in enumerate(lines, start=2))
-        for name in lines[0]
-    }
-    epochs = tuple(epoch or 0.0 for epoch in columns["epoch"])
+    slices: dict[str, tuple[Score, ...]] = {}
+    for row in read_table(path, SLICE_COLUMNS, SLICE_COLUMNS[2:]):
+        count = None if row["num_utterances"] is None else int(row["num_utterances"])
+        group = Score(row["group"], row["wer"], row["low"], row["high"], count)
+        slices[row["slice"]] = (*slices.get(row["slice"], ()), group)
+    return slices
+
+
+def read_charts(path: Path) -> tuple[Chart, ...]:
+    """Charts of the training curves, one for each of `CHARTS` of which the file has a column.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    rows = read_table(path, ("epoch",), ["epoch", *(name for _, _, names in CHARTS for name in names)])
+    epochs = tuple(row["epoch"] or 0.0 for row in rows)
     charts = []
-    for title, axis, names in CHARTS:
-        series = {name: columns[name] for name in names if name in columns}
+    for title, y_label, names in CHARTS:
+        series = {name: tuple(row[name] for row in rows) for name in names if rows and name in rows[0]}
         if series:
-            charts.append(Chart(title, epochs, "epoch", axis, series))
-    return charts
+            charts.append(Chart(title, y_label, epochs, series))
+    return tuple(charts)
 
 
-def confused_words(rows: Iterable[Row], count: int) -> list[tuple[str, str, int]]:
-    """The most frequent substitutions: reference word, word recognised instead, times."""
-    pairs = Counter((step.ref, step.hyp) for row in rows for step in row.scored.steps if step.operation == "substitute")
-    ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
-    return [(ref, hyp, times) for (ref, hyp), times in ranked[:count]]
-
-
-def read_rows(ref_manifest: Iterable[Path], hyp_file: Path) -> list[Row]:
-    """Utterances with their hypotheses, aligned as they were scored: both normalised.
+def read_rows(ref_manifest: Iterable[Path], hyp_file: Path) -> tuple[Row, ...]:
+    """Utterances with their hypotheses, both normalised and aligned as `stages.score` does.
 
     Raises:
-        InputError: a file cannot be used, or an id has no partner.
+        InputError: a file cannot be used, or an id is not in both.
     """
     corpus = read_pairs(ref_manifest, hyp_file, normalize_hypotheses=True)
     by_id = {hypothesis.id: hypothesis for hypothesis in read_hypotheses(hyp_file)}
-    return [
+    return tuple(
         Row(utterance, by_id[utterance.id], score_pair(pair))
         for utterance, pair in zip(corpus.utterances, corpus.pairs, strict=True)
-    ]
+    )
 
 
-def read_ladder(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """WER in per cent by rung of the normalisation ladder, as the metrics file has it."""
-    ladder = metrics.get("ladder")
-    rungs = ladder.items() if isinstance(ladder, Mapping) else ()
-    return [
-        (name.replace("_", " "), number(rate))
-        for name, rate in sorted(rungs, key=rung_place)
-        if number(rate) is not None
-    ]
+def count_confusions(rows: Iterable[Row]) -> tuple[tuple[str, str, int], ...]:
+    """The most frequent substitutions: reference word, hypothesis word, count."""
+    counts = Counter(
+        (str(step.ref), str(step.hyp)) for row in rows for step in row.scored.steps if step.operation == "substitute"
+    )
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple((ref, hyp, count) for (ref, hyp), count in ranked[:NUM_CONFUSIONS])
 
 
-def rung_place(rung: tuple[str, Any]) -> tuple[int, str]:
-    """A rung's place on the ladder: the file is sorted by name."""
-    known = list(LEVELS)
-    return (known.index(rung[0]) if rung[0] in known else len(known), rung[0])
-
-
-def facts_of(rows: Sequence[Row], run: Mapping[str, Any]) -> list[str]:
-    """What the numbers were taken on, in a few words each.
-
-    Args:
-        rows: the utterances.
-        run: the run's own `metrics.json`; empty when it is not known.
-    """
+def make_subtitle(rows: Sequence[Row], run: Mapping[str, Any]) -> tuple[str, ...]:
+    """Size of the test set, and model, data, epochs and commit of the run where they are known."""
     hours = sum(row.utterance.duration for row in rows) / 3600
-    facts = [f"{len(rows):,} utterances", f"{hours:.2f} hours"]
-    known = dict(run) | {"git_commit": shorten_commit(str(run.get("git_commit") or ""))}
-    for key, label in (("model", "model"), ("dataset_part", "data"), ("epochs", "epochs"), ("git_commit", "commit")):
-        if known.get(key) not in (None, ""):
-            facts.append(f"{label} {str(known[key])[:60]}")
-    return facts
+    known = {**run, "git_commit": shorten_commit(str(run.get("git_commit") or ""))}
+    about_run = [
+        f"{label} {str(known[key])[:60]}" for key, label in RUN_LABELS.items() if known.get(key) not in (None, "")
+    ]
+    return (f"{len(rows):,} utterances", f"{hours:.2f} hours", *about_run)
 
 
 def shorten_commit(commit: str) -> str:
-    """`0123456789abcdef…-dirty` as people write it: `0123456-dirty`."""
+    """`0123456789abcdef…-dirty` -> `0123456789-dirty`."""
     name, dash, state = commit.partition("-")
     return f"{name[:COMMIT_DIGITS]}{dash}{state}"

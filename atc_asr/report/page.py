@@ -1,4 +1,4 @@
-"""The report as one HTML page: data, style and script inlined, nothing loaded from a network."""
+"""The report as one HTML page with data, style and script inlined; it loads nothing from a network."""
 
 import base64
 import hashlib
@@ -6,8 +6,8 @@ import html
 import io
 import json
 import os
-import re
-from collections.abc import Mapping, Sequence
+import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ from atc_asr.report.contents import Contents, Row
 from atc_asr.wer.wer import Step
 
 PAGE = Path(__file__).parent / "page"
-SAMPLE_RATE = 16000
-SIGNS = {"equal": "=", "substitute": "~", "delete": "-", "insert": "+"}
+SAMPLE_RATE = 16000  # Hz
+PREFIXES = {"equal": "=", "substitute": "~", "delete": "-", "insert": "+"}
 
 
 def encode_step(step: Step) -> str:
-    """One step as the page's script reads it: a sign, then the word; the two words of a substitution around a tab."""
+    """An alignment step as prefix and word; a substitution has both words, separated by a tab."""
     words = f"{step.ref}\t{step.hyp}" if step.operation == "substitute" else (step.ref or step.hyp)
-    return f"{SIGNS[step.operation]}{words}"
+    return f"{PREFIXES[step.operation]}{words}"
 
 
 def encode_row(row: Row, columns: Sequence[str], out_dir: Path) -> list[Any]:
@@ -38,19 +38,16 @@ def encode_row(row: Row, columns: Sequence[str], out_dir: Path) -> list[Any]:
 
 
 def encode_times(row: Row) -> list[list[Any]]:
-    """Recognised words with start, end (seconds) and confidence."""
-    return [
-        [word.word, round(word.start, 3), round(word.end, 3), round(word.confidence, 3)]
-        for word in row.hypothesis.words
-    ]
+    """Hypothesis words with start and end in seconds and confidence."""
+    return [[w.word, round(w.start, 3), round(w.end, 3), round(w.confidence, 3)] for w in row.hypothesis.words]
 
 
-def worst(rows: Sequence[Row], count: int) -> list[int]:
-    """Places of the utterances that lead the page's table: highest word error rate first, then most errors."""
+def worst_rows(rows: Sequence[Row], count: int) -> list[int]:
+    """Indices of the rows with the highest word error rate, in the order in which the page first shows them."""
 
-    def key(place: int) -> tuple[float, int, int]:
-        words = rows[place].scored.words
-        return -words.errors / max(1, words.ref_length), -words.errors, place
+    def key(index: int) -> tuple[float, int, int]:
+        words = rows[index].scored.words
+        return -words.errors / max(1, words.ref_length), -words.errors, index
 
     return sorted(range(len(rows)), key=key)[:count]
 
@@ -71,39 +68,29 @@ def encode_audio(path: Path) -> str:
 
 
 def page_data(contents: Contents, *, out_dir: Path, num_embedded: int) -> dict[str, Any]:
-    """All that the page's script shows, as JSON can hold it."""
+    """The data that the page's script reads, as values that JSON can hold."""
     rows = contents.rows
     columns = sorted({name for row in rows for name, value in row.utterance.columns.items() if value})
-    charts = [
-        {
-            "title": chart.title,
-            "x": chart.x,
-            "xLabel": chart.x_label,
-            "yLabel": chart.y_label,
-            "series": [{"name": name, "values": values} for name, values in chart.series.items()],
-        }
-        for chart in contents.charts
-    ]
     return {
         "title": contents.title,
+        "subtitle": contents.subtitle,
         "interval": contents.interval_name,
-        "facts": contents.facts,
-        "headline": [vars(figure) for figure in contents.headline],
-        "scorecard": [vars(figure) for figure in contents.scorecard],
-        "slices": [vars(figure) for figure in contents.slices],
-        "curves": charts,
-        "ladder": contents.ladder,
+        "headline": [vars(score) for score in contents.headline],
+        "scorecard": [vars(score) for score in contents.scorecard],
+        "levels": contents.levels,
+        "slices": {name: [vars(score) for score in scores] for name, scores in contents.slices.items()},
+        "charts": [vars(chart) for chart in contents.charts],
         "confusions": contents.confusions,
         "columns": columns,
         "sample_rate": SAMPLE_RATE,
         "utterances": [encode_row(row, columns, out_dir) for row in rows],
-        "times": {place: encode_times(row) for place, row in enumerate(rows) if row.hypothesis.words},
-        "audio": {place: encode_audio(rows[place].utterance.wav) for place in worst(rows, num_embedded)},
+        "times": {index: encode_times(row) for index, row in enumerate(rows) if row.hypothesis.words},
+        "audio": {index: encode_audio(rows[index].utterance.wav) for index in worst_rows(rows, num_embedded)},
     }
 
 
 def embed_json(content: Any) -> str:
-    """JSON that cannot end the script element it stands in: no `<`, `>` or `&`, no line separators."""
+    """JSON for a script element: `<`, `>`, `&` and line separators are escaped, so that no text ends the element."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -111,17 +98,21 @@ def embed_json(content: Any) -> str:
 
 
 def source_hash(text: str) -> str:
-    """A script or style as the page's content security policy names it."""
+    """The hash of a script or style in the page's content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def fill(template: str, parts: Mapping[str, str]) -> str:
-    """The template with each `{{name}}` replaced; what a part holds is never taken for a place to fill."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+def render_page(contents: Contents, *, out_dir: Path, num_embedded: int) -> str:
+    """The page as HTML.
 
+    Args:
+        contents: what to show.
+        out_dir: folder of the page; audio files are linked relative to it.
+        num_embedded: number of utterances whose audio the page contains.
 
-def render_page(data: Mapping[str, Any]) -> str:
-    """The page as text."""
+    Raises:
+        InputError: an audio file to embed cannot be read.
+    """
     style = (PAGE / "page.css").read_text(encoding="utf-8")
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(PAGE.glob("*.js")))
     script = f'"use strict";\n(() => {{\n{script}}})();\n'
@@ -129,11 +120,10 @@ def render_page(data: Mapping[str, Any]) -> str:
         f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)}; "
         "img-src 'self' data: blob:; media-src 'self' file: data: blob:; connect-src 'self' file: data: blob:"
     )
-    parts = {
-        "policy": html.escape(policy),
-        "title": html.escape(str(data["title"])),
-        "style": style,
-        "script": script,
-        "data": embed_json(data),
-    }
-    return fill((PAGE / "page.html").read_text(encoding="utf-8"), parts)
+    return string.Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=html.escape(policy),
+        title=html.escape(contents.title),
+        style=style,
+        script=script,
+        data=embed_json(page_data(contents, out_dir=out_dir, num_embedded=num_embedded)),
+    )

@@ -1,120 +1,112 @@
-"""The report on one sheet, as PDF and PNG, from the same numbers as the page."""
+"""The report on one A4 page, as PDF and PNG."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Sheet
+from matplotlib.figure import Figure
 
 from atc_asr.core.files import new_file
-from atc_asr.report.contents import Chart, Contents, Figure, SliceFigure
+from atc_asr.report.contents import Chart, Contents, Score
 
 A4 = (8.27, 11.69)  # inches
 PNG_DPI = 130
-MAX_SLICES = 20
-MAX_GROUPS = 6  # of one slice, so that a column of many speakers leaves room for the others
-MAX_SCORES = 14
-MAX_CONFUSIONS = 14
+MAX_GROUPS = 20
+MAX_GROUPS_PER_SLICE = 6  # leaves room for other slices beside one with many speakers
+MAX_TABLE_ROWS = 14
 COLOURS = ("#1f5fbf", "#b3541e", "#0b6b3a", "#7b3fa0")
-SOFT = "#566072"
+GREY = "#566072"
 
 
 def plain(text: str) -> str:
-    """A text as it is: a `$` would switch matplotlib to formulas."""
+    """Escapes `$`, which starts a formula in matplotlib."""
     return text.replace("$", r"\$")
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """`3.1 to 4.2`, nothing when there is no interval."""
-    return "" if low is None or high is None else f"{low:.1f} to {high:.1f}"
-
-
-def draw_headline(sheet: Sheet, figures: Sequence[Figure], top: float) -> None:
-    """Large numbers side by side."""
-    for place, figure in enumerate(figures[:4]):
+def draw_headline(figure: Figure, scores: Sequence[Score], top: float) -> None:
+    """The headline scores side by side."""
+    for place, score in enumerate(scores[:4]):
         left = 0.08 + place * 0.22
-        sheet.text(left, top, figure.label, color=SOFT, fontsize=9)
-        sheet.text(left, top - 0.027, f"{figure.value:.1f} %", fontsize=20, weight="bold")
-        sheet.text(left, top - 0.042, interval(figure.low, figure.high), color=SOFT, fontsize=9)
+        figure.text(left, top, score.label, color=GREY, fontsize=9)
+        figure.text(left, top - 0.027, f"{score.percent} %", fontsize=20, weight="bold")
+        figure.text(left, top - 0.042, score.interval, color=GREY, fontsize=9)
 
 
-def draw_curves(axes: Axes, chart: Chart) -> None:
+def draw_chart(axes: Axes, chart: Chart) -> None:
     """One chart of training curves."""
     for colour, (name, values) in zip(COLOURS, chart.series.items(), strict=False):
-        axes.plot(chart.x, [float("nan") if value is None else value for value in values], color=colour, label=name)
+        known = [float("nan") if value is None else value for value in values]
+        axes.plot(chart.epochs, known, color=colour, label=name)
     axes.set_title(chart.title, loc="left", fontsize=10)
-    axes.set_xlabel(chart.x_label)
+    axes.set_xlabel("epoch")
     axes.set_ylabel(chart.y_label)
     axes.set_ylim(bottom=0)
     if len(chart.series) > 1:
         axes.legend(frameon=False, fontsize=8)
 
 
-def choose_slices(slices: Sequence[SliceFigure]) -> list[SliceFigure]:
-    """The largest groups of each slice, as many as fit, in their order."""
-    known = [figure for figure in slices if figure.value is not None]
-    chosen = set()
-    for name in {figure.slice for figure in known}:
-        places = [place for place, figure in enumerate(known) if figure.slice == name]
-        chosen |= set(sorted(places, key=lambda place: -(known[place].population or 0))[:MAX_GROUPS])
-    return [known[place] for place in sorted(chosen)][:MAX_SLICES]
+def choose_groups(slices: Mapping[str, Sequence[Score]]) -> list[tuple[str, Score]]:
+    """(slice, group) of the largest groups of each slice, in the order of the file."""
+    chosen = []
+    for name, groups in slices.items():
+        known = [group for group in groups if group.value is not None]
+        largest = sorted(known, key=lambda group: -(group.count or 0))[:MAX_GROUPS_PER_SLICE]
+        chosen += [(name, group) for group in known if group in largest]
+    return chosen[:MAX_GROUPS]
 
 
-def draw_slices(axes: Axes, shown: Sequence[SliceFigure]) -> None:
+def draw_slices(axes: Axes, groups: Sequence[tuple[str, Score]]) -> None:
     """WER of groups with their intervals, the first group on top."""
-    for place, figure in enumerate(shown):
-        if figure.low is not None and figure.high is not None:
-            axes.plot([figure.low, figure.high], [place, place], color=COLOURS[0], linewidth=1.5)
-        axes.plot([figure.value], [place], "o", color=COLOURS[0], markersize=4)
-    axes.set_yticks(range(len(shown)), [plain(f"{figure.slice}: {figure.label}"[:34]) for figure in shown], fontsize=7)
+    for place, (_, group) in enumerate(groups):
+        if group.low is not None and group.high is not None:
+            axes.plot([group.low, group.high], [place, place], color=COLOURS[0], linewidth=1.5)
+        axes.plot(group.value or 0.0, place, "o", color=COLOURS[0], markersize=4)
+    axes.set_yticks(range(len(groups)), [plain(f"{name}: {group.label}"[:34]) for name, group in groups], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel("WER, %")
-    axes.set_title("By slice", loc="left", fontsize=10)
+    axes.set_title("Word error rate by slice", loc="left", fontsize=10)
 
 
-def draw_lines(axes: Axes, title: str, lines: Sequence[tuple[str, str]]) -> None:
+def draw_table(axes: Axes, title: str, rows: Sequence[tuple[str, str]]) -> None:
     """A table of two columns."""
     axes.axis("off")
     axes.set_title(title, loc="left", fontsize=10)
-    for place, (left, right) in enumerate(lines):
-        height = 0.97 - place / max(len(lines), MAX_SCORES)
+    for place, (left, right) in enumerate(rows[:MAX_TABLE_ROWS]):
+        height = 0.97 - place / MAX_TABLE_ROWS
         axes.text(0, height, plain(left[:36]), fontsize=8, va="top", transform=axes.transAxes)
         axes.text(1, height, plain(right), fontsize=8, va="top", ha="right", transform=axes.transAxes)
 
 
-def draw_sheet(contents: Contents) -> Sheet:
-    """The sheet with everything that fits on it."""
-    sheet = Sheet(figsize=A4)
-    FigureCanvasAgg(sheet)
-    sheet.text(0.08, 0.955, plain(contents.title[:80]), fontsize=16, weight="bold")
-    facts = " · ".join(contents.facts)
-    sheet.text(0.08, 0.937, plain(facts[:120]), color=SOFT, fontsize=9)
-    draw_headline(sheet, contents.headline, 0.905)
-    curves = sheet.add_gridspec(1, 2, left=0.13, right=0.94, top=0.81, bottom=0.63, wspace=0.3)
+def draw_summary(contents: Contents) -> Figure:
+    """The page with as much of the contents as fits."""
+    figure = Figure(figsize=A4)
+    FigureCanvasAgg(figure)
+    figure.text(0.08, 0.955, plain(contents.title[:80]), fontsize=16, weight="bold")
+    figure.text(0.08, 0.937, plain(" · ".join(contents.subtitle)[:120]), color=GREY, fontsize=9)
+    draw_headline(figure, contents.headline, 0.905)
+    charts = figure.add_gridspec(1, 2, left=0.13, right=0.94, top=0.81, bottom=0.63, wspace=0.3)
     for place, chart in enumerate(contents.charts[:2]):
-        draw_curves(sheet.add_subplot(curves[0, place]), chart)
-    shown = choose_slices(contents.slices)
-    if shown:
-        draw_slices(sheet.add_axes((0.3, 0.34, 0.64, 0.22)), shown)
-    tables = sheet.add_gridspec(1, 2, left=0.08, right=0.94, top=0.27, bottom=0.03, wspace=0.12)
-    scores = [
-        (figure.label, f"{figure.value:.1f} %   {interval(figure.low, figure.high)}")
-        for figure in contents.scorecard[:MAX_SCORES]
-    ]
-    confusions = [(f"{ref} → {hyp}", str(times)) for ref, hyp, times in contents.confusions[:MAX_CONFUSIONS]]
-    if scores:
-        draw_lines(sheet.add_subplot(tables[0, 0]), f"Scorecard ({contents.interval_name})", scores)
-    if confusions:
-        draw_lines(sheet.add_subplot(tables[0, 1]), "Most confused words", confusions)
-    return sheet
+        draw_chart(figure.add_subplot(charts[0, place]), chart)
+    groups = choose_groups(contents.slices)
+    if groups:
+        draw_slices(figure.add_axes((0.3, 0.34, 0.64, 0.22)), groups)
+    scores = [(score.label, f"{score.percent} %   {score.interval}") for score in contents.scorecard]
+    confusions = [(f"{ref} → {hyp}", str(count)) for ref, hyp, count in contents.confusions]
+    tables = figure.add_gridspec(1, 2, left=0.08, right=0.94, top=0.27, bottom=0.03, wspace=0.12)
+    for place, (title, rows) in enumerate(
+        [(f"Scorecard ({contents.interval_name})", scores), ("Most confused words", confusions)]
+    ):
+        if rows:
+            draw_table(figure.add_subplot(tables[0, place]), title, rows)
+    return figure
 
 
 def write_summary(out_dir: Path, contents: Contents) -> None:
-    """Write summary.pdf and summary.png, the same bytes for the same numbers."""
-    sheet = draw_sheet(contents)
+    """Write summary.pdf and summary.png; equal contents give equal bytes."""
+    figure = draw_summary(contents)
     with new_file(out_dir / "summary.pdf") as partial:
-        sheet.savefig(partial, format="pdf", metadata={"CreationDate": None})
+        figure.savefig(partial, format="pdf", metadata={"CreationDate": None})
     with new_file(out_dir / "summary.png") as partial:
-        sheet.savefig(partial, format="png", dpi=PNG_DPI)
+        figure.savefig(partial, format="png", dpi=PNG_DPI)

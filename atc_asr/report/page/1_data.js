@@ -1,4 +1,4 @@
-// What the page knows. Texts of strangers reach the document through textContent and attributes only.
+// The page's data. Text from data reaches the document only through textContent and attributes, never as markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = (id) => document.getElementById(id);
 
@@ -16,15 +16,15 @@ function element(name, properties = {}, ...children) {
 const percent = (value) => (value === null ? "–" : value.toFixed(1));
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
-// Steps of an alignment are words with a sign before them: = hit, - deleted, + inserted, ~ substituted (reference, tab, hypothesis).
+// Alignment steps are words with a prefix: = correct, - deleted, + inserted, ~ substituted (reference, tab, hypothesis).
 const OPERATIONS = { "=": "", "-": "D", "+": "I", "~": "S" };
 
 function readSteps(text) {
   if (text === "") return [];
   return text.split(" ").map((step) => {
     const [first, second] = step.slice(1).split("\t");
-    const sign = step[0];
-    return { mark: OPERATIONS[sign], ref: sign === "+" ? null : first, hyp: sign === "-" ? null : sign === "~" ? second : first };
+    const prefix = step[0];
+    return { mark: OPERATIONS[prefix], ref: prefix === "+" ? null : first, hyp: prefix === "-" ? null : second ?? first };
   });
 }
 
@@ -34,19 +34,14 @@ const utterances = data.utterances.map(([id, wav, duration, errors, words, steps
   speed: (60 * words) / duration,
 }));
 
-function refOf(utterance) {
-  return readSteps(utterance.steps).filter((step) => step.ref !== null).map((step) => step.ref).join(" ");
-}
+// The reference ("ref") or hypothesis ("hyp") of an utterance.
+const textOf = (utterance, side) => readSteps(utterance.steps).map((step) => step[side]).filter((word) => word !== null).join(" ");
 
-function hypOf(utterance) {
-  return readSteps(utterance.steps).filter((step) => step.hyp !== null).map((step) => step.hyp).join(" ");
-}
-
-// Texts to search are made when the first search needs them: opening the page does not wait for them.
+// Texts for the search are made at the first search, so that opening the page does not wait for them.
 function searchable(utterance) {
   if (!utterance.fields) {
-    utterance.fields = { id: utterance.id.toLowerCase(), ref: refOf(utterance).toLowerCase(), hyp: hypOf(utterance).toLowerCase() };
-    data.columns.forEach((name, at) => { utterance.fields[name.toLowerCase()] = utterance.columns[at].toLowerCase(); });
+    utterance.fields = { id: utterance.id.toLowerCase(), ref: textOf(utterance, "ref").toLowerCase(), hyp: textOf(utterance, "hyp").toLowerCase() };
+    data.columns.forEach((name, index) => { utterance.fields[name.toLowerCase()] = utterance.columns[index].toLowerCase(); });
     utterance.all = Object.values(utterance.fields).join("\n");
   }
   return utterance;

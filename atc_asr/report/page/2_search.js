@@ -1,4 +1,5 @@
-// Search: words and "phrases" that all must occur; wer>20, sec<3, wpm>200 (words a minute), words=1; id:…, ref:…, hyp:… or a column's name before a colon.
+// Query terms, all of which must match: words and "phrases"; comparisons (wer>20, sec<3, words=1, wpm>200 words per minute);
+// and field:text, where the field is id, ref, hyp or a column of the manifest.
 const NUMBERS = { wer: "wer", sec: "duration", wpm: "speed", words: "words", errors: "errors" };
 const COMPARISONS = {
   ">": (a, b) => a > b, "<": (a, b) => a < b, ">=": (a, b) => a >= b, "<=": (a, b) => a <= b, "=": (a, b) => Math.abs(a - b) < 0.05,
@@ -21,28 +22,29 @@ function readTerm(term) {
 
 function readQuery(text) {
   const terms = text.toLowerCase().match(/(?:[^\s":]+:)?"[^"]*"|[^\s]+/g) || [];
-  return terms.map((term) => readTerm(term.replaceAll('"', ""))).filter((term) => term !== null);
+  return terms.map((term) => readTerm(term.replaceAll('"', "")));
 }
 
-// Numbers in names count as numbers (base_9 before base_10). Names are compared once and then sorted by their places.
+// Names are sorted with their numbers as numbers (base_9 before base_10). Each column is ranked once; later sorts compare ranks.
 const byName = new Intl.Collator("en", { numeric: true });
-const places = new Map();
-function placesOf(name, textOf) {
-  if (!places.has(name)) {
-    const texts = [...new Set(utterances.map(textOf))].sort(byName.compare);
-    const placeOf = new Map(texts.map((text, place) => [text, place]));
-    places.set(name, utterances.map((utterance) => placeOf.get(textOf(utterance))));
+const ranks = new Map();
+function compareNames(key, nameOf) {
+  if (!ranks.has(key)) {
+    const names = [...new Set(utterances.map(nameOf))].sort(byName.compare);
+    const rankOf = new Map(names.map((name, rank) => [name, rank]));
+    ranks.set(key, utterances.map((utterance) => rankOf.get(nameOf(utterance))));
   }
-  return places.get(name);
+  const rank = ranks.get(key);
+  return (a, b) => rank[a.index] - rank[b.index];
 }
 
 const compareTexts = (a, b) => (a < b ? -1 : Number(a > b));
 const ORDERS = {
   wer: () => (a, b) => (a.wer ?? -1) - (b.wer ?? -1) || a.errors - b.errors,
-  id: () => { const at = placesOf("id", (one) => one.id); return (a, b) => at[a.index] - at[b.index]; },
+  id: () => compareNames("id", (utterance) => utterance.id),
   text: () => (a, b) => compareTexts(searchable(a).fields.ref, searchable(b).fields.ref),
   sec: () => (a, b) => a.duration - b.duration,
-  slice: () => { const at = placesOf(view.column, (one) => one.columns[view.column] ?? ""); return (a, b) => at[a.index] - at[b.index]; },
+  slice: () => compareNames(view.column, (utterance) => utterance.columns[view.column] ?? ""),
 };
 
 const view = { rows: [], selected: null, sort: "wer", descending: true, query: "", column: 0, value: "" };

@@ -1,10 +1,10 @@
-// The table. Only the rows in sight are in the document, so 5,000 utterances scroll like fifty.
-const SPARE_ROWS = 6;
+// The table. Only the visible rows are in the document, which keeps scrolling fast with thousands of utterances.
+const EXTRA_ROWS = 6; // above and below the visible ones
 const HEADERS = [["wer", "WER", "number"], ["id", "Id", ""], ["text", "Reference and hypothesis", ""], ["sec", "Sec", "number"], ["slice", "", ""]];
 const grid = find("grid");
 const body = find("grid-body");
 const rowsNode = find("grid-rows");
-const shown = new Map();
+const shown = new Map(); // rows in the document by their position
 
 const rowHeight = () => parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
 const sliceName = () => data.columns[view.column] ?? "";
@@ -21,7 +21,7 @@ function drawHead() {
   find("grid-head").replaceChildren(...cells);
 }
 
-// Reference and hypothesis in one line: what both have once, a substitution as both words.
+// Reference and hypothesis in one line: equal words once, a substitution as both words.
 function inlineDiff(utterance) {
   const cell = element("div", { role: "gridcell", class: "cell" });
   for (const step of readSteps(utterance.steps)) {
@@ -51,8 +51,8 @@ function makeRow(position) {
 
 function drawRows() {
   const height = rowHeight();
-  const first = Math.max(0, Math.floor(body.scrollTop / height) - SPARE_ROWS);
-  const last = Math.min(view.rows.length, Math.ceil((body.scrollTop + body.clientHeight) / height) + SPARE_ROWS);
+  const first = Math.max(0, Math.floor(body.scrollTop / height) - EXTRA_ROWS);
+  const last = Math.min(view.rows.length, Math.ceil((body.scrollTop + body.clientHeight) / height) + EXTRA_ROWS);
   for (const [position, row] of shown) {
     if (position < first || position >= last) { row.remove(); shown.delete(position); }
   }
@@ -96,10 +96,10 @@ function scrollToRow(position) {
 
 function select(position) {
   if (!view.rows.length) return;
-  const at = Math.min(Math.max(position, 0), view.rows.length - 1);
+  const nearest = Math.min(Math.max(position, 0), view.rows.length - 1);
   const before = view.selected;
-  view.selected = view.rows[at];
-  scrollToRow(at);
+  view.selected = view.rows[nearest];
+  scrollToRow(nearest);
   drawRows();
   for (const utterance of [before, view.selected]) {
     const row = utterance && document.getElementById(`row-${utterance.index}`);

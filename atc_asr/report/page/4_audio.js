@@ -1,12 +1,11 @@
-// Audio and its spectrogram, drawn here from the samples when an utterance is looked at.
+// The audio of the selected utterance and its spectrogram, computed here from the samples.
 const FFT_SIZE = 512;
-const DECIBELS = 75;
+const DYNAMIC_RANGE = 75; // dB
 const audio = find("audio");
 const canvas = find("spectrogram");
-let folderFiles = null;
+let folderFiles = null; // files of the folder that the user chose, by each suffix of their paths
 let sourceUrl = null;
 
-// A folder the reader chose: files by the end of their path.
 function fileOf(wav) {
   if (!folderFiles) return null;
   const wanted = wav.split("/").filter((part) => part !== ".." && part !== ".");
@@ -20,7 +19,7 @@ function fileOf(wav) {
 function bytesOf(base64) {
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
-  for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
+  for (let i = 0; i < text.length; i += 1) bytes[i] = text.charCodeAt(i);
   return bytes.buffer;
 }
 
@@ -31,9 +30,9 @@ async function loadAudio(utterance) {
   if (embedded) return bytesOf(embedded);
   const file = fileOf(utterance.wav);
   if (file) return file.arrayBuffer();
-  const answer = await fetch(relativeUrl(utterance.wav));
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
-  return answer.arrayBuffer();
+  const response = await fetch(relativeUrl(utterance.wav));
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  return response.arrayBuffer();
 }
 
 function playableUrl(utterance) {
@@ -47,7 +46,7 @@ function playableUrl(utterance) {
 }
 
 // In-place radix-2 FFT (Cooley and Tukey, 1965).
-function transform(real, imaginary) {
+function fft(real, imaginary) {
   const size = real.length;
   for (let i = 1, j = 0; i < size; i += 1) {
     let bit = size >> 1;
@@ -70,10 +69,10 @@ function transform(real, imaginary) {
   }
 }
 
-// Power in dB, one column after the other from low to high frequency.
+// Power in dB, column by column, each from low to high frequency.
 function spectrogram(samples, columns) {
   const bins = FFT_SIZE / 2;
-  const found = new Float32Array(columns * bins);
+  const levels = new Float32Array(columns * bins);
   const window = Float32Array.from({ length: FFT_SIZE }, (_, n) => 0.5 - 0.5 * Math.cos((2 * Math.PI * n) / FFT_SIZE));
   const real = new Float32Array(FFT_SIZE);
   const imaginary = new Float32Array(FFT_SIZE);
@@ -81,20 +80,20 @@ function spectrogram(samples, columns) {
     const start = Math.round(((column + 0.5) * samples.length) / columns - FFT_SIZE / 2);
     for (let n = 0; n < FFT_SIZE; n += 1) real[n] = (samples[start + n] ?? 0) * window[n];
     imaginary.fill(0);
-    transform(real, imaginary);
+    fft(real, imaginary);
     for (let bin = 0; bin < bins; bin += 1) {
-      found[column * bins + bin] = 10 * Math.log10(real[bin] ** 2 + imaginary[bin] ** 2 + 1e-12);
+      levels[column * bins + bin] = 10 * Math.log10(real[bin] ** 2 + imaginary[bin] ** 2 + 1e-12);
     }
   }
-  return found;
+  return levels;
 }
 
-// Dark to bright with even steps of lightness, after matplotlib's "magma".
-const STOPS = [[0, 0, 4], [28, 16, 68], [79, 18, 123], [129, 37, 129], [181, 54, 122], [229, 80, 100], [251, 135, 97], [254, 194, 135], [252, 253, 191]];
+// Colours of matplotlib's "magma" at even distances.
+const COLOURS = [[0, 0, 4], [28, 16, 68], [79, 18, 123], [129, 37, 129], [181, 54, 122], [229, 80, 100], [251, 135, 97], [254, 194, 135], [252, 253, 191]];
 function colour(level) {
-  const place = Math.min(Math.max(level, 0), 1) * (STOPS.length - 1);
-  const below = Math.min(Math.floor(place), STOPS.length - 2);
-  return STOPS[below].map((value, channel) => value + (place - below) * (STOPS[below + 1][channel] - value));
+  const place = Math.min(Math.max(level, 0), 1) * (COLOURS.length - 1);
+  const below = Math.min(Math.floor(place), COLOURS.length - 2);
+  return COLOURS[below].map((value, channel) => value + (place - below) * (COLOURS[below + 1][channel] - value));
 }
 
 function drawSpectrogram(buffer) {
@@ -103,13 +102,13 @@ function drawSpectrogram(buffer) {
   const { width, height } = canvas;
   const bins = FFT_SIZE / 2;
   const levels = spectrogram(buffer.getChannelData(0), width);
-  const loudest = levels.reduce((most, level) => Math.max(most, level), -Infinity);
+  const loudest = levels.reduce((highest, level) => Math.max(highest, level), -Infinity);
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   for (let y = 0; y < height; y += 1) {
     const bin = Math.floor(((height - 1 - y) * bins) / height);
     for (let x = 0; x < width; x += 1) {
-      const [red, green, blue] = colour(1 + (levels[x * bins + bin] - loudest) / DECIBELS);
+      const [red, green, blue] = colour(1 + (levels[x * bins + bin] - loudest) / DYNAMIC_RANGE);
       image.data.set([red, green, blue, 255], 4 * (y * width + x));
     }
   }
@@ -134,16 +133,16 @@ function drawWords(utterance, duration) {
   find("words").replaceChildren(...spans);
 }
 
-function clearPicture() {
+function clearSpectrogram() {
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   canvas.parentElement.hidden = true;
   delete canvas.dataset.drawn;
-  find("head").hidden = true;
+  find("playhead").hidden = true;
 }
 
 async function showAudio(utterance) {
   audio.pause();
-  clearPicture();
+  clearSpectrogram();
   audio.src = playableUrl(utterance);
   find("audio-note").textContent = "";
   find("folder-label").hidden = true;
@@ -161,7 +160,7 @@ async function showAudio(utterance) {
     if (view.selected !== utterance) return;
     const local = location.protocol === "file:";
     find("audio-note").textContent = local
-      ? "Browsers let a page opened from disk play audio files but not read them, so its spectrogram needs your choice:"
+      ? "A page opened from disk can play audio files but not read them. To see the spectrogram, choose the folder with the audio:"
       : `No spectrogram: ${utterance.wav} cannot be read (${error.message}).`;
     find("folder-label").hidden = !local;
   }
@@ -174,16 +173,16 @@ function playOrPause() {
   } else audio.pause();
 }
 
-function drawHeadLine() {
-  const head = find("head");
-  head.hidden = !(audio.duration > 0) || !canvas.dataset.drawn;
-  head.style.left = `${(100 * audio.currentTime) / audio.duration}%`;
-  if (!audio.paused) requestAnimationFrame(drawHeadLine);
+function drawPlayhead() {
+  const playhead = find("playhead");
+  playhead.hidden = !(audio.duration > 0) || !canvas.dataset.drawn;
+  playhead.style.left = `${(100 * audio.currentTime) / audio.duration}%`;
+  if (!audio.paused) requestAnimationFrame(drawPlayhead);
 }
 
-audio.addEventListener("play", () => { find("play").textContent = "Pause"; drawHeadLine(); });
+audio.addEventListener("play", () => { find("play").textContent = "Pause"; drawPlayhead(); });
 audio.addEventListener("pause", () => { find("play").textContent = "Play"; });
-audio.addEventListener("seeked", drawHeadLine);
+audio.addEventListener("seeked", drawPlayhead);
 canvas.addEventListener("click", (event) => {
   const box = canvas.getBoundingClientRect();
   if (audio.duration > 0) audio.currentTime = ((event.clientX - box.left) / box.width) * audio.duration;
@@ -192,7 +191,7 @@ find("folder").addEventListener("change", (event) => {
   folderFiles = new Map();
   for (const file of event.target.files) {
     const parts = file.webkitRelativePath.split("/");
-    for (let at = 0; at < parts.length; at += 1) folderFiles.set(parts.slice(at).join("/"), file);
+    for (let i = 0; i < parts.length; i += 1) folderFiles.set(parts.slice(i).join("/"), file);
   }
   if (view.selected) showAudio(view.selected);
 });

@@ -1,13 +1,14 @@
-// One utterance: its words above each other, its audio.
+// The selected utterance: aligned words, audio and spectrogram.
 const NAMES = { S: "substituted", D: "deleted", I: "inserted" };
 
-function spokenSummary(utterance, steps) {
+// For screen readers.
+function describeErrors(utterance, steps) {
   const wrong = steps.filter((step) => step.mark !== "");
   const changes = wrong.map((step) => {
     if (step.mark === "S") return `${step.ref} recognised as ${step.hyp}`;
     return `${step.ref ?? step.hyp} ${NAMES[step.mark]}`;
   });
-  return `Reference: ${refOf(utterance) || "nothing"}. Hypothesis: ${hypOf(utterance) || "nothing"}. ${
+  return `Reference: ${textOf(utterance, "ref") || "nothing"}. Hypothesis: ${textOf(utterance, "hyp") || "nothing"}. ${
     wrong.length ? `${plural(wrong.length, "error")}: ${changes.join(", ")}.` : "No errors."}`;
 }
 
@@ -21,11 +22,11 @@ function showDetail(utterance) {
   const steps = readSteps(utterance.steps);
   find("detail-id").textContent = utterance.id;
   const rate = utterance.words ? `WER ${percent(utterance.wer)} %` : "empty reference";
-  const facts = [rate, `${plural(utterance.errors, "error")} in ${plural(utterance.words, "word")}`, `${utterance.duration.toFixed(2)} s`];
-  data.columns.forEach((name, at) => { if (utterance.columns[at]) facts.push(`${name}: ${utterance.columns[at]}`); });
-  find("detail-facts").replaceChildren(...facts.map((text) => element("span", { text })));
-  find("detail-spoken").textContent = spokenSummary(utterance, steps);
-  const lead = element("span", { class: "lead" }, element("span", { text: "ref" }), element("span", { text: "hyp" }));
-  find("alignment").replaceChildren(lead, ...steps.map(alignedPair));
+  const info = [rate, `${plural(utterance.errors, "error")} in ${plural(utterance.words, "word")}`, `${utterance.duration.toFixed(2)} s`];
+  data.columns.forEach((name, index) => { if (utterance.columns[index]) info.push(`${name}: ${utterance.columns[index]}`); });
+  find("detail-info").replaceChildren(...info.map((text) => element("span", { text })));
+  find("detail-description").textContent = describeErrors(utterance, steps);
+  const sides = element("span", { class: "sides" }, element("span", { text: "ref" }), element("span", { text: "hyp" }));
+  find("alignment").replaceChildren(sides, ...steps.map(alignedPair));
   showAudio(utterance);
 }

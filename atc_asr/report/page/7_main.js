@@ -1,55 +1,55 @@
-// Everything put in its place.
+// Fills the page and connects keys and controls.
 function show(id) { find(`${id}-section`).hidden = false; }
 
-function drawFigures() {
+function drawScores() {
   find("title").textContent = data.title;
-  find("facts").replaceChildren(...data.facts.map((text) => element("span", { text })));
-  find("headline").replaceChildren(...data.headline.map((figure) => element(
+  find("subtitle").replaceChildren(...data.subtitle.map((text) => element("span", { text })));
+  find("headline").replaceChildren(...data.headline.map((score) => element(
     "div", { class: "card" },
-    element("dt", { text: figure.label }),
-    element("dd", { class: "value", text: `${percent(figure.value)} %` }),
-    element("dd", { class: "range", text: range(figure) ? `${data.interval} ${range(figure)}` : "" }),
-    element("dd", { class: "population", text: figure.population === null ? "" : `of ${plural(figure.population, figure.unit)}` }),
+    element("dt", { text: score.label }),
+    element("dd", { class: "value", text: `${percent(score.value)} %` }),
+    element("dd", { class: "range", text: range(score) ? `${data.interval} ${range(score)}` : "" }),
+    element("dd", { class: "count", text: score.count === null ? "" : `of ${plural(score.count, score.counted)}` }),
   )));
   if (data.scorecard.length) {
     show("scorecard");
-    const rows = data.scorecard.map((figure) => [figure.label, percent(figure.value), range(figure), figure.population === null ? "" : figure.population.toLocaleString("en")]);
-    const headers = [["Score", ""], ["%", "number"], [data.interval, "number"], ["population", "number"]];
+    const rows = data.scorecard.map((score) => [score.label, percent(score.value), range(score), count(score)]);
+    const headers = [["Score", ""], ["%", "number"], [data.interval, "number"], ["of", "number"]];
     find("scorecard").replaceChildren(table(headers, rows, "Scorecard"));
   }
-  if (data.ladder.length) {
-    show("ladder");
-    const rows = data.ladder.map(([rung, rate]) => [rung, percent(rate)]);
-    find("ladder").replaceChildren(table([["Normalisation", ""], ["WER %", "number"]], rows, "Normalisation ladder"));
+  if (data.levels.length) {
+    show("levels");
+    const rows = data.levels.map(([level, rate]) => [level, percent(rate)]);
+    find("levels").replaceChildren(table([["Text", ""], ["WER %", "number"]], rows, "WER by normalisation level"));
   }
   if (data.confusions.length) {
     show("confusions");
-    const rows = data.confusions.map(([ref, hyp, count]) => [ref ?? "∅ (inserted)", hyp ?? "∅ (deleted)", count.toLocaleString("en")]);
-    find("confusions").replaceChildren(table([["Reference", ""], ["Hypothesis", ""], ["Times", "number"]], rows, "Most confused words"));
+    const rows = data.confusions.map(([ref, hyp, times]) => [ref, hyp, times.toLocaleString("en")]);
+    find("confusions").replaceChildren(table([["Reference", ""], ["Hypothesis", ""], ["Count", "number"]], rows, "Most confused words"));
   }
 }
 
-function drawCurves() {
-  if (!data.curves.length) return;
-  show("curves");
-  find("curves").className = "charts";
-  find("curves").replaceChildren(...data.curves.map(lineChart));
+function drawCharts() {
+  if (!data.charts.length) return;
+  show("charts");
+  find("charts").replaceChildren(...data.charts.map(lineChart));
 }
 
-// The utterances of a slice: by the column it comes from, or by the limits in the group's name (`< 2 s`, `2-4 s`, `>= 4 s`).
-const MEASURES = { duration: "sec", "speaking rate": "wpm" };
-function queryOf(measure, group) {
+// Slices that are ranges of a measured value; their groups are named `< 2 s`, `2-4 s`, `>= 4 s`.
+const MEASURED = { duration: "sec", "speaking rate": "wpm" };
+function rangeQuery(field, group) {
   const [, below, low, high, above] = /^(?:< ([\d.]+)|([\d.]+)-([\d.]+)|>= ([\d.]+)) /.exec(group) ?? [];
-  if (below) return `${measure}<${below}`;
-  if (above) return `${measure}>=${above}`;
-  return low ? `${measure}>=${low} ${measure}<${high}` : null;
+  if (below) return `${field}<${below}`;
+  if (above) return `${field}>=${above}`;
+  return low ? `${field}>=${low} ${field}<${high}` : null;
 }
 
-function pickSlice(slice, group) {
-  const at = data.columns.indexOf(slice);
-  const query = Object.hasOwn(MEASURES, slice) ? queryOf(MEASURES[slice], group) : null;
-  if (at >= 0) {
-    view.column = at;
+// Shows the utterances of a group in the table.
+function showGroup(slice, group) {
+  const column = data.columns.indexOf(slice);
+  const query = Object.hasOwn(MEASURED, slice) ? rangeQuery(MEASURED[slice], group) : null;
+  if (column >= 0) {
+    view.column = column;
     view.value = group;
     fillValues();
   } else if (query) {
@@ -60,17 +60,21 @@ function pickSlice(slice, group) {
 }
 
 function drawSlices() {
-  const names = [...new Set(data.slices.map((row) => row.slice))];
+  const names = Object.keys(data.slices);
   if (!names.length) return;
   show("slices");
   const chooser = find("slice-name");
   chooser.replaceChildren(...names.map((name) => element("option", { text: name })));
   const draw = () => {
-    const rows = data.slices.filter((row) => row.slice === chooser.value);
-    const chart = intervalChart({ title: `Word error rate by ${chooser.value}`, rows, xLabel: "WER, %", width: find("slices").clientWidth - 20, onPick: (row) => pickSlice(row.slice, row.label) });
-    const cells = rows.map((row) => [row.label, percent(row.value), range(row), row.population === null ? "" : row.population.toLocaleString("en")]);
-    const details = element("details", {}, element("summary", { text: "The same as a table" }), table([[chooser.value, ""], ["WER %", "number"], ["interval", "number"], ["utterances", "number"]], cells, `Word error rate by ${chooser.value}`));
-    find("slices").replaceChildren(element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": `Word error rate by ${chooser.value}` }, chart), details);
+    const name = chooser.value;
+    const title = `Word error rate by ${name}`;
+    const rows = data.slices[name];
+    const width = find("slices").clientWidth - 20;
+    const chart = intervalChart({ title, rows, xLabel: "WER, %", width, onClick: (row) => showGroup(name, row.label) });
+    const cells = rows.map((row) => [row.label, percent(row.value), range(row), count(row)]);
+    const headers = [[name, ""], ["WER %", "number"], [data.interval, "number"], ["utterances", "number"]];
+    const details = element("details", {}, element("summary", { text: "Show as a table" }), table(headers, cells, title));
+    find("slices").replaceChildren(element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title }, chart), details);
   };
   chooser.addEventListener("change", draw);
   draw();
@@ -84,16 +88,16 @@ function fillValues() {
   find("column").value = view.column;
 }
 
-// The column with the fewest groups says most at a glance.
+// The column with the fewest groups, at least two.
 function fewestGroups() {
-  const sizes = data.columns.map((_, at) => new Set(utterances.map((utterance) => utterance.columns[at])).size);
+  const sizes = data.columns.map((_, column) => new Set(utterances.map((utterance) => utterance.columns[column])).size);
   const useful = sizes.filter((size) => size > 1);
   return useful.length ? sizes.indexOf(Math.min(...useful)) : 0;
 }
 
 function fillColumns() {
   view.column = fewestGroups();
-  find("column").replaceChildren(...data.columns.map((name, at) => element("option", { value: at, text: name })));
+  find("column").replaceChildren(...data.columns.map((name, column) => element("option", { value: column, text: name })));
   find("column").parentElement.hidden = find("value").parentElement.hidden = data.columns.length === 0;
   find("search-help").textContent = `Also: ${["id", "ref", "hyp", ...data.columns].map((name) => `${name}:…`).join(" ")} "two words" wer>20 wer=0 sec<3 wpm>200 words>=5 errors>2`;
   fillValues();
@@ -113,13 +117,13 @@ const KEYS = {
   Home: () => select(0), End: () => select(view.rows.length - 1), PageDown: () => move(10), PageUp: () => move(-10),
   "/": () => find("search").focus(),
 };
-const EVERYWHERE = new Set(["j", "k", "p", "/"]); // the other keys work on the page's own scrolling and buttons, unless the table has the focus
+const GLOBAL_KEYS = new Set(["j", "k", "p", "/"]); // the other keys act on the table only while it has the focus
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && typing(event.target)) { grid.focus(); return; }
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (!Object.hasOwn(KEYS, key) || !(EVERYWHERE.has(key) || event.target === grid || event.target === body)) return;
+  if (!Object.hasOwn(KEYS, key) || !(GLOBAL_KEYS.has(key) || event.target === grid || event.target === body)) return;
   event.preventDefault();
   KEYS[key]();
 });
@@ -132,14 +136,14 @@ find("column").addEventListener("change", (event) => { view.column = Number(even
 find("value").addEventListener("change", (event) => { view.value = event.target.value; updateGrid(); });
 
 setTheme(theme);
-drawFigures();
-drawCurves();
+drawScores();
+drawCharts();
 drawSlices();
 fillColumns();
 updateGrid();
 select(0);
 performance.mark("ready");
 
-// While the reader looks: what the first search and the first sort by id would have to make.
+// Prepares what the first search and the first sort by name need, while the browser is idle.
 const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
 whenIdle(() => { utterances.forEach(searchable); ORDERS.id(); ORDERS.slice(); });
