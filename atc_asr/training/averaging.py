@@ -1,7 +1,7 @@
-"""Weights that are means: of the updates of a training (EMA), and of its kept epochs.
+"""Averages of weights: the exponential moving average over updates (EMA), and the mean over epochs.
 
-Only trained weights and the other tensors that are learnt by gradients have a mean. Buffers do not: the network has
-no running statistics, and what it does have (positions) is computed; they come from the newest checkpoint.
+Only parameters are averaged. Buffers come from the newest checkpoint: the network has no running statistics, and its
+tables of positions are computed.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,13 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 @register_checkpoint_hooks
 class Ema:
-    """Exponential moving average of a model's trained weights (Polyak & Juditsky 1992), part of a checkpoint.
+    """Exponential moving average of a model's trained weights (Polyak & Juditsky 1992), saved in checkpoints.
 
-    average <- d average + (1 - d) weights after each update n = 1, 2 … with d = min(decay, (1 + n) / (10 + n)),
-    TensorFlow's rule, by which the first weights are soon forgotten.
+    average <- d average + (1 - d) weights after each update n = 1, 2, ..., with d = min(decay, (1 + n) / (10 + n)) as
+    in TensorFlow, so that the initial weights lose their influence early.
+
+    Attributes:
+        weights: the averages by the names of the parameters.
     """
 
     def __init__(self, model: torch.nn.Module, decay: float) -> None:
@@ -34,7 +37,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights after an update."""
+        """Adds the weights to the averages; to be called after each update."""
         self._num_updates += 1
         decay = min(self._decay, (1 + self._num_updates) / (10 + self._num_updates))
         average = get_ema_multi_avg_fn(decay)
@@ -42,7 +45,7 @@ class Ema:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange the model's weights and their averages."""
+        """Exchanges the model's weights and their averages."""
         for name, weight in self._live.items():
             live = weight.clone()
             weight.copy_(self.weights[name])
@@ -50,12 +53,12 @@ class Ema:
 
     @mark_as_saver
     def save(self, path: Path) -> None:
-        """Write averages and their number of updates."""
+        """Writes the averages and the number of updates."""
         torch.save({"num_updates": self._num_updates, "weights": self.weights}, path)
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
-        """Read what `save` wrote."""
+        """Reads a file of `save`."""
         del end_of_epoch
         state = torch.load(path, map_location="cpu", weights_only=True)
         self._num_updates = state["num_updates"]
@@ -63,26 +66,24 @@ class Ema:
             average.copy_(state["weights"][name])
 
 
-def average_weights(path: Path, map_location: str) -> dict[str, torch.Tensor]:
-    """The averages that `Ema.save` wrote."""
+def _ema_weights(path: Path, map_location: str) -> dict[str, torch.Tensor]:
     return torch.load(path, map_location=map_location, weights_only=True)["weights"]
 
 
 def load_mean(model: torch.nn.Module, checkpoints: Sequence[Checkpoint], *, ema: bool) -> None:
-    """Fill a model with the mean weights of checkpoints.
+    """Loads the mean weights of checkpoints into a model. Parameters that no checkpoint holds stay as they are.
 
     Args:
         model: changed in place.
-        checkpoints: with files `model` and, with `ema`, `ema`.
-        ema: take the mean of the moving averages instead of the weights.
+        checkpoints: with a file `model` and, with `ema`, a file `ema`.
+        ema: average the moving averages instead of the weights.
     """
     newest = max(checkpoints, key=lambda checkpoint: checkpoint.meta["unixtime"])
     state = torch.load(newest.paramfiles["model"], map_location="cpu", weights_only=True)
     if ema:
-        mean = average_checkpoints(checkpoints, "ema", parameter_loader=average_weights)
+        mean = average_checkpoints(checkpoints, "ema", parameter_loader=_ema_weights)
     else:
         mean = average_checkpoints(checkpoints, "model")
-    weights = {name for name, _ in model.named_parameters()}
-    # what no checkpoint holds never changed and stays as it is
-    state = model.state_dict() | state
-    model.load_state_dict(state | {name: tensor for name, tensor in mean.items() if name in weights})
+    names = {name for name, _ in model.named_parameters()}
+    means = {name: tensor for name, tensor in mean.items() if name in names}
+    model.load_state_dict(model.state_dict() | state | means)

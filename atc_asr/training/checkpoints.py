@@ -1,7 +1,7 @@
-"""Checkpoints that outlive a kill at any moment: what is not whole is never taken up.
+"""Checkpoints that survive a kill at any moment.
 
-SpeechBrain fills a checkpoint's folder in place and empties it in place, so a kill can leave half of one under its
-final name. Here a list of the files with their hashes is written last; a folder that does not match its list goes.
+SpeechBrain fills and empties the folder of a checkpoint in place, so that a kill can leave half of one under its final
+name. Here a list of the files with their hashes is written last, and a folder that does not match its list is removed.
 """
 
 import hashlib
@@ -12,9 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.utils.checkpoints import (
     Checkpoint,
     Checkpointer,
@@ -24,27 +26,27 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.distributed import ddp_barrier, main_process_only
 
-from atc_asr.core import files
+from atc_asr.core import files, messages
 from atc_asr.core.errors import InputError
-from atc_asr.model.run_folder import torch_saves
+from atc_asr.model.run_folder import FROZEN, torch_saves
 from atc_asr.training import distributed
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2  # of what a checkpoint holds; those of another are not taken up
+FORMAT = 3  # version of a checkpoint's content; part of the training's key
 FILES = "files.json"  # name -> SHA-256 of every other file of a checkpoint
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes.
+    """SHA-256 of a file, read in parts because a checkpoint can be larger than the memory.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
-            while part := file.read(1 << 20):  # a checkpoint can be larger than the memory
+            while part := file.read(1 << 20):
                 digest.update(part)
         return digest.hexdigest()
     except OSError as error:
@@ -52,7 +54,7 @@ def file_hash(path: Path) -> str:
 
 
 def finalize(folder: Path) -> None:
-    """Declare a checkpoint's folder complete: its files are on the disk before the list that names them."""
+    """Marks a checkpoint as complete: flushes its files to the disk, then writes the list with their hashes."""
     for path in folder.iterdir():
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
@@ -60,7 +62,7 @@ def finalize(folder: Path) -> None:
 
 
 def find_corruption(folder: Path) -> str | None:
-    """What is wrong with a checkpoint's folder; None: it is as it was written."""
+    """Compares a checkpoint with its list; returns the first problem, or None."""
     try:
         wanted = json.loads((folder / FILES).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -77,18 +79,18 @@ def find_corruption(folder: Path) -> str | None:
 
 @register_checkpoint_hooks
 class TrainedWeights:
-    """The parameters of a network that are trained, as part of a checkpoint; those that never change lie beside it."""
+    """The trained parameters of a network, saved in checkpoints; everything else is written once beside them."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         self._network = network
 
     def names(self) -> set[str]:
-        """Names of the parameters that are trained."""
+        """Names of the trained parameters."""
         return {name for name, weight in self._network.named_parameters() if weight.requires_grad}
 
     @main_process_only
     def write_frozen(self, path: Path) -> None:
-        """Write everything else of the network once: with it, a checkpoint makes the whole."""
+        """Writes everything that is not trained, unless the file exists."""
         if not path.exists():
             names = self.names()
             state = {name: tensor for name, tensor in self._network.state_dict().items() if name not in names}
@@ -97,13 +99,13 @@ class TrainedWeights:
 
     @mark_as_saver
     def save(self, path: Path) -> None:
-        """Write the trained parameters."""
+        """Writes the trained parameters."""
         names = self.names()
         torch.save({name: tensor for name, tensor in self._network.state_dict().items() if name in names}, path)
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
-        """Read what `save` wrote."""
+        """Reads a file of `save`."""
         del end_of_epoch
         state = torch.load(path, map_location="cpu", weights_only=True)
         if set(state) != self.names():
@@ -112,43 +114,43 @@ class TrainedWeights:
 
 
 class Checkpoints(Checkpointer):
-    """SpeechBrain's Checkpointer over whole checkpoints only; others are removed when it is made, with a warning.
+    """SpeechBrain's Checkpointer that removes incomplete and damaged checkpoints when it is made, with a warning.
 
-    Of several processes the first one alone has files, and sends to the others what they take up: they may be on
-    machines that do not see its disk.
+    Of several processes only the first one has files. It sends the others the checkpoint to resume from, because they
+    may be on machines that do not see its disk.
     """
 
     def __init__(self, folder: Path, recoverables: Mapping[str, Any]) -> None:
-        # SpeechBrain makes the folder it is given; in the other processes it is never looked at
+        # SpeechBrain creates the folder; the other processes do not use it.
         super().__init__(tempfile.gettempdir() if distributed.rank() else folder, recoverables)
-        self._remove_broken()
+        self._remove_corrupt()
 
     @main_process_only
-    def _remove_broken(self) -> None:
+    def _remove_corrupt(self) -> None:
         for folder in sorted(self.checkpoints_dir.glob("CKPT+*")):
-            trouble = find_corruption(folder)
-            if trouble:
-                log.warning("%s: %s; removed, the training goes on from the checkpoint before it", folder, trouble)
+            problem = find_corruption(folder)
+            if problem:
+                log.warning(messages.CHECKPOINT_REMOVED, folder, problem)
                 shutil.rmtree(folder)
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
-        """As SpeechBrain's, and sealed; one that cannot be written leaves nothing."""
+        """As SpeechBrain's, and marked as complete. If it cannot be written, nothing is left."""
         try:
             with torch_saves(self.checkpoints_dir):
                 checkpoint = super().save_checkpoint(*args, **kwargs)
-            if checkpoint is not None:  # None in all processes but the main one
+            if checkpoint is not None:  # None in all processes but the first one
                 finalize(checkpoint.path)
         except OSError:
             for folder in [] if distributed.rank() else self.checkpoints_dir.glob("CKPT+*"):
                 if not (folder / FILES).exists():
                     shutil.rmtree(folder)
             raise
-        ddp_barrier()  # it is whole in the first process before another one goes on
+        ddp_barrier()  # the checkpoint is complete before any process continues
         return checkpoint
 
     @main_process_only
     def delete_checkpoints(self, **kwargs: Any) -> None:
-        """As SpeechBrain's, where the files are."""
+        """As SpeechBrain's, in the first process."""
         super().delete_checkpoints(**kwargs)
 
     @main_process_only
@@ -157,8 +159,8 @@ class Checkpoints(Checkpointer):
         return newest and {path.name: path.read_bytes() for path in newest.path.iterdir()}
 
     def recover_if_possible(self) -> Checkpoint | None:
-        """As SpeechBrain's, in every process from the newest checkpoint of the first one."""
-        if distributed.count() == 1:
+        """As SpeechBrain's; every process loads the newest checkpoint of the first one."""
+        if distributed.world_size() == 1:
             return super().recover_if_possible()
         files = self._newest_files()
         if files is None:
@@ -170,16 +172,25 @@ class Checkpoints(Checkpointer):
             self.load_checkpoint(checkpoint)
         return checkpoint
 
-    def epochs(self, number: int, lowest: str | None) -> list[Checkpoint]:
-        """Checkpoints of ends of epochs: the `number` newest, or those whose meta has the lowest value under a key,
-        of equal ones the newest first."""
-        order = {"min_key": lowest} if lowest else {}
+    def epochs(self, number: int, min_key: str | None) -> list[Checkpoint]:
+        """Checkpoints of finished epochs: the `number` newest, or those with the lowest values of `min_key` in their
+        meta. Of equal ones the newest comes first."""
+        order = {"min_key": min_key} if min_key else {}
         return self.find_checkpoints(
             ckpt_predicate=lambda checkpoint: checkpoint.meta["end-of-epoch"], max_num_checkpoints=number, **order
         )
 
     @main_process_only
-    def keep(self, number: int, lowest: str | None) -> None:
-        """Delete all but the newest checkpoint and those that `epochs` finds."""
-        needed = {checkpoint.path for checkpoint in (self.find_checkpoint(), *self.epochs(number, lowest))}
+    def keep(self, number: int, min_key: str | None) -> None:
+        """Deletes all checkpoints but the newest one and those of `epochs`."""
+        needed = {checkpoint.path for checkpoint in (self.find_checkpoint(), *self.epochs(number, min_key))}
         self.delete_checkpoints(num_to_keep=0, ckpt_predicate=lambda checkpoint: checkpoint.path not in needed)
+
+
+def make_checkpoints(folder: Path, hparams: SimpleNamespace, loader: SaveableDataLoader) -> Checkpoints:
+    """Checkpoints of a network and the position of its train loader; only of the trained weights if some are frozen."""
+    model = hparams.model
+    if not all(weight.requires_grad for weight in model.parameters()):
+        model = TrainedWeights(hparams.model)
+        model.write_frozen(folder / FROZEN)
+    return Checkpoints(folder, {"model": model, "normalizer": hparams.normalizer, "loader": loader})

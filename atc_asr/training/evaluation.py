@@ -1,4 +1,4 @@
-"""Word error rate of a recogniser on manifest rows, with SpeechBrain's own decoders and counts."""
+"""Word error rate of a recogniser on the utterances of a manifest."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from speechbrain.decoders import ctc_greedy_decode
 from speechbrain.decoders.ctc import CTCBeamSearcher
-from speechbrain.utils.metric_stats import ErrorRateStats
 
 from atc_asr.core.manifest import Utterance
 from atc_asr.model.batches import DurationBatches, collate, read_wav
 from atc_asr.model.run_folder import Recognizer
 from atc_asr.tokenizer.tokens import SPACE, Tokens
+from atc_asr.wer.wer import Counts, count_edits
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,23 @@ class Evaluation:
     """Scores of a set.
 
     Attributes:
-        wer: word errors in per cent of the reference words.
-        errors: insertions + deletions + substitutions.
-        words: reference words.
-        seconds: time it took, audio reading included.
+        counts: word edits.
+        seconds: time of decoding, reading of the audio included.
     """
 
-    wer: float
-    errors: int
-    words: int
+    counts: Counts
     seconds: float
+
+    @property
+    def wer(self) -> float:
+        """Word errors in per cent of the reference words."""
+        assert self.counts.rate is not None
+        return self.counts.rate
 
 
 def make_decoder(tokens: Tokens, beam_size: int) -> Callable[[torch.Tensor, torch.Tensor], list[str]]:
-    """Log-probabilities (B, T, V) and relative lengths (B,) -> B texts; greedy for 1, else `CTCBeamSearcher`."""
+    """A decoder of log-probabilities (B, T, V) with relative lengths (B,): greedy for beam size 1, else
+    `CTCBeamSearcher`."""
     if beam_size == 1:
         return lambda log_probs, lens: [tokens.decode(numbers) for numbers in ctc_greedy_decode(log_probs, lens, 0)]
     vocabulary = [" " if symbol == SPACE and tokens.kind == "char" else symbol for symbol in tokens.symbols]
@@ -44,11 +47,11 @@ def make_decoder(tokens: Tokens, beam_size: int) -> Callable[[torch.Tensor, torc
 def evaluate(
     recognizer: Recognizer, utterances: Sequence[Utterance], *, beam_size: int, batch_seconds: float
 ) -> Evaluation:
-    """Decode and count; references without words are left out, as they have no error rate.
+    """Decodes utterances and counts the word errors. Empty references are left out, as they have no error rate.
 
     Args:
         recognizer: the trained network.
-        utterances: rows with at least one word among them.
+        utterances: at least one with a word.
         beam_size: 1 = greedy.
         batch_seconds: audio of a batch, padding included.
     """
@@ -57,17 +60,11 @@ def evaluate(
     spoken = [row for row in utterances if row.transcript]
     longest = max(row.duration for row in spoken)
     sampler = DurationBatches([row.duration for row in spoken], max_seconds=max(batch_seconds, longest), seed=None)
-    errors = ErrorRateStats()
+    counts = Counts()
     for indices in sampler:
         rows = [spoken[index] for index in indices]
         batch = collate([(row, torch.from_numpy(read_wav(row, recognizer.sample_rate)), []) for row in rows])
         log_probs, num_frames = recognizer.log_probs(batch.wavs, batch.wav_lens)
-        hypotheses = decode(log_probs, num_frames / log_probs.shape[1])
-        errors.append(batch.ids, [text.split() for text in hypotheses], [text.split() for text in batch.transcripts])
-    summary = errors.summarize()
-    return Evaluation(
-        wer=summary["error_rate"],
-        errors=summary["num_edits"],
-        words=summary["num_scored_tokens"],
-        seconds=time.monotonic() - started,
-    )
+        for row, text in zip(rows, decode(log_probs, num_frames / log_probs.shape[1]), strict=True):
+            counts += count_edits(row.transcript.split(), text.split())
+    return Evaluation(counts, time.monotonic() - started)

@@ -1,4 +1,4 @@
-"""README.md of a run folder: the Hub's metadata block and what a stranger needs to use the recogniser."""
+"""README.md of a run folder: the Hub's metadata block, the scores and how to use the recogniser."""
 
 import html
 import re
@@ -16,9 +16,9 @@ PAGE = """---
 
 # {model}
 
-A Conformer-CTC speech recogniser for SpeechBrain, {parameters:,} parameters: {sample_rate} Hz mono in, a letter or
-piece every {frame_ms} ms out ({units} units, `{tokenizer}`). Text is upper case; of punctuation it knows
-only `.` and `/`.
+A Conformer-CTC speech recogniser for SpeechBrain with {parameters:,} parameters. Input: {sample_rate} Hz mono audio.
+Output: {size} tokens (`{tokenizer}`), one frame per {frame_ms} ms. Texts are upper case; the only punctuation is `.`
+and `/`.
 
 {adapted}
 
@@ -28,7 +28,8 @@ only `.` and `/`.
 |---|---|
 {rows}
 
-Beam width {beam_size}, no language model. Text rule {text_version}: rates under another one are not comparable.
+Beam width {beam_size}, no language model. Text normalisation {text_version}: rates under another one are not
+comparable.
 
 ## Use
 
@@ -39,18 +40,18 @@ recogniser = EncoderASR.from_hparams(source="this folder or its name on the Hub"
 print(recogniser.transcribe_file("clip.wav"))
 ```
 
-`hyperparams.yaml` is HyperPyYAML and can run code when it is opened: open folders only of people whom you trust.
-How the network was trained stands in `metrics.json`.
+`hyperparams.yaml` is HyperPyYAML and can run code when it is opened: open only folders of people whom you trust.
+`metrics.json` records how the network was trained.
 """
 
 
 def one_line(text: object) -> str:
-    """A text without line ends, which could end the metadata block or a table."""
+    """A text on one line; line ends could close the metadata block or a table."""
     return " ".join(str(text).split())
 
 
 def plain(text: object) -> str:
-    """A stranger's text on one line of Markdown, in which nothing of it is markup."""
+    """A user's text on one line of Markdown, with its markup escaped."""
     return re.sub(r"([\\`*_{}\[\]()#+!|~>-])", r"\\\1", html.escape(one_line(text), quote=False))
 
 
@@ -82,29 +83,25 @@ def metadata(card: Mapping[str, Any]) -> str:
 
 
 def hub_card(card: Mapping[str, Any]) -> str:
-    """The page.
-
-    Args:
-        card: content of model_card.json.
-    """
+    """The page of a model_card.json's content."""
     trained = card["trainable_parameters"]
     peft = card["peft"]
     if peft["peft"] == "lora":
         lora = f"rank {peft['lora_r']}, alpha {peft['lora_alpha']:g}, {len(peft['adapted'])} matrices, merged"
-        how = f"Adapted with LoRA ({lora}): {trained:,} trained."
+        adapted = f"Adapted with LoRA ({lora}): {trained:,} parameters were trained."
     else:
-        how = f"{trained:,} of the parameters were trained."
+        adapted = f"{trained:,} of the parameters were trained."
     if card["init_from"]:
-        how += f" Started from {plain(card['init_from'])}."
+        adapted += f" Initial weights: {plain(card['init_from'])}."
     return PAGE.format(
         metadata=metadata(card).strip(),
         model=plain(card["model"]),
         parameters=card["parameters"],
         sample_rate=card["sample_rate"],
         frame_ms=card["frame_ms"],
-        units=card["tokenizer"]["units"],
+        size=card["tokenizer"]["size"],
         tokenizer=card["tokenizer"]["type"],
-        adapted=how,
+        adapted=adapted,
         dataset_part=plain(card["dataset_part"]),
         rows="\n".join(f"| {split} | {wer:.2f} |" for split, wer in card["wer"].items()),
         beam_size=card["beam_size"],

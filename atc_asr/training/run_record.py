@@ -1,9 +1,9 @@
-"""What a training writes down: metrics.json, model_card.json, README.md, DVC's metrics and the sweep's row."""
+"""The records of a finished training: metrics.json, model_card.json, README.md, DVC's metrics and the sweep's row."""
 
 import datetime
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,49 +12,53 @@ import torch
 from atc_asr.core import files, text
 from atc_asr.core.manifest import STATS_FILE
 from atc_asr.model import network
-from atc_asr.model.padding import SAMPLE_RATE
-from atc_asr.tracking import record
+from atc_asr.model.network import SAMPLE_RATE
+from atc_asr.tracking import record, sweep_csv
 from atc_asr.tracking.params import RecordParams
+from atc_asr.training.config import TrainingConfig
 from atc_asr.training.evaluation import Evaluation
 from atc_asr.training.hub_card import hub_card
-from atc_asr.training.training import TrainingConfig, TrainingResult
+from atc_asr.training.params import TrainFlags
+from atc_asr.training.training import TrainingResult
 
 COMPUTE_DTYPE = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
 @dataclass(frozen=True)
-class Slicing:
-    """How the export cut the data; None: as its stats.json says."""
-
-    train_fraction: float | None
-    validation_samples: int | None
-
-
-@dataclass(frozen=True)
 class Run:
-    """A finished training with its surroundings."""
+    """A finished training and what is recorded with it.
 
-    setup: TrainingConfig
+    Attributes:
+        config: everything that decided the weights.
+        labels: section `record`.
+        export: `train_fraction` and `validation_samples` of the exported data.
+        result: the training's numbers.
+        scores: evaluations by split.
+        run_dir: the run folder.
+        started: when the training was started first.
+    """
+
+    config: TrainingConfig
     labels: RecordParams
-    slicing: Slicing
-    outcome: TrainingResult
+    export: Mapping[str, float | None]
+    result: TrainingResult
     scores: Mapping[str, Evaluation]
     run_dir: Path
     started: datetime.datetime
 
 
-def sliced(slicing: Slicing, manifest: Path) -> Slicing:
-    """The slicing as given, else as the stats.json beside the manifest has it, else unknown."""
-    stats_path = Path(manifest).parent / STATS_FILE
-    stats = json.loads(stats_path.read_text(encoding="utf-8")) if stats_path.is_file() else {}
-    recorded = {key: stats.get(key) for key in asdict(slicing)}
-    return Slicing(**{key: recorded[key] if value is None else value for key, value in asdict(slicing).items()})
+def export_limits(flags: TrainFlags) -> dict[str, float | None]:
+    """`train_fraction` and `validation_samples` from the flags, else from the stats.json beside the train manifest,
+    else None."""
+    path = flags.train_manifest[0].parent / STATS_FILE
+    stats = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    given = {"train_fraction": flags.train_fraction, "validation_samples": flags.validation_samples}
+    return {key: stats.get(key) if value is None else value for key, value in given.items()}
 
 
 def sweep_row(run: Run) -> dict[str, Any]:
     """The run in the 32 columns of the Whisper sweeps (specification, section 5)."""
-    train, lora, labels = run.setup.train, run.setup.lora, run.labels
-    device = run.outcome.device
+    train, lora, labels, result = run.config.train, run.config.lora, run.labels, run.result
     adapted = lora.peft == "lora"
     valid = run.scores["valid"]
     return {
@@ -64,15 +68,14 @@ def sweep_row(run: Run) -> dict[str, Any]:
         "model": labels.model_name,
         "output_dir": str(run.run_dir),
         "dataset_part": labels.dataset_part,
-        "train_fraction": run.slicing.train_fraction,
-        "validation_samples": run.slicing.validation_samples,
+        **run.export,
         "epochs": train.epochs,
         "wer": valid.wer,
-        "train_runtime": run.outcome.stats["train_seconds"],
-        "train_loss": run.outcome.best["train_loss"],
-        "eval_loss": run.outcome.best["valid_loss"],
-        "device": device.type,
-        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "train_runtime": result.stats["train_seconds"],
+        "train_loss": result.best["train_loss"],
+        "eval_loss": result.best["valid_loss"],
+        "device": result.device.type,
+        "gpu": torch.cuda.get_device_name(result.device) if result.device.type == "cuda" else None,
         "per_device_train_batch_size": train.batch_size,
         "grad_accum": train.grad_accum,
         "effective_batch_size": train.batch_size * train.grad_accum * train.num_processes,
@@ -80,12 +83,11 @@ def sweep_row(run: Run) -> dict[str, Any]:
         "lora_alpha": lora.lora_alpha if adapted else None,
         "lora_dropout": lora.lora_dropout if adapted else None,
         "quant_weights_dtype": "fp32",
-        "quant_compute_dtype": COMPUTE_DTYPE[run.outcome.precision],
+        "quant_compute_dtype": COMPUTE_DTYPE[result.precision],
         "inference_time_sec": valid.seconds,
-        # other processes of the training may have needed more than this one
+        # The curves have the largest peak of all processes.
         "peak_memory_mb": max(
-            record.peak_memory_mb(network.cuda_peak(device)),
-            *(epoch["peak_memory_mb"] for epoch in run.outcome.curves),
+            record.peak_memory_mb(network.cuda_peak(result.device)), *(row["peak_memory_mb"] for row in result.curves)
         ),
         "save_full_model": labels.save_full_model,
         "language": labels.language,
@@ -97,68 +99,67 @@ def sweep_row(run: Run) -> dict[str, Any]:
     }
 
 
-def numbers(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a run for `dvc metrics`; WER in per cent, times in seconds; `row` is its `sweep_row`."""
-    found = {f"{split}_wer": score.wer for split, score in run.scores.items()}
-    found |= {
-        f"{split}_{key}": run.outcome.best[f"{split}_{key}"] for split, key in (("train", "loss"), ("valid", "loss"))
-    }
-    return found | {
-        "best_epoch": run.outcome.best["epoch"],
-        "peak_memory_mb": row["peak_memory_mb"],
-        "inference_time_sec": row["inference_time_sec"],
-        **run.outcome.stats,
-    }
-
-
-def full_record(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
-    """metrics.json of a run folder: the sweep's columns (`row`), all figures, labels and flags."""
-    setup = run.setup
+def run_metrics(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
+    """metrics.json of a run folder: the sweep's columns (`row`), all other numbers, labels and parameters."""
+    result = run.result
     return {
         **row,
-        **numbers(run, row),
+        **{f"{split}_wer": score.wer for split, score in run.scores.items()},
+        "valid_loss": result.best["valid_loss"],
+        "best_epoch": result.best["epoch"],
+        **result.stats,
         "notes": run.labels.notes,
-        "adapted": list(run.outcome.adapted),
+        "adapted": list(result.adapted),
         "text_version": text.VERSION,
         "git_commit": record.git_commit(Path.cwd()),
         "versions": record.versions(),
-        "flags": {
-            part.section: asdict(part)
-            for part in (setup.train, setup.model, setup.specaugment, setup.augment, setup.lora)
-        },
+        "flags": run.config.sections(),
     }
+
+
+def dvc_metrics(run: Run) -> dict[str, Any]:
+    """The numbers that `dvc metrics` compares; WER in per cent, losses per label."""
+    best = run.result.best
+    numbers = {
+        "wer": run.scores["valid"].wer,
+        "train_loss": best["train_loss"],
+        "valid_loss": best["valid_loss"],
+        "best_epoch": best["epoch"],
+        "utterances": run.result.stats["train_utterances"],
+    }
+    return numbers | ({"test_wer": run.scores["test"].wer} if "test" in run.scores else {})
 
 
 def model_card(run: Run) -> dict[str, Any]:
     """model_card.json: engine, model, tokens, adapters, scores."""
-    setup = run.setup
+    config, stats = run.config, run.result.stats
     return {
         "engine": "speechbrain",
         "model": run.labels.model_name,
         "architecture": "Conformer-CTC",
-        "parameters": run.outcome.stats["parameters"],
-        "trainable_parameters": run.outcome.stats["trainable_parameters"],
-        "frame_ms": setup.model.frame_ms,
+        "parameters": stats["parameters"],
+        "trainable_parameters": stats["trainable_parameters"],
+        "frame_ms": config.model.frame_ms,
         "sample_rate": SAMPLE_RATE,
         "language": run.labels.language,
         "dataset_part": run.labels.dataset_part,
-        "tokenizer": {"type": setup.tokens.kind, "units": len(setup.tokens), "blank": 0},
-        "peft": asdict(setup.lora) | run.outcome.stats.get("adapters", {}) | {"adapted": list(run.outcome.adapted)},
-        "init_from": setup.train.init_from,
+        "tokenizer": {"type": config.tokens.kind, "size": len(config.tokens), "blank": 0},
+        "peft": config.lora.model_dump() | stats.get("adapters", {}) | {"adapted": list(run.result.adapted)},
+        "init_from": config.train.init_from,
         "text_version": text.VERSION,
         "wer": {split: score.wer for split, score in run.scores.items()},
-        "beam_size": setup.train.beam_size,
+        "beam_size": config.train.eval_beam_size,
     }
 
 
-def write(work_dir: Path, run: Run, *, metrics_file: Path | None, metrics_csv: Path | None) -> None:
-    """Write the records of a finished training into its folder, and its metrics and CSV row where asked for."""
+def write(folder: Path, run: Run, *, metrics_file: Path | None, metrics_csv: Path | None) -> None:
+    """Writes the records into the run's folder, and the metrics and the CSV row where they are asked for."""
     row = sweep_row(run)
     card = model_card(run)
-    record.write_record(work_dir / "model_card.json", card)
-    files.write_text(work_dir / "README.md", hub_card(card))
-    record.write_record(work_dir / "metrics.json", full_record(run, row))
+    record.write_record(folder / "model_card.json", card)
+    files.write_text(folder / "README.md", hub_card(card))
+    record.write_record(folder / "metrics.json", run_metrics(run, row))
     if metrics_file is not None:
-        record.write_metrics(metrics_file, numbers(run, row))
+        record.write_metrics(metrics_file, dvc_metrics(run))
     if metrics_csv is not None:
-        record.append_sweep_row(metrics_csv, row)
+        sweep_csv.append_sweep_row(metrics_csv, row)

@@ -1,6 +1,6 @@
-"""Where a training lives until it is finished: a folder named by its key, for one process at a time.
+"""The staging folder of a training: named by the training's key, locked by one process, moved when it is finished.
 
-The system lets go of the lock when the process that holds it dies, however it dies.
+The operating system releases the lock when the process ends, for whatever reason.
 """
 
 import contextlib
@@ -19,16 +19,32 @@ from atc_asr.model.run_folder import CHECKPOINTS, HPARAMS
 LOCK = ".lock"
 
 
+def staging_parent(parent: Path, dvc_root: Path | None) -> Path:
+    """The folder of the staging folders: `parent`, where the run folder will be.
+
+    DVC deletes a queued experiment's copy of the project when its worker ends, so there it is the same folder of the
+    project itself, `dvc_root`.
+    """
+    parent = parent.absolute()
+    if dvc_root is None or not parent.is_relative_to(Path.cwd()):
+        return parent
+    return dvc_root / parent.relative_to(Path.cwd())
+
+
 def try_lock(folder: Path) -> int | None:
-    """Lock a folder, made when it is missing; the open lock file, None when another process has it."""
+    """Creates a folder if necessary and locks it.
+
+    Returns:
+        The file descriptor of the lock file; None if another process holds the lock.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
-    except FileNotFoundError:  # finished and moved away just now
+    except FileNotFoundError:  # another process has just moved the folder
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(lock), os.stat(folder / LOCK)):  # not that of a folder that moved away
+        if os.path.samestat(os.fstat(lock), os.stat(folder / LOCK)):  # not the lock of a folder that was moved
             return lock
     except (BlockingIOError, FileNotFoundError):
         pass
@@ -38,10 +54,12 @@ def try_lock(folder: Path) -> int | None:
 
 @contextlib.contextmanager
 def locked_staging_dir(parent: Path, key: str) -> Iterator[Path]:
-    """The work folder of a training, locked; a second process that wants the same training gets one of its own.
+    """The staging folder of a training, locked; a second process with the same training gets another folder.
+
+    A training that fails before its first checkpoint leaves no folder.
 
     Args:
-        parent: where work folders lie.
+        parent: where staging folders are.
         key: name of exactly this training.
     """
     for number in itertools.count(1):
@@ -52,7 +70,7 @@ def locked_staging_dir(parent: Path, key: str) -> Iterator[Path]:
     try:
         yield folder
     except BaseException:
-        if not any((folder / CHECKPOINTS).glob("CKPT+*")):  # nothing that another call could go on from
+        if not any((folder / CHECKPOINTS).glob("CKPT+*")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
@@ -60,34 +78,34 @@ def locked_staging_dir(parent: Path, key: str) -> Iterator[Path]:
 
 
 def first_started(folder: Path, now: datetime.datetime) -> datetime.datetime:
-    """When the training in a locked_staging_dir work folder was begun: one that was killed goes on as the run it was."""
+    """When the training in a locked staging folder was started first, so that a resumed training keeps its name."""
     lock = folder / LOCK
     try:
         return datetime.datetime.fromisoformat(lock.read_text(encoding="utf-8"))
-    except ValueError:  # nothing yet, or cut short
+    except ValueError:  # empty or cut short
         lock.write_text(now.isoformat(), encoding="utf-8")
         return now
 
 
-def publish(work_dir: Path, run_dir: Path) -> None:
-    """Give a finished run folder its place; in a folder that is there, files that are not a run's own stay."""
-    (work_dir / LOCK).unlink(missing_ok=True)
+def publish(staging_dir: Path, run_dir: Path) -> None:
+    """Moves a finished staging folder to `run_dir`. In an existing folder, other files than a run's stay."""
+    (staging_dir / LOCK).unlink(missing_ok=True)
     if not run_dir.exists():
         run_dir.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.replace(work_dir, run_dir)
+            os.replace(staging_dir, run_dir)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            with files.new_folder(run_dir) as partial:  # another disk
-                shutil.copytree(work_dir, partial, dirs_exist_ok=True)
-            shutil.rmtree(work_dir)
+            with files.new_folder(run_dir) as partial:  # on another disk
+                shutil.copytree(staging_dir, partial, dirs_exist_ok=True)
+            shutil.rmtree(staging_dir)
         return
-    # Without its hyper-parameters a run folder is refused, so they leave first and come last; checkpoints come
-    # before them, so that after a kill in between nothing has to be trained again.
+    # A run folder without hyper-parameters is refused, so they are removed first and moved last. The checkpoints are
+    # moved just before them, so that a kill in between does not lose the training.
     (run_dir / HPARAMS).unlink(missing_ok=True)
-    for item in sorted(work_dir.iterdir(), key=lambda item: (item.name == HPARAMS, item.name == CHECKPOINTS)):
+    for item in sorted(staging_dir.iterdir(), key=lambda item: (item.name == HPARAMS, item.name == CHECKPOINTS)):
         if (run_dir / item.name).is_dir():
             shutil.rmtree(run_dir / item.name)
         shutil.move(item, run_dir / item.name)
-    work_dir.rmdir()
+    staging_dir.rmdir()

@@ -1,105 +1,49 @@
-"""Updates of the weights without waiting for the device: SpeechBrain's loop reads the loss after every batch, which
-leaves a GPU idle while the next batch is prepared. Here losses stay on the device and are read now and then.
-"""
+"""Updates of the weights that do not wait for the device.
 
-import functools
-from pathlib import Path
+SpeechBrain's Brain reads the loss after every batch, which leaves a GPU idle while the next batch is prepared. Here
+losses stay on the device and are read every `READ_EVERY` batches.
+"""
 
 import speechbrain as sb
 import torch
-from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 
 from atc_asr.core.errors import InputError
-from atc_asr.model.padding import SAMPLE_RATE
+from atc_asr.model.network import SAMPLE_RATE
 from atc_asr.training import distributed
+from atc_asr.training.recoverables import Losses
 
-READ_EVERY = 50  # batches between two looks at the losses
-
-
-@functools.partial(register_checkpoint_hooks, save_on_main_only=False)
-class Losses:
-    """Means of an epoch's finite losses and gradient norms and count of what was not finite, on the device; part of a
-    checkpoint, each process's own."""
-
-    def __init__(self, device: torch.device) -> None:
-        # losses: sum, number; norms: sum, number; not finite in the whole training
-        self._totals = torch.zeros(5, dtype=torch.float64, device=device)
-
-    def _count(self, place: int, value: torch.Tensor) -> None:
-        finite = torch.isfinite(value)
-        self._totals[place : place + 2] += torch.stack((torch.where(finite, value, 0.0), finite)).double()
-
-    def add(self, loss: torch.Tensor) -> None:
-        """Count the loss of a batch."""
-        self._count(0, loss)
-
-    def add_norm(self, norm: torch.Tensor) -> None:
-        """Count the norm of an update's gradients."""
-        self._count(2, norm)
-
-    def count_nonfinite(self, value: torch.Tensor) -> torch.Tensor:
-        """1.0 when a loss or a gradient's norm is not finite, else 0.0; counted."""
-        nonfinite = (~torch.isfinite(value)).float()
-        self._totals[4] += nonfinite
-        return nonfinite
-
-    def start_epoch(self) -> None:
-        """Forget the means."""
-        self._totals[:4] = 0
-
-    def read(self) -> tuple[float, int]:
-        """Mean of the epoch over all processes (NaN before its first finite loss) and the number that was not finite,
-        of the process with most; waits for the device."""
-        totals, numbers, _, _, not_finite = zip(*distributed.gather(self._totals.tolist()), strict=True)
-        return sum(totals) / sum(numbers) if any(numbers) else float("nan"), int(max(not_finite))
-
-    def read_norm(self) -> float:
-        """Mean of the epoch (NaN before its first finite norm), the same in all processes; waits for the device."""
-        total, number = self._totals[2:4].tolist()
-        return total / number if number else float("nan")
-
-    @mark_as_saver
-    def save(self, path: Path) -> None:
-        """Write the numbers of every process."""
-        every = distributed.gather(self._totals.cpu())
-        if distributed.rank() == 0:
-            torch.save(every, path)
-
-    @mark_as_loader
-    def load(self, path: Path, end_of_epoch: bool) -> None:
-        """Read what `save` wrote."""
-        del end_of_epoch
-        self._totals.copy_(torch.load(path, map_location="cpu", weights_only=True)[distributed.rank()])
+READ_EVERY = 50  # batches
+MAX_NONFINITE = 10  # losses or gradients of a training that may be NaN or infinite
 
 
-class Updates(sb.Brain):
-    """SpeechBrain's Brain with one update that does not wait.
+class NonblockingBrain(sb.Brain):
+    """SpeechBrain's Brain with an update that does not wait for the device.
 
-    A gradient that is not finite changes nothing: its update is left out, counted, and over `max_nonfinite` of them the
-    training stops. Clipping and leaving out happen inside the fused optimizer. With float16 the loss scaler finds its
-    scale by overflowing, so there only losses are counted.
+    An update whose gradients are not finite is skipped and counted; more than `MAX_NONFINITE` end the training.
+    Clipping and skipping happen inside the fused optimiser. With float16 the loss scaler finds its scale by overflows,
+    so there only losses are counted.
     """
 
-    def count_losses(self, max_nonfinite: int) -> None:
-        """To be called before `fit`.
-
-        Args:
-            max_nonfinite: losses or gradients that may be other than finite in a training.
-        """
+    def on_fit_start(self) -> None:
+        """Adds the losses to the checkpoints before the last one is loaded."""
         self.losses = Losses(self.device)
-        self.max_nonfinite = max_nonfinite
         self.mean_loss = float("nan")
-        self.checkpointer.add_recoverable("losses", self.losses)
+        if self.checkpointer is not None:
+            self.checkpointer.add_recoverable("losses", self.losses)
+        super().on_fit_start()
 
     def _wrap_distributed(self) -> None:
-        """Nothing: DistributedDataParallel averages gradients of what is called through it, and a network whose parts
-        are called one by one is not. `optimizers_step` does it."""
+        """Does nothing: DistributedDataParallel averages the gradients of modules that are called through it, but the
+        parts of this network are called one by one. `optimizers_step` averages the gradients instead."""
 
     def fit_batch(self, batch) -> torch.Tensor:
-        """Forward, backward and, every `grad_accumulation_factor` batches, an update; the loss stays on the device.
+        """Forward and backward pass and, every `grad_accumulation_factor` batches, an update.
+
+        Returns:
+            The loss, on the device.
 
         Raises:
-            InputError: see `read_losses`; or the batch does not fit in the device's memory.
+            InputError: the batch does not fit in the device's memory, or see `read_losses`.
         """
         should_step = self.step % self.grad_accumulation_factor == 0
         self.on_fit_batch_start(batch, should_step)
@@ -110,7 +54,12 @@ class Updates(sb.Brain):
                     loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
                 self.scaler.scale(loss / self.grad_accumulation_factor).backward()
         except torch.cuda.OutOfMemoryError as error:
-            raise InputError(out_of_memory(batch)) from error
+            size, samples = batch.wavs.shape
+            raise InputError(
+                f"CUDA is out of memory in a batch of {size} x {samples / SAMPLE_RATE:.1f} s "
+                f"({', '.join(batch.ids[:3])}, ...); lower train.batch_size and raise train.grad_accum "
+                "(python -m atc_asr.commands.find_batch finds the largest batch that fits)"
+            ) from error
         self.losses.add(loss.detach())
         if self.scaler.is_enabled():
             self.losses.count_nonfinite(loss.detach())
@@ -122,27 +71,19 @@ class Updates(sb.Brain):
         return loss.detach()
 
     def optimizers_step(self) -> None:
-        """Clip by the norm of all gradients and update, in one pass over the weights."""
-        gradients = [
-            weight.grad
-            for group in self.optimizer.param_groups
-            for weight in group["params"]
-            if weight.grad is not None
-        ]
+        """Clips by the norm of all gradients and updates the weights."""
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
         distributed.average_gradients(gradients)
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
             norm = torch.nn.utils.get_total_norm(gradients)
-            torch.nn.utils.clip_grads_with_norm_(
-                [weight for group in self.optimizer.param_groups for weight in group["params"]],
-                self.max_grad_norm,
-                norm,
-            )
+            torch.nn.utils.clip_grads_with_norm_(weights, self.max_grad_norm, norm)
             self.scaler.step(self.optimizer)
             self.scaler.update()
         else:
             norm = torch.nn.utils.get_total_norm(gradients)
-            # What a fused optimizer divides gradients by, and whether it leaves the update out: GradScaler's own way.
+            # A fused optimiser divides the gradients by grad_scale and skips the update if found_inf is 1.
             self.optimizer.grad_scale = (norm / self.max_grad_norm).clamp(min=1.0)
             self.optimizer.found_inf = self.losses.count_nonfinite(norm)
             self.optimizer.step()
@@ -151,30 +92,21 @@ class Updates(sb.Brain):
         self.optimizer_step += 1
 
     def update_average(self, loss: torch.Tensor, avg_loss: float) -> float:
-        """In training the mean as it was last read, for the progress bar; else SpeechBrain's."""
+        """Mean loss for the progress bar; in training the one that was read last."""
         if torch.is_grad_enabled():
             return self.mean_loss
         return super().update_average(loss, avg_loss)
 
     def read_losses(self) -> float:
-        """Mean loss of the epoch; waits for the device.
+        """Waits for the device and reads the mean loss of the epoch.
 
         Raises:
-            InputError: more losses or gradients than `max_nonfinite` were not finite.
+            InputError: more than `MAX_NONFINITE` losses or gradients were not finite.
         """
-        self.mean_loss, not_finite = self.losses.read()
-        if not_finite > self.max_nonfinite:
+        self.mean_loss, nonfinite = self.losses.read()
+        if nonfinite > MAX_NONFINITE:
             raise InputError(
-                f"training: {not_finite} losses or gradients are not finite after {self.optimizer_step} updates, "
-                f"wanted at most train.max_nonfinite {self.max_nonfinite}; try a lower train.lr or train.precision fp32"
+                f"training: {nonfinite} losses or gradients are not finite after {self.optimizer_step} updates, "
+                f"wanted at most {MAX_NONFINITE}; try a lower train.lr or train.precision fp32"
             )
         return self.mean_loss
-
-
-def out_of_memory(batch) -> str:
-    """What to tell who trains with batches that are too large."""
-    size, samples = batch.wavs.shape
-    return (
-        f"CUDA is out of memory in a batch of {size} x {samples / SAMPLE_RATE:.1f} s ({', '.join(batch.ids[:3])} …); "
-        "lower train.batch_size and raise train.grad_accum (python -m atc_asr.commands.find_batch finds the largest that fits)"
-    )

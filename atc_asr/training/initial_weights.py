@@ -1,0 +1,134 @@
+"""The weights that a training starts with: random or pretrained, some of them frozen, with adapters."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from speechbrain.utils.distributed import MainProcessContext, ddp_broadcast
+
+from atc_asr.core import messages
+from atc_asr.core.errors import InputError
+from atc_asr.model import network
+from atc_asr.training import distributed, lora, optimizer, pretrained
+from atc_asr.training.config import TrainingConfig
+from atc_asr.training.data import TrainingData
+from atc_asr.training.load_pretrained import load_pretrained
+
+log = logging.getLogger(__name__)
+
+
+def init_weights(
+    config: TrainingConfig, hparams: SimpleNamespace, data: TrainingData, device: torch.device
+) -> dict[str, Any]:
+    """Gives the network its initial weights, feature statistics and adapters.
+
+    Args:
+        config: the training.
+        hparams: the objects of the network; changed in place.
+        data: the data of this process.
+        device: where features are computed.
+
+    Returns:
+        Numbers for the record of the run.
+
+    Raises:
+        InputError: `train.init_from`, `train.freeze_layers` or `lora.lora_targets` cannot be used.
+    """
+    stats: dict[str, Any] = {}
+    if config.train.init_from:
+        stats["load_pretrained"] = load_init_from(config, hparams)
+    elif distributed.rank() == 0:
+        with MainProcessContext():  # otherwise SpeechBrain waits for the statistics of other processes
+            compute_statistics(hparams.normalizer, data, device)
+    frozen = frozen_layers(config, hparams)
+    for module in frozen:
+        module.requires_grad_(False)
+    if config.lora.peft == "lora":
+        hparams.front_end.requires_grad_(False)
+        adapted = lora.add_adapters(hparams.conformer, config.lora, frozen)
+        if not adapted:
+            raise InputError(f"lora.lora_targets: {config.lora.lora_targets} have no matrix above train.freeze_layers")
+        stats["adapters"] = lora.adapter_stats(adapted)
+    stats["parameters"] = network.count_parameters(hparams.model)
+    stats["trainable_parameters"] = network.count_parameters(hparams.model, trainable=True)
+    broadcast_weights(config.train.seed, hparams)
+    return stats
+
+
+def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> dict[str, Any]:
+    """Loads the weights of `train.init_from`; returns the numbers of loaded, new and ignored tensors.
+
+    Raises:
+        InputError: the source cannot be used, has another architecture, or provides too few parameters.
+    """
+    where = f"train.init_from {config.train.init_from}"
+    source = pretrained.load(pretrained.locate(str(config.train.init_from)))
+    own = config.model.model_dump()
+    differences = [
+        f"model.{key}: got {own[key]}, wanted {value}"
+        for key, value in source.architecture.items()
+        if own[key] != value
+    ]
+    if differences:
+        command = "atc_asr.commands.preset --from_source"
+        raise InputError(f"{'; '.join(differences)} as in {where}; {command} writes them")
+    report = load_pretrained(
+        source.state,
+        hparams.model,
+        head=pretrained.HEAD,
+        source_symbols=source.symbols,
+        target_symbols=config.tokens.symbols,
+    )
+    hparams.normalizer._load_statistics_dict(source.statistics)
+    log.info(messages.WEIGHTS_LOADED, where, 100 * report.share, report.rows_taken, len(config.tokens))
+    if report.share < config.train.min_loaded_fraction:
+        wanted = f"wanted at least train.min_loaded_fraction {config.train.min_loaded_fraction}"
+        raise InputError(f"{where}: provides {report.share:.3f} of the parameters, {wanted}")
+    return {
+        "tensors_taken": len(report.taken),
+        "tensors_new": len(report.new),
+        "tensors_ignored": len(report.ignored),
+        "parameters_taken": report.parameters_taken,
+        "parameters_new": report.parameters_new,
+        "parameters_ignored": report.parameters_ignored,
+        "units_taken": report.rows_taken,
+        "share": report.share,
+    }
+
+
+@torch.no_grad()
+def compute_statistics(normalizer: torch.nn.Module, data: TrainingData, device: torch.device) -> None:
+    """Computes the global mean and deviation of the features, in one pass over the train set."""
+    normalizer.to(device).train()
+    for batch in data.statistics_loader:
+        batch = batch.to(device)
+        features = data.features_of(batch)
+        num_steps = network.count_steps(batch.num_samples()).to(device)
+        normalizer(features, num_steps / features.shape[1], epoch=0)
+
+
+def frozen_layers(config: TrainingConfig, hparams: SimpleNamespace) -> list[torch.nn.Module]:
+    """The modules that `train.freeze_layers` freezes.
+
+    Raises:
+        InputError: there are fewer layers, or their weights are random.
+    """
+    count, layers = config.train.freeze_layers, config.model.num_layers
+    if count > layers:
+        raise InputError(f"train.freeze_layers: got {count}, wanted at most model.num_layers {layers}")
+    if count and not config.train.init_from:
+        raise InputError(f"train.freeze_layers: got {count}, wanted 0 without train.init_from: the weights are random")
+    return optimizer.lowest_layers(hparams.front_end, hparams.conformer, count)
+
+
+def broadcast_weights(seed: int, hparams: SimpleNamespace) -> None:
+    """Sends the weights and statistics of the first process to the others, and seeds each of them differently."""
+    if distributed.world_size() == 1:
+        return
+    hparams.model.load_state_dict(ddp_broadcast(hparams.model.state_dict()))
+    hparams.normalizer._load_statistics_dict(ddp_broadcast(hparams.normalizer._statistics_dict()))
+    if distributed.rank():
+        (drawn,) = np.random.SeedSequence((seed, distributed.rank())).generate_state(1)
+        torch.manual_seed(int(drawn))

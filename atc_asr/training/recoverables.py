@@ -1,0 +1,147 @@
+"""What a checkpoint holds besides network, optimiser and averages: random states, training curves, running losses."""
+
+import csv
+import functools
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+
+from atc_asr.core import files
+from atc_asr.training import distributed
+
+
+@functools.partial(register_checkpoint_hooks, save_on_main_only=False)
+class RandomState:
+    """The random generators of every process, so that a resumed training draws the same numbers."""
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Writes the states of torch (including the process's CUDA device), numpy and Python."""
+        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+        numpy_state = np.random.get_state()
+        state = {
+            "torch": torch.get_rng_state(),
+            "cuda": cuda,
+            "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
+            "python": random.getstate(),
+        }
+        states = distributed.gather(state)
+        if distributed.rank() == 0:
+            torch.save(states, path)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Reads a file of `save`."""
+        del end_of_epoch
+        state = torch.load(path, map_location="cpu", weights_only=True)[distributed.rank()]
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"])
+        kind, keys, *rest = state["numpy"]
+        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+        version, internal, gauss = state["python"]
+        random.setstate((version, tuple(internal), gauss))
+
+
+@register_checkpoint_hooks
+class Curves:
+    """A row of numbers per epoch, also written as CSV after each epoch.
+
+    Attributes:
+        rows: the numbers of each finished epoch by name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._path = path
+
+    def add(self, row: dict[str, float]) -> None:
+        """Appends an epoch and writes the CSV."""
+        self.rows.append(row)
+        self.write()
+
+    def write(self) -> None:
+        """Writes the CSV; only the first process does."""
+        if not self.rows or distributed.rank():
+            return
+        with files.new_file(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, self.rows[0].keys(), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Writes the rows as JSON."""
+        Path(path).write_text(json.dumps(self.rows), encoding="utf-8")
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Reads a file of `save`."""
+        del end_of_epoch
+        self.rows = json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+@functools.partial(register_checkpoint_hooks, save_on_main_only=False)
+class Losses:
+    """Sums of the losses and gradient norms of an epoch, kept on the device; each process has its own.
+
+    Values that are not finite are left out and counted over the whole training.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        # sum and number of losses, sum and number of norms, number of values that are not finite
+        self._totals = torch.zeros(5, dtype=torch.float64, device=device)
+
+    def _add(self, place: int, value: torch.Tensor) -> None:
+        finite = torch.isfinite(value)
+        self._totals[place : place + 2] += torch.stack((torch.where(finite, value, 0.0), finite)).double()
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Adds the loss of a batch."""
+        self._add(0, loss)
+
+    def add_norm(self, norm: torch.Tensor) -> None:
+        """Adds the gradient norm of an update."""
+        self._add(2, norm)
+
+    def count_nonfinite(self, value: torch.Tensor) -> torch.Tensor:
+        """Counts a loss or norm that is not finite; returns 1.0 for it, else 0.0."""
+        nonfinite = (~torch.isfinite(value)).float()
+        self._totals[4] += nonfinite
+        return nonfinite
+
+    def start_epoch(self) -> None:
+        """Resets the sums."""
+        self._totals[:4] = 0
+
+    def read(self) -> tuple[float, int]:
+        """Waits for the device and reads the losses.
+
+        Returns:
+            The epoch's mean loss over all processes (NaN before its first finite loss), and the largest number of
+            values that are not finite in one process.
+        """
+        totals, numbers, _, _, nonfinite = zip(*distributed.gather(self._totals.tolist()), strict=True)
+        return sum(totals) / sum(numbers) if any(numbers) else float("nan"), int(max(nonfinite))
+
+    def read_norm(self) -> float:
+        """Waits for the device and reads the epoch's mean gradient norm (NaN before its first finite norm)."""
+        total, number = self._totals[2:4].tolist()
+        return total / number if number else float("nan")
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Writes the sums of every process."""
+        totals = distributed.gather(self._totals.cpu())
+        if distributed.rank() == 0:
+            torch.save(totals, path)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Reads a file of `save`."""
+        del end_of_epoch
+        self._totals.copy_(torch.load(path, map_location="cpu", weights_only=True)[distributed.rank()])
