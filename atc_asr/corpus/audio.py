@@ -1,7 +1,4 @@
-"""Encoded bytes -> samples -> 16 kHz mono PCM16 WAV.
-
-Decoding is soundfile's, on bytes; resampling is soxr's, once.
-"""
+"""Encoded audio -> samples -> 16 kHz mono 16-bit WAV. soundfile decodes, soxr resamples."""
 
 import io
 import struct
@@ -12,25 +9,25 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-SAMPLE_RATE = 16_000  # Hz, of every WAV that leaves the corpus wing
+SAMPLE_RATE = 16_000  # Hz, of all exported audio
 FULL_SCALE = 32_768
-RESAMPLE_QUALITY = "HQ"  # soxr's: 0.14 ms for 3 s of 8 kHz speech, and its lower qualities take as long
-UNKNOWN_SIZE = (0, 0xFFFFFFFF)  # what writers to a pipe leave in a chunk's size
+RESAMPLE_QUALITY = "HQ"  # soxr's lower qualities are not faster here (0.14 ms for 3 s of 8 kHz speech)
+UNKNOWN_SIZES = (0, 0xFFFFFFFF)  # chunk sizes written by programs that stream to a pipe
 
 
 class AudioError(Exception):
-    """Audio that cannot be decoded; the message is the decoder's."""
+    """Audio that cannot be decoded, with the decoder's message."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an audio says of itself before it is decoded.
+    """Properties of audio that are known before decoding.
 
     Attributes:
         sample_rate: Hz.
-        channels: number of them.
+        channels: number of channels.
         num_samples: per channel.
-        missing: bytes that a WAV header promises and the file does not hold.
+        missing: bytes that a WAV header announces and the file lacks.
     """
 
     sample_rate: int
@@ -45,10 +42,10 @@ class Header:
 
 
 def read_header(audio: bytes | np.ndarray, sample_rate: int | None) -> Header:
-    """Rate, channels and length of encoded bytes, or of samples (num_samples,) or (num_samples, channels).
+    """Sample rate, channels and length of encoded bytes, or of samples (num_samples,) or (num_samples, channels).
 
     Raises:
-        AudioError: the bytes are no audio file, or an array comes without its rate.
+        AudioError: the bytes are not an audio file, or an array comes without sample rate.
     """
     if isinstance(audio, np.ndarray):
         if not sample_rate or sample_rate < 0:
@@ -58,18 +55,18 @@ def read_header(audio: bytes | np.ndarray, sample_rate: int | None) -> Header:
         with sf.SoundFile(io.BytesIO(audio)) as file:
             return Header(file.samplerate, file.channels, file.frames, missing_wav_bytes(audio))
     except (sf.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        raise AudioError(_reason(error)) from error
+        raise AudioError(error_reason(error)) from error
 
 
-def _reason(error: Exception) -> str:
-    """The decoder's words without soundfile's, which name an object by its address in memory."""
+def error_reason(error: Exception) -> str:
+    """libsndfile's message without soundfile's prefix, which contains a memory address."""
     return error.error_string if isinstance(error, sf.LibsndfileError) else str(error)
 
 
 def missing_wav_bytes(data: bytes) -> int:
-    """Bytes of the data chunk that a RIFF header promises and that are not there; libsndfile does not complain.
+    """Bytes of the data chunk that the RIFF header announces and the file lacks; libsndfile does not report them.
 
-    Source: RIFF/WAVE, chunks of a four-letter name, a little-endian uint32 size and the content padded to two bytes.
+    RIFF/WAVE format: chunks of a four-letter name, a little-endian uint32 size, and the content padded to two bytes.
     """
     if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
         return 0
@@ -78,7 +75,7 @@ def missing_wav_bytes(data: bytes) -> int:
         name, size = struct.unpack_from("<4sI", data, start)
         start += 8
         if name == b"data":
-            return 0 if size in UNKNOWN_SIZE else max(0, start + size - len(data))
+            return 0 if size in UNKNOWN_SIZES else max(0, start + size - len(data))
         start += size + size % 2
     return 0
 
@@ -87,7 +84,7 @@ def decode(audio: bytes | np.ndarray) -> np.ndarray:
     """Samples (num_samples, channels), float32, full scale 1.
 
     Raises:
-        AudioError: decoding fails on the way.
+        AudioError: the audio cannot be decoded.
     """
     if isinstance(audio, np.ndarray):
         samples = audio.reshape(len(audio), -1)
@@ -97,18 +94,18 @@ def decode(audio: bytes | np.ndarray) -> np.ndarray:
     try:
         return sf.read(io.BytesIO(audio), dtype="float32", always_2d=True)[0]
     except (sf.SoundFileError, RuntimeError, TypeError, ValueError) as error:
-        raise AudioError(_reason(error)) from error
+        raise AudioError(error_reason(error)) from error
 
 
 def mix_down(samples: np.ndarray) -> np.ndarray:
-    """(num_samples, channels) -> (num_samples,), the channels' mean."""
+    """(num_samples, channels) -> (num_samples,), the mean of the channels."""
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
 def to_pcm16(samples: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Samples (num_samples,) at any rate as int16 at `SAMPLE_RATE`.
+    """Resample (num_samples,) to int16 at `SAMPLE_RATE`.
 
-    Rounding is done here because soxr's own int16 output is dithered with noise seeded by the clock.
+    Rounding is done here, because soxr's own int16 output is dithered with noise seeded by the clock.
     """
     if sample_rate != SAMPLE_RATE:
         samples = soxr.resample(samples, sample_rate, SAMPLE_RATE, quality=RESAMPLE_QUALITY)
@@ -117,10 +114,10 @@ def to_pcm16(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def write_wav(path: Path, samples: np.ndarray) -> None:
-    """Write int16 samples (num_samples,) as a mono WAV at `SAMPLE_RATE`: header and bytes, nothing in between."""
+    """Write int16 samples (num_samples,) as a mono WAV at `SAMPLE_RATE`."""
     data = samples.astype("<i2", copy=False).tobytes()
     header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1,
                          SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16, b"data", len(data))  # fmt: skip
-    # buffered: a raw write on a disk that fills up writes a part and says nothing
+    # Buffered, because an unbuffered write to a full disk writes a part without an error.
     with open(path, "wb") as file:
         file.write(header + data)

@@ -1,6 +1,6 @@
-"""The data gate: which clips may become training or test data, and by which rule the others go.
+"""Validation of single clips: header, text, samples and measurements against limits.
 
-Every check returns None or a `Rejection` that carries the measured value and the limit it broke.
+Every check returns None or a `Rejection` with the measured value and the limit.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,19 @@ import numpy as np
 from atc_asr.corpus.audio import Header
 from atc_asr.corpus.params import CheckParams
 
+MIN_SAMPLE_RATE = 8_000  # Hz
+MAX_SAMPLE_RATE = 48_000  # Hz
+MAX_CHANNELS = 2  # mixed down to one
+MIN_CHARACTERS_PER_SECOND = 0.5
+BANDWIDTH_RANGE = 60.0  # the bandwidth ends where the mean spectrum stays this far below its peak, dB
 BANDWIDTH_FRAME = 512  # samples of one spectrum
 BANDWIDTH_WINDOW = np.hanning(BANDWIDTH_FRAME).astype(np.float32)
-BANDWIDTH_FRAMES = 200  # spectra averaged at most, spread over the clip
+MAX_BANDWIDTH_FRAMES = 200  # spectra averaged, spread over the clip
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a clip goes: the rule's name, what was measured, and the limit."""
+    """Why a clip is rejected: the name of the check, the measured value and the limit."""
 
     reason: str
     value: str
@@ -26,14 +31,14 @@ class Rejection:
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What the gate measures of decoded audio.
+class Measurements:
+    """Properties of decoded audio.
 
     Attributes:
         level: RMS, dB of full scale.
-        clipping: share of samples at full scale.
-        dc_offset: mean of the samples.
-        bandwidth: highest frequency in use, Hz.
+        clipping: fraction of samples at full scale.
+        dc_offset: mean of the samples, full scale 1.
+        bandwidth: highest frequency with content, Hz.
     """
 
     level: float
@@ -42,44 +47,44 @@ class Measures:
     bandwidth: float
 
 
-def measure(samples: np.ndarray, sample_rate: int, bandwidth_range: float) -> Measures:
-    """Measures of samples (num_samples,), float32, full scale 1, at their native rate."""
-    # not np.dot: its threads fight over the cores with the other processes
+def measure(samples: np.ndarray, sample_rate: int) -> Measurements:
+    """Measure samples (num_samples,), float32, full scale 1, at their native rate."""
+    # not np.dot, whose threads compete with the other processes for cores
     power = float(np.mean(np.square(samples), dtype=np.float64))
-    return Measures(
+    return Measurements(
         level=round(10 * float(np.log10(max(power, 1e-20))), 2),
         clipping=round(float(np.count_nonzero(np.abs(samples) >= 0.999)) / len(samples), 6),
         dc_offset=round(float(samples.mean()), 6),
-        bandwidth=round(bandwidth(samples, sample_rate, bandwidth_range), 1),
+        bandwidth=round(bandwidth(samples, sample_rate), 1),
     )
 
 
-def bandwidth(samples: np.ndarray, sample_rate: int, bandwidth_range: float) -> float:
-    """The highest frequency at which the mean spectrum is within `bandwidth_range` dB of its peak, in Hz.
+def bandwidth(samples: np.ndarray, sample_rate: int) -> float:
+    """The highest frequency at which the mean spectrum is within `BANDWIDTH_RANGE` dB of its peak, Hz.
 
-    Narrow-band speech that was upsampled ends at half its true rate, whatever its header says.
+    It shows the true rate of upsampled speech: 8 kHz audio has at most 4,000 Hz whatever its header says.
     """
     count = max(1, len(samples) // BANDWIDTH_FRAME)
     whole = np.zeros(count * BANDWIDTH_FRAME, dtype=np.float32)
     used = min(len(samples), len(whole))
     whole[:used] = samples[:used]
-    frames = whole.reshape(count, BANDWIDTH_FRAME)[:: -(-count // BANDWIDTH_FRAMES)]
+    frames = whole.reshape(count, BANDWIDTH_FRAME)[:: -(-count // MAX_BANDWIDTH_FRAMES)]
     spectra = np.fft.rfft(frames * BANDWIDTH_WINDOW, axis=1)
     power = np.mean(spectra.real**2 + spectra.imag**2, axis=0)
-    heard = np.nonzero(power >= power.max() * 10 ** (-bandwidth_range / 10))[0]
-    return float(heard[-1]) * sample_rate / BANDWIDTH_FRAME
+    in_range = np.nonzero(power >= power.max() * 10 ** (-BANDWIDTH_RANGE / 10))[0]
+    return float(in_range[-1]) * sample_rate / BANDWIDTH_FRAME
 
 
 def check_header(header: Header, params: CheckParams) -> Rejection | None:
-    """Checks that need no decoding, so that a three-hour file is refused before it fills the memory."""
+    """Checks before decoding, so that a three-hour file is rejected before it fills the memory."""
     if header.missing:
         return Rejection("truncated_audio", f"{header.missing} bytes missing", "0")
-    if header.sample_rate < params.min_sample_rate:
-        return Rejection("sample_rate", str(header.sample_rate), str(params.min_sample_rate))
-    if header.sample_rate > params.max_sample_rate:
-        return Rejection("sample_rate", str(header.sample_rate), str(params.max_sample_rate))
-    if header.channels > params.max_channels:
-        return Rejection("channels", str(header.channels), str(params.max_channels))
+    if header.sample_rate < MIN_SAMPLE_RATE:
+        return Rejection("sample_rate", str(header.sample_rate), str(MIN_SAMPLE_RATE))
+    if header.sample_rate > MAX_SAMPLE_RATE:
+        return Rejection("sample_rate", str(header.sample_rate), str(MAX_SAMPLE_RATE))
+    if header.channels > MAX_CHANNELS:
+        return Rejection("channels", str(header.channels), str(MAX_CHANNELS))
     if header.duration < params.min_duration:
         return Rejection("too_short", f"{header.duration:.3f}", f"{params.min_duration:g}")
     if header.duration > params.max_duration:
@@ -88,7 +93,7 @@ def check_header(header: Header, params: CheckParams) -> Rejection | None:
 
 
 def check_samples(samples: np.ndarray, header: Header) -> Rejection | None:
-    """Checks that decoded samples (num_samples, channels) are all there and are numbers."""
+    """Checks that decoded samples (num_samples, channels) are complete and finite."""
     if len(samples) < header.num_samples:
         return Rejection("truncated_audio", f"{header.num_samples - len(samples)} samples missing", "0")
     if not np.isfinite(samples).all():
@@ -96,61 +101,47 @@ def check_samples(samples: np.ndarray, header: Header) -> Rejection | None:
     return None
 
 
-def check_measures(measures: Measures, params: CheckParams) -> Rejection | None:
-    """Checks of level, clipping, offset and bandwidth."""
-    if measures.level < params.min_level:
-        return Rejection("silence", f"{measures.level:g}", f"{params.min_level:g}")
-    if measures.clipping > params.max_clipping:
-        return Rejection("clipping", f"{measures.clipping:g}", f"{params.max_clipping:g}")
-    if abs(measures.dc_offset) > params.max_dc_offset:
-        return Rejection("dc_offset", f"{measures.dc_offset:g}", f"{params.max_dc_offset:g}")
-    if measures.bandwidth < params.min_bandwidth:
-        return Rejection("bandwidth", f"{measures.bandwidth:g}", f"{params.min_bandwidth:g}")
+def check_measurements(found: Measurements, params: CheckParams) -> Rejection | None:
+    """Checks of level, clipping, DC offset and bandwidth."""
+    for reason, value, limit, is_ok in (
+        ("silence", found.level, params.min_level, found.level >= params.min_level),
+        ("clipping", found.clipping, params.max_clipping, found.clipping <= params.max_clipping),
+        ("dc_offset", found.dc_offset, params.max_dc_offset, abs(found.dc_offset) <= params.max_dc_offset),
+        ("bandwidth", found.bandwidth, params.min_bandwidth, found.bandwidth >= params.min_bandwidth),
+    ):
+        if not is_ok:
+            return Rejection(reason, f"{value:g}", f"{limit:g}")
     return None
 
 
 def check_text(transcript: str, foreign: str, duration: float, params: CheckParams) -> Rejection | None:
-    """Checks of a normalised transcript against its audio.
+    """Checks of a normalised transcript.
 
     Args:
-        foreign: the letters that normalisation lost.
-        duration: seconds.
+        transcript: normalised.
+        foreign: the letters that normalisation removed.
+        duration: of the audio, seconds.
     """
     if len(foreign) > params.max_foreign_characters:
         return Rejection("foreign_characters", foreign[:40], str(params.max_foreign_characters))
     if not any(char.isalnum() for char in transcript):
         return Rejection("empty_text", transcript, "a letter or digit")
     rate = len(transcript) / duration
-    if rate < params.min_characters_per_second:
-        return Rejection("too_slow", f"{rate:.2f}", f"{params.min_characters_per_second:g}")
+    if rate < MIN_CHARACTERS_PER_SECOND:
+        return Rejection("too_slow", f"{rate:.2f}", f"{MIN_CHARACTERS_PER_SECOND:g}")
     if rate > params.max_characters_per_second:
         return Rejection("too_fast", f"{rate:.2f}", f"{params.max_characters_per_second:g}")
-    needed, frames = frames_needed(transcript), num_frames(duration, params.frame_seconds)
-    if needed > frames:
-        return Rejection("does_not_fit", str(needed), str(frames))
+    required, frames = min_frames(transcript), num_frames(duration, params.frame_ms)
+    if required > frames:
+        return Rejection("does_not_fit", str(required), str(frames))
     return None
 
 
-def frames_needed(transcript: str) -> int:
-    """Frames that CTC needs at least: one a character, and a blank between equal neighbours (Graves 2006)."""
+def min_frames(transcript: str) -> int:
+    """Frames that CTC needs for a transcript: one per character, and a blank between equal neighbours (Graves 2006)."""
     return len(transcript) + sum(one == other for one, other in pairwise(transcript))
 
 
-def num_frames(duration: float, frame_seconds: float) -> int:
-    """Encoder frames of a clip: centred windows, so that the first and the last one count."""
-    return int(duration / frame_seconds) + 1
-
-
-class Duplicates:
-    """Finds what comes twice, in the order it is asked."""
-
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
-        self._first: dict[str, str] = {}
-
-    def check(self, key: str, utterance_id: str) -> Rejection | None:
-        """None for a new key; for one that was there before, a rejection that names its first owner."""
-        if key in self._first:
-            return Rejection(self._reason, f"as {self._first[key]}", "once")
-        self._first[key] = utterance_id
-        return None
+def num_frames(duration: float, frame_ms: int) -> int:
+    """Encoder frames of `duration` seconds: windows are centred, so both ends have one."""
+    return int(duration / (frame_ms / 1000)) + 1

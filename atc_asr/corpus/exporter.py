@@ -1,13 +1,14 @@
-"""Sources -> folders of 16 kHz mono WAVs and manifests: shards first, then the gate over all of them, then the folder.
+"""Exports sources to folders of 16 kHz mono WAVs and manifests.
 
 <out_dir>/<config>/wavs/<id>.wav
-                   train.csv  valid.csv  test.csv    id,wav,duration,transcript and the corpus's further columns
-                   rejected.csv                      id,split,reason,value,limit
+                   train.csv  valid.csv  test.csv    id, wav, duration, transcript, further columns of the corpus
+                   rejected.csv                      id, split, reason, value, limit
                    stats.json                        counts, hours, histograms, leakage
                    histograms/<quantity>.csv         for `dvc plots`
+
+The shards are written to a staging folder first. Then their rows are validated together and the folders are made.
 """
 
-import csv
 import errno
 import logging
 import math
@@ -15,28 +16,20 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from atc_asr.core import files, manifest, text, workers
+from atc_asr.core import files, manifest, messages, text, workers
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
 from atc_asr.corpus import leakage, shards, stats
 from atc_asr.corpus.clips import Row
-from atc_asr.corpus.params import CheckParams
-from atc_asr.corpus.source import SPLITS, Source
-from atc_asr.corpus.validation import (
-    SplitSpec,
-    Validation,
-    by_split,
-    kept,
-    refuse_duplicates,
-    refuse_too_many,
-    regrouped,
-)
+from atc_asr.corpus.params import CheckParams, ExportParams
+from atc_asr.corpus.source import SPLITS, Shard, Source
+from atc_asr.corpus.validation import accepted, by_split, check_rejected, reject_duplicates, split_train
 
 log = logging.getLogger(__name__)
 
@@ -44,202 +37,184 @@ REJECTED_FILE = "rejected.csv"
 _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-@dataclass(frozen=True)
-class SubsetSpec:
-    """Which of a source's clips are wanted: the first fraction of train, the first rows of valid (0 = all)."""
-
-    train_fraction: float
-    validation_samples: int
-
-    def wanted(self, source: Source) -> dict[str, int]:
-        """Split -> number of clips, counted from the first."""
-        sizes = Counter({split: 0 for split in SPLITS})
-        for shard in source.shards():
-            sizes[shard.split] += shard.size
-        if sizes["train"]:
-            sizes["train"] = max(1, math.floor(sizes["train"] * self.train_fraction))
-        if self.validation_samples:
-            sizes["valid"] = min(sizes["valid"], self.validation_samples)
-        return dict(sizes)
-
-
 def export(
-    sources: Mapping[str, Source],
-    *,
-    out_dir: Path,
-    cut: SubsetSpec,
-    gate: Validation,
-    regroup: SplitSpec | None,
-    processes: int,
+    sources: Mapping[str, Source], params: ExportParams, checks: CheckParams, *, out_dir: Path, processes: int
 ) -> None:
-    """Export configurations side by side, each to `<out_dir>/<config>`; all of them, or none.
+    """Export each configuration to `<out_dir>/<config>`; either all configurations are written or none.
 
-    Finished shards wait in a hidden folder beside `out_dir` until the end, so that a killed export goes on there.
+    Finished shards are kept in a hidden staging folder beside `out_dir` until the end, so that a killed export
+    resumes there.
 
     Raises:
-        InputError: the data break a rule, or the disk is full.
+        InputError: the data fail validation, the output folder has other content, or the disk is full.
     """
     out_dir = out_dir.resolve()
     for config in sources:
-        refuse_foreign_folder(out_dir, config)
-    work = files.partial_path(out_dir)
-    with shards.locked(work):
+        check_out_dir(out_dir, config)
+    staging_dir = files.partial_path(out_dir)
+    with shards.locked(staging_dir):
         try:
-            folders = export_shards(sources, work=work, cut=cut, checks=gate.checks, processes=processes)
-            publish(folders, work=work, out_dir=out_dir, cut=cut, gate=gate, regroup=regroup)
+            folders = export_shards(sources, params, checks, staging_dir, processes)
+            rows = {
+                config: [row for shard in folders[config] for row in shards.read_shard(shard)] for config in folders
+            }
+            publish(rows, params, checks, staging_dir, out_dir)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise InputError(
-                f"{out_dir}: no space left on the disk; finished shards are in {work}: "
-                "make room and run the same command again, or delete that folder"
+                f"{out_dir}: no space left on the disk; finished shards are in {staging_dir}: "
+                "free space and run the same command again, or delete that folder"
             ) from error
-        shards.clear(work)
+        shards.clear(staging_dir)
 
 
-def refuse_foreign_folder(out_dir: Path, config: str) -> None:
-    """Raise when `<out_dir>/<config>` is no place for an export: not a plain name, or somebody else's folder.
+def check_out_dir(out_dir: Path, config: str) -> None:
+    """Check that `<out_dir>/<config>` is new, empty or an earlier export.
 
     Raises:
-        InputError: it is not.
+        InputError: the name is not plain, or the folder has other content.
     """
     if not _CONFIG_NAME.fullmatch(config):
         raise InputError(f"export.configs: got {config!r}, wanted a name of letters, digits, '.', '_' and '-'")
     folder = out_dir / config
-    for place in (out_dir, folder):
-        if place.exists() and not place.is_dir():
-            raise InputError(f"{place}: is a file, wanted a folder or nothing")
+    for path in (out_dir, folder):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file, wanted a folder or nothing")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / manifest.STATS_FILE).is_file():
-        raise InputError(f"{folder}: holds files and no {manifest.STATS_FILE}, so no export; it is left as it is")
+        raise InputError(
+            f"{folder}: has files but no {manifest.STATS_FILE}, so it is not an export and is not replaced"
+        )
+
+
+def subset_sizes(all_shards: Iterable[Shard], params: ExportParams) -> dict[str, int]:
+    """Split -> number of clips to export: the first fraction of train, the first rows of valid, all of test."""
+    sizes = Counter({split: 0 for split in SPLITS})
+    for shard in all_shards:
+        sizes[shard.split] += shard.size
+    if sizes["train"]:
+        sizes["train"] = max(1, math.floor(sizes["train"] * params.train_fraction))
+    if params.validation_samples:
+        sizes["valid"] = min(sizes["valid"], params.validation_samples)
+    return dict(sizes)
 
 
 def export_shards(
-    sources: Mapping[str, Source], *, work: Path, cut: SubsetSpec, checks: CheckParams, processes: int
+    sources: Mapping[str, Source], params: ExportParams, checks: CheckParams, staging_dir: Path, processes: int
 ) -> dict[str, list[Path]]:
-    """Write every shard that is not there yet, with N processes.
+    """Write all shards that do not exist yet.
 
     Returns:
-        The folders of each configuration's shards, in the corpus's order.
+        Configuration -> the folders of its shards, in the corpus's order.
     """
-    plans = {}
+    tasks: dict[str, list[shards.Task]] = {}
     for config, source in sources.items():
-        wanted = cut.wanted(source)
-        if not any(wanted.values()):
+        all_shards = source.shards()
+        sizes = subset_sizes(all_shards, params)
+        if not any(sizes.values()):
             raise InputError(f"{config}: the corpus has no rows")
-        folder = work / config
-        shards.prepare(folder, shards.run_key(source, config=config, checks=checks, wanted=wanted))
-        plans[config] = shards.plan(source, config=config, checks=checks, work=folder, wanted=wanted)
-    tasks = [task for plan in plans.values() for task in plan]
-    missing = shards.unfinished_tasks(tasks)
-    if len(missing) < len(tasks):
-        log.info("going on: %d of %d shards are there", len(tasks) - len(missing), len(tasks))
-    total = sum(task.take for task in tasks)
-    done = total - sum(task.take for task in missing)
-    # disable=None: quiet when nobody watches
+        folder = staging_dir / config
+        shards.prepare(folder, shards.run_key(source.identity(), all_shards, config, checks, sizes))
+        tasks[config] = shards.make_tasks(source, all_shards, config, checks, folder, sizes)
+    everything = [task for config in tasks for task in tasks[config]]
+    missing = [task for task in everything if not task.folder.is_dir()]
+    if len(missing) < len(everything):
+        log.info(messages.EXPORT_RESUMED, len(everything) - len(missing), len(everything))
+    total = sum(task.num_clips for task in everything)
+    done = total - sum(task.num_clips for task in missing)
+    # disable=None: no bar where standard error is not a terminal
     with tqdm(total=total, initial=done, unit="clip", desc="export", disable=None) as bar:
         for count in workers.map_unordered(shards.export_shard, missing, processes):
             bar.update(count)
-    return {config: [task.folder for task in plan] for config, plan in plans.items()}
+    return {config: [task.folder for task in tasks[config]] for config in tasks}
 
 
 def publish(
-    folders: Mapping[str, Sequence[Path]],
-    *,
-    work: Path,
+    exported: Mapping[str, Sequence[tuple[Row, Path]]],
+    params: ExportParams,
+    checks: CheckParams,
+    staging_dir: Path,
     out_dir: Path,
-    cut: SubsetSpec,
-    gate: Validation,
-    regroup: SplitSpec | None,
 ) -> None:
-    """Pass finished shards through the gate and give them their place."""
-    found = {config: [pair for shard in folders[config] for pair in shards.read_shard(shard)] for config in folders}
-    rows = {
-        config: refuse_duplicates([row for row, _ in found[config]], gate.checks.allow_duplicates) for config in found
-    }
-    if regroup:
-        rows = {config: regrouped(rows[config], regroup) for config in rows}
+    """Validate the rows of finished shards, make the folders of all configurations and move them to `out_dir`.
+
+    Args:
+        exported: configuration -> its rows, each with its WAV.
+    """
+    rows = {}
+    for config, pairs in exported.items():
+        rows[config] = reject_duplicates([row for row, _ in pairs], checks.allow_duplicates)
+        if params.split_by:
+            fractions = {"valid": params.valid_fraction, "test": params.test_fraction}
+            rows[config] = split_train(rows[config], params.split_by, fractions)
+        rejected_file = staging_dir / config / REJECTED_FILE
+        write_rejected(rejected_file, rows[config])
+        check_rejected(config, rows[config], params.max_rejected, rejected_file)
+    splits = by_split([row for config in rows for row in accepted(rows[config])])
+    if not checks.allow_leakage:
+        leakage.check_shared_audio(splits)
+    for config, pairs in exported.items():
+        # Held-out splits are compared with the train splits of all configurations.
+        leaks = leakage.report(by_split(accepted(rows[config])) | {"train": splits.get("train", [])})
+        wavs = {row.id: wav for row, (_, wav) in zip(rows[config], pairs, strict=True) if not row.rejection}
+        subset = {"train_fraction": params.train_fraction, "validation_samples": params.validation_samples}
+        write_folder(
+            staging_dir / config / "complete", rows[config], wavs, subset | {"leakage": leaks}, checks.frame_ms
+        )
     for config in rows:
-        write_rejected(work / config / REJECTED_FILE, rows[config])
-        refuse_too_many(config, rows[config], gate.max_rejected, work / config / REJECTED_FILE)
-    together = by_split([row for config in rows for row in kept(rows[config])])
-    if not gate.checks.allow_leakage:
-        leakage.refuse_shared_audio(leakage.shared_audio(together))
-    for config in rows:
-        leaks = leakage.report(by_split(kept(rows[config])) | {"train": together.get("train", [])})
-        places = zip(rows[config], found[config], strict=True)
-        wavs = {row.id: wav for row, (_, wav) in places if not row.rejection}
-        facts = {**asdict(cut), "leakage": leaks}
-        fill(work / config / "whole", rows[config], wavs, facts, gate.checks.frame_seconds)
-    for config in rows:
-        replace_folder(work / config / "whole", out_dir / config)
-        log.info("%s: %s", out_dir / config, summary(rows[config]))
+        files.replace_folder(staging_dir / config / "complete", out_dir / config)
+        log.info(messages.EXPORT_DONE, out_dir / config, summary(rows[config]))
 
 
-def fill(folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], facts: dict, frame_seconds: float) -> None:
-    """Make the whole of one configuration's folder; `facts` goes into stats.json.
+def write_folder(
+    folder: Path, rows: Sequence[Row], wavs: Mapping[str, Path], info: Mapping[str, Any], frame_ms: int
+) -> None:
+    """Write the complete folder of one configuration; the shards are not changed.
 
-    The shards stay as they are, so it can be done again.
+    Args:
+        rows: accepted and rejected rows.
+        wavs: id -> WAV in the staging folder.
+        info: further entries of stats.json.
     """
     shutil.rmtree(folder, ignore_errors=True)
     wav_folder = folder / "wavs"
     wav_folder.mkdir(parents=True)
-    splits = by_split(kept(rows))
-    for row in kept(rows):
-        link_or_copy(wavs[row.id], wav_folder / f"{row.id}.wav")
-    for split, here in splits.items():
-        utterances = [
-            Utterance(row.id, wav_folder / f"{row.id}.wav", row.duration, row.transcript, row.columns) for row in here
-        ]
+    splits = by_split(accepted(rows))
+    for split, members in splits.items():
+        utterances = []
+        for row in members:
+            wav = wav_folder / f"{row.id}.wav"
+            link_or_copy(wavs[row.id], wav)
+            utterances.append(Utterance(row.id, wav, row.duration, row.transcript, row.columns))
         manifest.write_manifest(folder / f"{split}.csv", utterances)
     write_rejected(folder / REJECTED_FILE, rows)
-    stats.write_histograms(folder / "histograms", splits, frame_seconds)
-    every = {split: [row for row in rows if row.split == split] for split in splits}
-    content = {
-        "text_version": text.VERSION,
-        "splits": {split: stats.describe_split(here, frame_seconds) for split, here in every.items()},
-        **facts,
-    }
+    stats.write_histograms(folder / "histograms", splits, frame_ms)
+    every = {split: stats.describe_split([row for row in rows if row.split == split], frame_ms) for split in splits}
+    content = {"text_version": text.VERSION, "splits": every, **info}
     files.write_text(folder / manifest.STATS_FILE, stats.to_json(content))
 
 
-def link_or_copy(source: Path, place: Path) -> None:
-    """A second name for a file, or a copy where the file system has no hard links."""
+def link_or_copy(source: Path, path: Path) -> None:
+    """Hard-link a file, or copy it where the file system has no hard links."""
     try:
-        os.link(source, place)
+        os.link(source, path)
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
             raise
-        shutil.copyfile(source, place)
+        shutil.copyfile(source, path)
 
 
-def write_rejected(path: Path, rows: Sequence[Row]) -> None:
+def write_rejected(path: Path, rows: Iterable[Row]) -> None:
     """Write the rejected rows, sorted, each with its reason."""
-    lines = sorted(
-        (row.id, row.split, row.rejection.reason, row.rejection.value, row.rejection.limit)
-        for row in rows
-        if row.rejection
-    )
-    with files.new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", "split", "reason", "value", "limit"])
-        writer.writerows(lines)
-
-
-def replace_folder(whole: Path, place: Path) -> None:
-    """Put a finished folder in its place, an older export aside first; a kill in between is mended by the next run."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    old = whole.with_name("old")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        os.rename(place, old)
-    os.rename(whole, place)
-    shutil.rmtree(old, ignore_errors=True)
+    rejected = ((row, row.rejection) for row in rows if row.rejection)
+    lines = sorted((row.id, row.split, why.reason, why.value, why.limit) for row, why in rejected)
+    files.write_csv(path, ["id", "split", "reason", "value", "limit"], lines)
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """One line for the log."""
+    """Rows and hours of each split and the number of rejected rows, for the log."""
     parts = [
-        f"{split} {len(here)} rows {sum(row.duration for row in here) / 3600:.2f} h"
-        for split, here in by_split(kept(rows)).items()
+        f"{split} {len(members)} rows {sum(row.duration for row in members) / 3600:.2f} h"
+        for split, members in by_split(accepted(rows)).items()
     ]
-    return ", ".join([*parts, f"{len(rows) - len(kept(rows))} rejected"])
+    return ", ".join([*parts, f"{len(rows) - len(accepted(rows))} rejected"])

@@ -1,7 +1,7 @@
-"""A Hub data set, or a local folder that `datasets` can load: parquet, audio folders, anything in the Hub's schema.
+"""Reads Hub datasets and local folders that `datasets` can load: parquet and Arrow files, audio folders.
 
-`datasets` finds the files and downloads them; the rows are read straight from the parquet or Arrow files, a few at a
-time, so that workers need neither `datasets`, nor a token, nor a network.
+`datasets` finds and downloads the files. The rows are read directly from the parquet or Arrow files, a few at a time,
+so that worker processes need neither `datasets` nor a token nor a network.
 """
 
 import logging
@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from atc_asr.core import messages
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import TOKEN_VARIABLES, one_line, read_token
 from atc_asr.corpus.manifest_source import open_audio_folder
@@ -22,8 +23,8 @@ from atc_asr.corpus.source import SPLITS, Clip, Shard, Source
 
 log = logging.getLogger(__name__)
 
-SHARD_ROWS = 256  # a shard is whole row groups up to this many rows, about a second of work
-LARGEST_SHARD = 4096  # rows of one row group at most; a part of a row group must read what is before it
+SHARD_ROWS = 256  # row groups are joined up to this many rows, about a second of work
+MAX_SHARD_ROWS = 4096  # larger row groups are split; every part is read from the start of the group
 BATCH_ROWS = 16  # rows in memory at a time
 LAYOUTS = ("parquet", "arrow", "audiofolder")
 ID_FROM_PATH = "path"
@@ -33,13 +34,13 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a data set mean what.
+    """The columns of a dataset.
 
     Attributes:
         audio: a struct of bytes and path.
         text: the transcript.
         id: a column, "path" (the audio file's name) or "content" (a hash).
-        extra: kept as further columns of the manifest.
+        extra: further columns to keep.
     """
 
     audio: str
@@ -48,15 +49,15 @@ class Columns:
     extra: tuple[str, ...]
 
     @property
-    def wanted(self) -> list[str]:
+    def required(self) -> list[str]:
         """Columns to read."""
-        own_id = [] if self.id in (ID_FROM_PATH, ID_FROM_CONTENT) else [self.id]
-        return list(dict.fromkeys([self.audio, self.text, *own_id, *self.extra]))
+        id_column = [] if self.id in (ID_FROM_PATH, ID_FROM_CONTENT) else [self.id]
+        return list(dict.fromkeys([self.audio, self.text, *id_column, *self.extra]))
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Rows `start` to `stop` of some row groups of a parquet file, or of some record batches of an Arrow file."""
+class RowRange:
+    """Rows `start` to `stop` of the given row groups of a parquet file, or record batches of an Arrow file."""
 
     path: str
     groups: tuple[int, ...]
@@ -66,30 +67,30 @@ class Piece:
 
 @dataclass(frozen=True)
 class HubSource:
-    """Clips of the rows of parquet or Arrow files on this machine.
+    """Clips from local parquet or Arrow files.
 
     Attributes:
-        name: the data set's, for messages.
-        files: split -> files of its rows, in order.
-        facts: what tells these data from others.
+        name: the dataset's name, for messages.
+        files: split -> its files, in order.
+        info: identifies the dataset beside its files.
     """
 
     name: str
     files: Mapping[str, tuple[str, ...]]
     columns: Columns
-    facts: Mapping[str, Any]
+    info: Mapping[str, Any]
 
     def identity(self) -> dict[str, Any]:
-        """The data set's name and revision, and each file's size and time of change."""
-        files = {split: [_file_facts(path) for path in paths] for split, paths in self.files.items()}
-        return {**self.facts, "columns": list(self.columns.wanted), "id": self.columns.id, "files": files}
+        """Name and revision of the dataset; name, size and modification time of each file."""
+        files = {split: [_file_identity(path) for path in paths] for split, paths in self.files.items()}
+        return {**self.info, "columns": self.columns.required, "id": self.columns.id, "files": files}
 
     def shards(self) -> list[Shard]:
-        """Whole row groups where they are small, parts of them where they are big."""
+        """Whole row groups where they are small, parts of row groups where they are large."""
         shards = []
         for split in SPLITS:
-            pieces = [piece for path in self.files.get(split, ()) for piece in pieces_of(path, self.columns)]
-            shards += [Shard(split, index, piece, piece.stop - piece.start) for index, piece in enumerate(pieces)]
+            ranges = [rows for path in self.files.get(split, ()) for rows in split_file(path, self.columns)]
+            shards += [Shard(split, index, rows, rows.stop - rows.start) for index, rows in enumerate(ranges)]
         return shards
 
     def read(self, shard: Shard) -> Iterator[Clip]:
@@ -99,28 +100,26 @@ class HubSource:
             InputError: the file is damaged.
         """
         try:
-            for row in rows_of(shard.items, self.columns):
+            for row in read_rows(shard.items, self.columns):
                 yield to_clip(row, self.columns)
         except pa.ArrowException as error:
             raise InputError(f"{self.name}: {shard.items.path}: cannot be read: {one_line(error)}") from error
 
 
 def to_clip(row: Mapping[str, Any], columns: Columns) -> Clip:
-    """A clip from one row of the Hub's schema."""
-    sound = row[columns.audio]
-    path = sound.get("path") if isinstance(sound, dict) else None
-    data = sound.get("bytes") if isinstance(sound, dict) else sound
-    if data is None and path and Path(path).is_file():
-        data = Path(path).read_bytes()
-    if not isinstance(data, bytes):
-        data = None
+    """A clip from a row in the Hub's schema."""
+    value = row[columns.audio]
+    path = value.get("path") if isinstance(value, dict) else None
+    audio = value.get("bytes") if isinstance(value, dict) else value
+    if audio is None and path and Path(path).is_file():
+        audio = Path(path).read_bytes()
     if columns.id == ID_FROM_PATH:
-        own_id = Path(path).stem if path else None
+        clip_id = Path(path).stem if path else None
     else:
-        own_id = None if columns.id == ID_FROM_CONTENT else _text(row[columns.id])
+        clip_id = None if columns.id == ID_FROM_CONTENT else _text(row[columns.id])
     return Clip(
-        id=own_id or None,
-        audio=data,
+        id=clip_id or None,
+        audio=audio if isinstance(audio, bytes) else None,
         sample_rate=None,
         text=_text(row[columns.text]) or None,
         columns={name: _text(row[name]) for name in columns.extra},
@@ -131,11 +130,11 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def pieces_of(path: str, columns: Columns) -> list[Piece]:
-    """A file cut into pieces of about `SHARD_ROWS` rows.
+def split_file(path: str, columns: Columns) -> list[RowRange]:
+    """Divide a file into ranges of about `SHARD_ROWS` rows.
 
     Raises:
-        InputError: it is no parquet or Arrow file, lacks a column, or has no audio in the audio column.
+        InputError: the file is not parquet or Arrow, lacks a column, or has no audio in the audio column.
     """
     try:
         if path.endswith(".arrow"):
@@ -148,134 +147,139 @@ def pieces_of(path: str, columns: Columns) -> list[Piece]:
                 sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: cannot be read: {one_line(error)}") from error
-    for column in columns.wanted:
+    for column in columns.required:
         if column not in schema.names:
             raise InputError(f"{path}: has no column {column}, got {', '.join(schema.names)}")
     kind = schema.field(columns.audio).type
-    if not holds_audio(kind):
+    if not can_hold_audio(kind):
         raise InputError(f"{path}: column {columns.audio} holds {kind}, wanted encoded audio (a struct with bytes)")
-    return [piece for groups, size in _runs(sizes) for piece in _cut(path, groups, size)]
+    return [
+        RowRange(path, groups, start, min(start + MAX_SHARD_ROWS, size))
+        for groups, size in _join_groups(sizes)
+        for start in range(0, size, MAX_SHARD_ROWS)
+    ]
 
 
-def holds_audio(kind: pa.DataType) -> bool:
-    """Whether a column of this type can be encoded audio: bytes, or the Hub's struct of bytes and path."""
+def can_hold_audio(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold encoded audio: bytes, or the Hub's struct of bytes and path."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0
     return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null))
 
 
-def _runs(sizes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int]]:
-    """Neighbouring groups together, up to `SHARD_ROWS` rows: (groups, rows)."""
-    run: list[int] = []
+def _join_groups(sizes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Join neighbouring row groups up to `SHARD_ROWS` rows: (groups, rows)."""
+    groups: list[int] = []
     rows = 0
     for group, size in enumerate(sizes):
-        if run and rows + size > SHARD_ROWS:
-            yield tuple(run), rows
-            run, rows = [], 0
-        run.append(group)
+        if groups and rows + size > SHARD_ROWS:
+            yield tuple(groups), rows
+            groups, rows = [], 0
+        groups.append(group)
         rows += size
     if rows:
-        yield tuple(run), rows
+        yield tuple(groups), rows
 
 
-def _cut(path: str, groups: tuple[int, ...], rows: int) -> list[Piece]:
-    return [Piece(path, groups, start, min(start + LARGEST_SHARD, rows)) for start in range(0, rows, LARGEST_SHARD)]
-
-
-def rows_of(piece: Piece, columns: Columns) -> Iterator[dict[str, Any]]:
-    """The rows of a piece as dicts, a few in memory at a time."""
+def read_rows(rows: RowRange, columns: Columns) -> Iterator[dict[str, Any]]:
+    """The rows of a range as dicts, `BATCH_ROWS` in memory at a time."""
     position = 0
-    for batch in _batches(piece, columns.wanted):
-        first, last = max(piece.start - position, 0), min(piece.stop - position, batch.num_rows)
+    for batch in _batches(rows, columns.required):
+        first, last = max(rows.start - position, 0), min(rows.stop - position, batch.num_rows)
         position += batch.num_rows
         for start in range(first, last, BATCH_ROWS):
             yield from batch.slice(start, min(BATCH_ROWS, last - start)).to_pylist()
-        if position >= piece.stop:
+        if position >= rows.stop:
             return
 
 
-def _batches(piece: Piece, names: list[str]) -> Iterator[pa.RecordBatch]:
-    if piece.path.endswith(".arrow"):
-        with pa.memory_map(piece.path) as file:
+def _batches(rows: RowRange, names: list[str]) -> Iterator[pa.RecordBatch]:
+    if rows.path.endswith(".arrow"):
+        with pa.memory_map(rows.path) as file:
             for group, batch in enumerate(pa.ipc.open_stream(file)):
-                if group in piece.groups:
+                if group in rows.groups:
                     yield batch.select(names)
         return
-    # a small buffer and no read-ahead keep a row group of any size out of memory
-    with pq.ParquetFile(piece.path, pre_buffer=False, buffer_size=1 << 20) as file:
-        yield from file.iter_batches(BATCH_ROWS, row_groups=list(piece.groups), columns=names, use_threads=False)
+    # A small buffer without read-ahead, so that large row groups are never in memory as a whole.
+    with pq.ParquetFile(rows.path, pre_buffer=False, buffer_size=1 << 20) as file:
+        yield from file.iter_batches(BATCH_ROWS, row_groups=list(rows.groups), columns=names, use_threads=False)
 
 
-def _file_facts(path: str) -> list[Any]:
-    found = os.stat(path)
-    return [Path(path).name, found.st_size, found.st_mtime_ns]
+def _file_identity(path: str) -> list[Any]:
+    status = os.stat(path)
+    return [Path(path).name, status.st_size, status.st_mtime_ns]
 
 
 def open_hub(
     corpus: str, config: str, *, revision: str | None, splits: Mapping[str, str | None], columns: Columns
 ) -> Source:
-    """Find, and where need be download, one configuration of a Hub data set or local folder.
+    """Open one configuration of a Hub dataset, downloading it if necessary, or of a local folder.
 
     Args:
-        splits: "train", "valid", "test" -> the corpus's name for it ("train+test" joins two), None = not wanted.
+        splits: "train", "valid", "test" -> the corpus's name ("train+test" joins two); None = not wanted.
 
     Raises:
-        InputError: it cannot be had, or it has none of these splits; the token is never in the message.
+        InputError: the corpus cannot be loaded or has none of the splits; the message never contains the token.
     """
     local = corpus != "" and Path(corpus).exists()
     if local and revision:
-        raise InputError(f"export.revision: got {revision}, but {corpus} is a local path, which has none; wanted null")
+        raise InputError(
+            f"export.revision: got {revision}, but {corpus} is a local path without revisions; wanted null"
+        )
     if not local and not _HUB_NAME.fullmatch(corpus):
-        raise InputError(f"export.corpus: {corpus} is no folder here and no Hub name (owner/name), wanted one of them")
+        raise InputError(f"export.corpus: {corpus} is neither a local folder nor a Hub name (owner/name)")
     token = None if local else read_token()
-    try:
-        layout, found, facts = _find(corpus, config, revision, token)
-    except Exception as error:  # datasets lets through what httpx, fsspec, pyarrow and the Hub raise
-        raise InputError(_explain(error, corpus, config, token, local)) from None
     name = f"{corpus} ({config})"
+    try:
+        layout, found, info = _find_files(corpus, config, revision, token)
+    except Exception as error:  # `datasets` passes on exceptions of httpx, fsspec, pyarrow and huggingface_hub
+        message = f"{name}: cannot be loaded: {type(error).__name__}: {one_line(error, token)}"
+        if not local and not token:
+            message += f"; no token: a gated dataset needs {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
+        raise InputError(message) from None
     if layout not in LAYOUTS:
-        raise InputError(f"{name}: its files are of kind {layout}, wanted {', '.join(LAYOUTS)}")
+        raise InputError(f"{name}: its files are of type {layout}, wanted {', '.join(LAYOUTS)}")
     files = choose_files(name, found, splits)
-    facts = {"corpus": corpus, "config": config, **facts}
+    info = {"corpus": corpus, "config": config, **info}
     if layout == "audiofolder":
-        return open_audio_folder(files, text_column=columns.text, facts=facts)
-    return HubSource(name, files, columns, facts)
+        return open_audio_folder(files, text_column=columns.text, info=info)
+    return HubSource(name, files, columns, info)
 
 
 def choose_files(
     name: str, found: Mapping[str, Sequence[str]], splits: Mapping[str, str | None]
 ) -> dict[str, tuple[str, ...]]:
-    """Our split -> its files, from the corpus's split -> files; splits that have none are left out.
+    """Map our split -> files, from the corpus's split -> files; splits without files are left out.
 
     Raises:
-        InputError: none has any, or a name of `splits` is most likely misspelt.
+        InputError: no split has files, or a name in `splits` is probably misspelt.
     """
-    wanted = {split: theirs.split("+") for split, theirs in splits.items() if theirs}
-    asked = {part for parts in wanted.values() for part in parts}
+    parts = {split: theirs.split("+") for split, theirs in splits.items() if theirs}
+    asked = {part for names in parts.values() for part in names}
     missing, unused = sorted(asked - set(found)), sorted(set(found) - asked)
-    if missing and unused:  # part2 and part3 of ATC0 have no test; a misspelt name leaves another over
+    if missing and unused:  # part2 and part3 of ATC0 have no test; a misspelt name leaves another one unused
         raise InputError(
-            f"{name}: has no split {', '.join(missing)}, and nothing asks for its {', '.join(unused)}; "
+            f"{name}: has no split {', '.join(missing)}, and its {', '.join(unused)} is not used; "
             "wanted its own names in export.train_split, valid_split and test_split, or null"
         )
     for part in missing:
-        log.info("%s: has no split %s", name, part)
-    files = {split: tuple(path for part in parts for path in found.get(part, ())) for split, parts in wanted.items()}
+        log.info(messages.NO_SUCH_SPLIT, name, part)
+    files = {split: tuple(path for part in names for path in found.get(part, ())) for split, names in parts.items()}
     files = {split: paths for split, paths in files.items() if paths}
     if not files:
         raise InputError(f"{name}: has splits {', '.join(found)}, wanted one of {', '.join(sorted(asked)) or 'them'}")
     return files
 
 
-def _find(
+def _find_files(
     corpus: str, config: str, revision: str | None, token: str | None
 ) -> tuple[str, dict[str, list[str]], dict[str, Any]]:
-    """The kind of files, split -> files on this machine by the corpus's own names, and the facts of the revision."""
+    """The file type, the corpus's split -> local files, and the revision's identity."""
     if Path(corpus).is_file():
         return Path(corpus).suffix.removeprefix("."), {"train": [corpus]}, {}
-    import datasets  # two seconds that no other corpus has to wait for
+    import datasets  # imported here because it takes two seconds
 
-    for client in ("httpx", "httpx2"):  # they log every address, those that are signed included
+    for client in ("httpx", "httpx2"):  # they log every URL, including signed ones
         logging.getLogger(client).setLevel(logging.WARNING)
     if (Path(corpus) / "dataset_dict.json").is_file() or (Path(corpus) / "state.json").is_file():
         saved = datasets.load_from_disk(corpus)
@@ -287,10 +291,3 @@ def _find(
     files = {str(split): manager.download([str(path) for path in paths]) for split, paths in data_files.items()}
     parquet = all(path.endswith(".parquet") for paths in files.values() for path in paths)
     return "parquet" if parquet else builder.name, files, {"hash": builder.hash, "revision": revision}
-
-
-def _explain(error: Exception, corpus: str, config: str, token: str | None, local: bool) -> str:
-    text = f"{corpus} ({config}): cannot be loaded: {type(error).__name__}: {one_line(error, token)}"
-    if not local and not token:
-        text += f"; no token: a gated data set wants {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
-    return text

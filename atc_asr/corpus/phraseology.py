@@ -2,7 +2,7 @@
 
 Phraseology after FAA Order JO 7110.65 (chapter 2, section 4: radio communications; chapters 3-5: clearances) and the
 Aeronautical Information Manual (chapter 4, section 2), with the group-form numbers that US crews and controllers speak.
-Text is lower-case letters and single spaces; letters that are spoken one by one are words of their own (`i l s`).
+Texts are lower-case letters and single spaces; letters that are spelled out are separate words (`i l s`).
 """
 
 import functools
@@ -30,8 +30,12 @@ from atc_asr.corpus.source import SPLITS
 
 Choice = TypeVar("Choice")
 
+TAIL_FRACTION = 0.25  # of callsigns are registrations (tail numbers), the others flight numbers
+VARIANT_FRACTION = 0.15  # of speakers say niner, tree, fife
+HESITATION_FRACTION = 0.06  # of transmissions have an "ah" or "uh"
+MAX_WORDS = 24  # longest transmission, words
 
-# 14 CFR 47.15: registration marks leave out I and O
+# Registrations have no I and O (14 CFR 47.15).
 TAIL_LETTERS = [letter for letter in PHONETIC if letter not in "IO"]
 
 CITIES = (
@@ -44,8 +48,7 @@ TRAFFIC = (
 )  # fmt: skip
 HESITATIONS = ("ah", "uh")
 
-# of 100 callsigns or fixes: train, valid, test
-SPLIT_PARTS = (70, 10, 20)
+SPLIT_PERCENTAGES = (70, 10, 20)  # of callsigns and fixes: train, valid, test
 NUM_FIXES = 300
 FIX_CONSONANTS = "bdfgklmnprstv"
 FIX_VOWELS = "aeio"
@@ -53,7 +56,7 @@ FIX_VOWELS = "aeio"
 
 @dataclass(frozen=True)
 class Callsign:
-    """An aircraft: ICAO form (`UAL686`, `N345AB`) and the words of one way to say it."""
+    """The callsign of an aircraft: ICAO form (`UAL686`, `N345AB`) and the words that are spoken."""
 
     icao: str
     words: str
@@ -61,10 +64,7 @@ class Callsign:
 
 @dataclass(frozen=True)
 class Transmission:
-    """One press of the microphone key.
-
-    `clauses` are the parts a speaker may pause between; `text` is all of them in a row.
-    """
+    """One transmission: clauses, between which a speaker may pause, the speaker's role, and the aircraft."""
 
     clauses: tuple[str, ...]
     role: str
@@ -76,39 +76,39 @@ class Transmission:
         return " ".join(self.clauses)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpeakingStyle:
-    """How people talk: shares in [0, 1] of the choices, and the longest transmission in words."""
+    """Probabilities of the choices in a transmission, and its maximum length in words."""
 
     pilot_fraction: float
-    tail_fraction: float
     group_fraction: float
-    variant_fraction: float
-    hesitation_fraction: float
-    max_words: int
+    tail_fraction: float = TAIL_FRACTION
+    variant_fraction: float = VARIANT_FRACTION
+    hesitation_fraction: float = HESITATION_FRACTION
+    max_words: int = MAX_WORDS
 
 
 @functools.cache
 def synthetic_airlines() -> tuple[Airline, ...]:
-    """The airlines that the synthetic corpus speaks of."""
+    """The airlines of the synthetic corpus."""
     return tuple(airline for airline in read_airlines() if airline.synthetic)
 
 
 def split_of(name: str) -> str:
-    """The split that owns a callsign or a fix: a hash decides, so it never moves."""
-    bucket = zlib.crc32(name.encode()) % sum(SPLIT_PARTS)
-    edges = np.cumsum(SPLIT_PARTS)
+    """The split of a callsign or fix; a hash of the name, so it is the same in every corpus."""
+    bucket = zlib.crc32(name.encode()) % sum(SPLIT_PERCENTAGES)
+    edges = np.cumsum(SPLIT_PERCENTAGES)
     return SPLITS[int(np.searchsorted(edges, bucket, side="right"))]
 
 
 def callsign_key(icao: str) -> str:
-    """What is hashed of a callsign: a tail's last three characters, since crews shorten it to them."""
+    """The part of a callsign that determines its split: of a registration the last three characters, its short form."""
     return icao[-3:] if is_tail(icao) else icao
 
 
 @functools.cache
 def fixes(split: str) -> tuple[str, ...]:
-    """The navigation fixes of a split: five letters that can be said as a word, as FAA Order JO 7400.2 asks for."""
+    """The navigation fixes of a split: pronounceable words of five letters (FAA Order JO 7400.2)."""
     rng = np.random.default_rng(zlib.crc32(b"fixes"))
     names: dict[str, None] = {}
     while len(names) < NUM_FIXES:
@@ -118,46 +118,44 @@ def fixes(split: str) -> tuple[str, ...]:
 
 
 class Speaker:
-    """One speaker's choices while one transmission is made: a random generator and its shares.
+    """The random choices of one speaker in one transmission.
 
     Args:
-        split: whose callsigns and fixes are used.
-        rng: every choice is drawn from it.
-        wording: the shares.
+        split: its callsigns and fixes are used.
+        rng: all choices are drawn from it.
+        style: probabilities of the choices.
     """
 
-    def __init__(self, split: str, rng: np.random.Generator, wording: SpeakingStyle) -> None:
+    def __init__(self, split: str, rng: np.random.Generator, style: SpeakingStyle) -> None:
         self._split = split
         self._rng = rng
-        self._wording = wording
-        # a speaker keeps to one habit within a transmission
-        self._variants = self.chance(wording.variant_fraction)
-        self._groups = self.chance(wording.group_fraction)
+        self._style = style
+        # constant within a transmission
+        self._variants = self.chance(style.variant_fraction)
+        self._groups = self.chance(style.group_fraction)
 
-    def chance(self, share: float) -> bool:
-        """True in `share` of all draws."""
-        return bool(self._rng.random() < share)
+    def chance(self, probability: float) -> bool:
+        """True with the given probability."""
+        return bool(self._rng.random() < probability)
 
     def pick(self, choices: Sequence[Choice]) -> Choice:
-        """One of the choices, all equally likely."""
+        """One of the choices, with equal probability."""
         return choices[int(self._rng.integers(len(choices)))]
 
     def number(self, low: int, high: int, step: int = 1) -> int:
-        """A multiple of `step` from `low` to `high`, both included."""
+        """A number from `low`, `low + step`, ... to `high`, both included."""
         return low + step * int(self._rng.integers((high - low) // step + 1))
 
     def spell(self, text: str) -> str:
-        """Digits and letters one by one: `27L` `two seven lima`."""
-        words = [DIGITS[int(sign)] if sign.isdigit() else PHONETIC[sign] for sign in text]
+        """Digits and letters one by one: `27L` is `two seven lima`."""
+        words = [DIGITS[int(char)] if char.isdigit() else PHONETIC[char] for char in text]
         if self._variants:
             words = [RADIO_DIGITS.get(word, word) for word in words]
         return " ".join(words)
 
-    # --- names -----------------------------------------------------------------------------------------------
-
     def callsign(self) -> Callsign:
-        """A callsign of this split, in one of the ways it is said."""
-        draw = self._tail if self.chance(self._wording.tail_fraction) else self._flight
+        """A callsign of this split, in full or short form."""
+        draw = self._tail if self.chance(self._style.tail_fraction) else self._flight
         while True:
             callsign = draw()
             if split_of(callsign_key(callsign.icao)) == self._split:
@@ -187,10 +185,8 @@ class Speaker:
         """`boston approach`."""
         return f"{self.pick(CITIES)} {self.pick(services)}"
 
-    # --- quantities ------------------------------------------------------------------------------------------
-
     def altitude(self) -> str:
-        """Feet in thousands and hundreds, from 18,000 up a flight level (14 CFR 91.121)."""
+        """Feet in thousands and hundreds; a flight level from 18,000 ft (14 CFR 91.121)."""
         if self.chance(0.25):
             return f"flight level {self.spell(str(self.number(180, 410, 10)))}"
         thousands = self.number(1, 17)
@@ -200,7 +196,7 @@ class Speaker:
         return f"{head} thousand{hundreds}"
 
     def heading(self) -> str:
-        """Three digits, 010-360."""
+        """Three digits, 010 to 360."""
         return self.spell(f"{self.number(10, 360, 10 if self.chance(0.8) else 5):03d}")
 
     def speed(self) -> str:
@@ -209,7 +205,7 @@ class Speaker:
         return group_words(knots) if self._groups and self.chance(0.3) else self.spell(str(knots))
 
     def frequency(self) -> str:
-        """118.0-135.95 MHz: digit by digit, or in group form without the leading one."""
+        """118.0 to 135.95 MHz: digit by digit, or in group form without the leading one."""
         megahertz, hundredths = self.number(118, 135), self.number(0, 95, 5)
         decimals = f"{hundredths:02d}".rstrip("0") or "0"
         if self._groups and self.chance(0.5) and len(decimals) == 2 and decimals[0] != "0":
@@ -227,7 +223,7 @@ class Speaker:
         return f"{self.spell(str(self.number(1, 36)))}{side}"
 
     def wind(self) -> str:
-        """Direction and speed, sometimes gusts."""
+        """Wind direction and speed, sometimes with gusts."""
         gusts = f" gusts {self.spell(str(self.number(15, 35)))}" if self.chance(0.15) else ""
         return f"wind {self.heading()} at {self.spell(str(self.number(3, 25)))}{gusts}"
 
@@ -239,7 +235,7 @@ class Speaker:
         """Taxiways."""
         return " ".join(PHONETIC[self.pick(TAIL_LETTERS)] for _ in range(self.number(1, 3)))
 
-    # --- instructions: (clearance, readback) -------------------------------------------------------------------
+    # Instructions: each returns the controller's clearance and the pilot's readback.
 
     def change_altitude(self) -> tuple[str, str]:
         verb, doing, way = self.pick((("climb", "climbing", "up"), ("descend", "descending", "down")))
@@ -332,10 +328,10 @@ class Speaker:
         runway = self.runway()
         return f"cross runway {runway}", f"crossing runway {runway}"
 
-    # --- what only pilots say ----------------------------------------------------------------------------------
+    # Clauses of pilots.
 
     def position(self) -> str:
-        """Altitude report of a check-in."""
+        """The altitude report of a check-in."""
         level, other = self.altitude(), self.altitude()
         return self.pick(
             (f"level {level}", f"with you at {level}", f"with you level {level}", f"{level} climbing {other}",
@@ -344,7 +340,7 @@ class Speaker:
         )  # fmt: skip
 
     def request(self) -> str:
-        """What a pilot asks for."""
+        """A request."""
         return self.pick(
             (f"request {self.altitude()}", f"request direct {self.fix()}", f"request taxi with {self.pick(ALPHABET)}",
              f"request higher level {self.altitude()}", f"request i l s runway {self.runway()}",
@@ -360,105 +356,92 @@ class Speaker:
         )  # fmt: skip
 
 
+# Instructions with their relative frequency.
 AIRBORNE = (
-    (Speaker.change_altitude, 5),
-    (Speaker.turn, 5),
-    (Speaker.fly_heading, 2),
-    (Speaker.change_speed, 4),
-    (Speaker.contact, 4),
-    (Speaker.set_squawk, 2),
-    (Speaker.direct, 1),
-    (Speaker.cross, 1),
-    (Speaker.approach, 3),
-    (Speaker.traffic, 3),
-    (Speaker.give_altimeter, 2),
-    (Speaker.give_information, 2),
-)
+    (Speaker.change_altitude, 5), (Speaker.turn, 5), (Speaker.fly_heading, 2), (Speaker.change_speed, 4),
+    (Speaker.contact, 4), (Speaker.set_squawk, 2), (Speaker.direct, 1), (Speaker.cross, 1), (Speaker.approach, 3),
+    (Speaker.traffic, 3), (Speaker.give_altimeter, 2), (Speaker.give_information, 2),
+)  # fmt: skip
 SURFACE = (
-    (Speaker.land, 3),
-    (Speaker.take_off, 3),
-    (Speaker.line_up, 1),
-    (Speaker.taxi, 3),
-    (Speaker.hold_short, 2),
-    (Speaker.cross_runway, 1),
-    (Speaker.contact, 2),
-    (Speaker.give_information, 2),
-)
+    (Speaker.land, 3), (Speaker.take_off, 3), (Speaker.line_up, 1), (Speaker.taxi, 3), (Speaker.hold_short, 2),
+    (Speaker.cross_runway, 1), (Speaker.contact, 2), (Speaker.give_information, 2),
+)  # fmt: skip
 
 
-def draw_instructions(talk: Speaker, room: int) -> list[tuple[str, str]]:
-    """One or two different instructions of one kind of flight, together at most `room` words."""
-    table = AIRBORNE if talk.chance(0.7) else SURFACE
+def draw_instructions(speaker: Speaker, max_words: int) -> list[tuple[str, str]]:
+    """One or two different instructions, airborne or on the surface; a second one only within `max_words` words."""
+    table = AIRBORNE if speaker.chance(0.7) else SURFACE
     makers: list[Callable] = [maker for maker, weight in table for _ in range(weight)]
-    wanted = talk.pick((1, 1, 1, 1, 2))
+    wanted = speaker.pick((1, 1, 1, 1, 2))
     chosen: dict[Callable, tuple[str, str]] = {}
     while len(chosen) < wanted:
-        maker = talk.pick(makers)
+        maker = speaker.pick(makers)
         if maker in chosen:
             continue
-        made = maker(talk)
+        made = maker(speaker)
         used = sum(len(order.split()) for order, _ in chosen.values())
-        if used + len(made[0].split()) > room and chosen:
+        if used + len(made[0].split()) > max_words and chosen:
             break
         chosen[maker] = made
     return list(chosen.values())
 
 
-def controller_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+def controller_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> list[str]:
     """`united six eighty six turn left heading two seven zero`."""
     opening = [callsign.words]
-    if talk.chance(0.1):
-        opening.append(talk.pick((talk.facility("approach", "tower", "departure"), "roger", "good morning")))
+    if speaker.chance(0.1):
+        opening.append(speaker.pick((speaker.facility("approach", "tower", "departure"), "roger", "good morning")))
     used = sum(len(clause.split()) for clause in opening)
-    return opening + [order for order, _ in draw_instructions(talk, room - used)]
+    return opening + [order for order, _ in draw_instructions(speaker, max_words - used)]
 
 
-def readback_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+def readback_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> list[str]:
     """`left heading two seven zero united six eighty six`."""
-    readbacks = [readback for _, readback in draw_instructions(talk, room - len(callsign.words.split()))]
-    return [callsign.words, *readbacks] if talk.chance(0.2) else [*readbacks, callsign.words]
+    readbacks = [readback for _, readback in draw_instructions(speaker, max_words - len(callsign.words.split()))]
+    return [callsign.words, *readbacks] if speaker.chance(0.2) else [*readbacks, callsign.words]
 
 
-def checkin_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+def checkin_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> list[str]:
     """`boston approach united six eighty six with you level one zero thousand`."""
-    greeting = [talk.pick(("good morning", "hello", "good evening"))] if talk.chance(0.2) else []
-    return [talk.facility("approach", "center", "departure"), callsign.words, *greeting, talk.position()]
+    greeting = [speaker.pick(("good morning", "hello", "good evening"))] if speaker.chance(0.2) else []
+    return [speaker.facility("approach", "center", "departure"), callsign.words, *greeting, speaker.position()]
 
 
-def request_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+def request_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> list[str]:
     """`boston ground united six eighty six ready to taxi with information kilo`."""
-    facility = [talk.facility("approach", "center", "ground", "tower")] if talk.chance(0.6) else []
-    return [*facility, callsign.words, talk.request()]
+    facility = [speaker.facility("approach", "center", "ground", "tower")] if speaker.chance(0.6) else []
+    return [*facility, callsign.words, speaker.request()]
 
 
-def report_clauses(talk: Speaker, callsign: Callsign, room: int) -> list[str]:
+def report_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> list[str]:
     """`airport in sight united six eighty six`."""
-    return [talk.report(), callsign.words] if talk.chance(0.5) else [callsign.words, talk.report()]
+    return [speaker.report(), callsign.words] if speaker.chance(0.5) else [callsign.words, speaker.report()]
 
 
 PILOT_CLAUSES = (readback_clauses,) * 6 + (checkin_clauses,) * 2 + (request_clauses,) * 2 + (report_clauses,)
 
 
-def hesitate(talk: Speaker, clauses: list[str]) -> list[str]:
-    """An `ah` or `uh` before one of the clauses."""
-    position = talk.number(0, len(clauses) - 1)
-    filler = talk.pick(HESITATIONS)
+def hesitate(speaker: Speaker, clauses: list[str]) -> list[str]:
+    """The clauses with an `ah` or `uh` before one of them."""
+    position = speaker.number(0, len(clauses) - 1)
+    filler = speaker.pick(HESITATIONS)
     return [*clauses[:position], f"{filler} {clauses[position]}", *clauses[position + 1 :]]
 
 
-def make_transmission(split: str, rng: np.random.Generator, wording: SpeakingStyle) -> Transmission:
+def make_transmission(split: str, rng: np.random.Generator, style: SpeakingStyle) -> Transmission:
     """One transmission with a callsign of the split.
 
     Raises:
-        InputError: no transmission is as short as `wording.max_words`.
+        InputError: `style.max_words` is too small.
     """
-    talk = Speaker(split, rng, wording)
-    role = "pilot" if talk.chance(wording.pilot_fraction) else "controller"
-    callsign = talk.callsign()
-    make_clauses = talk.pick(PILOT_CLAUSES) if role == "pilot" else controller_clauses
-    hesitates = talk.chance(wording.hesitation_fraction)
+    speaker = Speaker(split, rng, style)
+    role = "pilot" if speaker.chance(style.pilot_fraction) else "controller"
+    callsign = speaker.callsign()
+    make_clauses = speaker.pick(PILOT_CLAUSES) if role == "pilot" else controller_clauses
+    hesitates = speaker.chance(style.hesitation_fraction)
+    max_words = style.max_words - hesitates
     for _ in range(100):
-        clauses = make_clauses(talk, callsign, wording.max_words - hesitates)
-        if sum(len(clause.split()) for clause in clauses) <= wording.max_words - hesitates:
-            return Transmission(tuple(hesitate(talk, clauses) if hesitates else clauses), role, callsign)
-    raise InputError(f"synthetic.max_words: got {wording.max_words}, too few for {callsign.words!r} and a message")
+        clauses = make_clauses(speaker, callsign, max_words)
+        if sum(len(clause.split()) for clause in clauses) <= max_words:
+            return Transmission(tuple(hesitate(speaker, clauses) if hesitates else clauses), role, callsign)
+    raise InputError(f"max_words: got {style.max_words}, too few for {callsign.words!r} and a message")

@@ -1,8 +1,8 @@
-"""Shards: the unit of parallel work, of atomic writing and of resuming.
+"""Shards are the unit of parallel work, of atomic writing and of resuming.
 
-A work folder beside the output holds one folder a finished shard, and the key of the run that made them. A shard's
-folder gets its name when it is complete, so whatever kills the export, the next one finds only whole shards; and it
-takes them only when its own key is the same.
+A staging folder beside the output holds one folder per finished shard, and the key of the run that wrote them. A
+shard's folder gets its name when it is complete, so a killed export leaves only complete shards. The next export
+reuses them if its key is the same.
 """
 
 import contextlib
@@ -35,119 +35,113 @@ class Task:
     """One shard to export.
 
     Attributes:
-        take: number of its clips that are wanted, from the first.
-        folder: where the finished shard will be.
+        num_clips: number of its clips to export, from the first.
+        folder: the finished shard.
     """
 
     source: Source
     shard: Shard
-    take: int
+    num_clips: int
     config: str
     checks: CheckParams
     folder: Path
 
 
-def plan(source: Source, *, config: str, checks: CheckParams, work: Path, wanted: Mapping[str, int]) -> list[Task]:
-    """The tasks of a source, cut to the wanted number of clips of each split."""
-    left = dict(wanted)
+def make_tasks(
+    source: Source,
+    shards: Sequence[Shard],
+    config: str,
+    checks: CheckParams,
+    staging_dir: Path,
+    sizes: Mapping[str, int],
+) -> list[Task]:
+    """The tasks for the first `sizes[split]` clips of each split."""
+    left = dict(sizes)
     tasks = []
-    for shard in source.shards():
-        take = min(shard.size, left[shard.split])
-        left[shard.split] -= take
-        if take:
-            folder = work / f"{shard.split}-{shard.index:05d}"
-            tasks.append(Task(source, shard, take, config, checks, folder))
+    for shard in shards:
+        num_clips = min(shard.size, left[shard.split])
+        left[shard.split] -= num_clips
+        if num_clips:
+            folder = staging_dir / f"{shard.split}-{shard.index:05d}"
+            tasks.append(Task(source, shard, num_clips, config, checks, folder))
     return tasks
 
 
-def run_key(source: Source, *, config: str, checks: CheckParams, wanted: Mapping[str, int]) -> str:
-    """A hash of everything that a shard's content depends on, the corpus code included."""
-    content = {
-        "source": source.identity(),
-        "shards": [(shard.split, shard.index, shard.size) for shard in source.shards()],
-        "config": config,
-        "checks": asdict(checks),
-        "wanted": dict(wanted),
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
-    for module in sorted(Path(__file__).parent.iterdir()):
-        if module.is_file():
-            digest.update(module.read_bytes())
+def run_key(
+    identity: Mapping[str, Any], shards: Sequence[Shard], config: str, checks: CheckParams, sizes: Mapping[str, int]
+) -> str:
+    """A hash of everything that the content of a shard depends on, including the code of this package."""
+    content = repr([identity, shards, config, checks.model_dump(), dict(sizes)])
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass"))
+    for module in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(module.read_bytes())
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
-def locked(work: Path) -> Iterator[None]:
-    """Hold the work folder against a second export; the lock goes with the process, however it ends.
+def locked(staging_dir: Path) -> Iterator[None]:
+    """Lock the staging folder against a second export; the lock is released when the process ends.
 
     Raises:
-        InputError: another export holds it.
+        InputError: another export holds the lock.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / LOCK_FILE, "w") as file:
+    staging_dir.mkdir(parents=True, exist_ok=True)
+    with open(staging_dir / LOCK_FILE, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{work}: another export is writing here, wait for it or stop it") from None
+            raise InputError(f"{staging_dir}: another export is running, wait for it or stop it") from None
         try:
             yield
         finally:
-            if os.listdir(work) == [LOCK_FILE]:
-                shutil.rmtree(work)
+            if os.listdir(staging_dir) == [LOCK_FILE]:
+                shutil.rmtree(staging_dir)
 
 
-def clear(work: Path) -> None:
-    """Remove everything in a locked work folder but its lock, which the lock's holder removes."""
-    for entry in work.iterdir():
+def clear(staging_dir: Path) -> None:
+    """Remove everything in a locked staging folder but its lock, which `locked` removes."""
+    for entry in staging_dir.iterdir():
         if entry.name != LOCK_FILE:
             shutil.rmtree(entry)
 
 
-def prepare(work: Path, key: str) -> None:
-    """Make the work folder ready: finished shards of the same key stay, everything else goes."""
-    key_file = work / KEY_FILE
+def prepare(folder: Path, key: str) -> None:
+    """Prepare a configuration's staging folder: keep finished shards of the same key, remove everything else."""
+    key_file = folder / KEY_FILE
     if not key_file.is_file() or key_file.read_text() != key:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         files.write_text(key_file, key)
-    for unfinished in work.glob("*.unfinished-*"):
+    for unfinished in folder.glob("*.unfinished-*"):
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def export_shard(task: Task) -> int:
-    """Write one shard, whole or not at all; returns its number of clips."""
+    """Write one shard atomically; returns its number of clips."""
     unfinished = task.folder.with_name(f"{task.folder.name}.unfinished-{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
-        _fill(task, unfinished)
+        with open(unfinished / ROWS_FILE, "w", encoding="utf-8", errors="replace", newline="\n") as rows:
+            for number, clip in enumerate(islice(task.source.read(task.shard), task.num_clips)):
+                row, samples = clips.make_row(clip, config=task.config, split=task.shard.split, params=task.checks)
+                if samples is not None:
+                    audio.write_wav(unfinished / f"{number}.wav", samples)
+                rows.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
         os.rename(unfinished, task.folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    return task.take
-
-
-def _fill(task: Task, folder: Path) -> None:
-    with open(folder / ROWS_FILE, "w", encoding="utf-8", errors="replace", newline="\n") as rows:
-        for number, clip in enumerate(islice(task.source.read(task.shard), task.take)):
-            row, samples = clips.make_row(clip, config=task.config, split=task.shard.split, params=task.checks)
-            if samples is not None:
-                audio.write_wav(folder / f"{number}.wav", samples)
-            rows.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+    return task.num_clips
 
 
 def read_shard(folder: Path) -> list[tuple[Row, Path]]:
-    """The rows of a finished shard with the place of each one's WAV."""
+    """The rows of a finished shard, each with the path of its WAV."""
+    rows = []
     with open(folder / ROWS_FILE, encoding="utf-8", newline="\n") as file:
-        return [(_row(json.loads(line)), folder / f"{number}.wav") for number, line in enumerate(file)]
-
-
-def _row(values: dict[str, Any]) -> Row:
-    rejection = values["rejection"] and Rejection(**values["rejection"])
-    return Row(**values | {"apostrophes": tuple(values["apostrophes"]), "rejection": rejection})
-
-
-def unfinished_tasks(tasks: Sequence[Task]) -> list[Task]:
-    """Those tasks whose shard is not there yet."""
-    return [task for task in tasks if not task.folder.is_dir()]
+        for number, line in enumerate(file):
+            values = json.loads(line)
+            values["apostrophes"] = tuple(values["apostrophes"])
+            values["rejection"] = values["rejection"] and Rejection(**values["rejection"])
+            rows.append((Row(**values), folder / f"{number}.wav"))
+    return rows

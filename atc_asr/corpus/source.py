@@ -1,6 +1,6 @@
-"""What every corpus looks like to the exporter: shards of clips."""
+"""The interface of a corpus reader: a source has shards, a shard has clips."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,16 +11,16 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Clip:
-    """One utterance as its corpus holds it, nothing checked yet.
+    """One utterance as the corpus stores it, not yet validated.
 
     Attributes:
-        id: the corpus's own name for it, as found; None when it has none.
+        id: the corpus's id; None when it has none.
         audio: an encoded file (bytes) or samples (num_samples,) or (num_samples, channels), float in [-1, 1] or int16;
-            None when the corpus holds none.
-        sample_rate: of an array, in Hz; None for bytes, which carry their own.
-        text: the transcript as found; None when there is none.
-        columns: what else is known of it (speaker, tape, callsign, role …).
-        problem: why the source could not read it; the clip is then rejected and listed with it.
+            None when there is no audio.
+        sample_rate: Hz, of samples; None for bytes, which have a header.
+        text: the transcript, not normalised; None when there is none.
+        columns: further columns (speaker, tape, callsign, role, ...).
+        problem: why the source could not read the clip; such a clip is rejected with this text.
     """
 
     id: str | None
@@ -33,13 +33,13 @@ class Clip:
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of a split that one process reads alone.
+    """A part of a split that one process reads.
 
     Attributes:
         split: "train", "valid" or "test".
-        index: its place in the split, from 0.
-        items: what the source needs to read it; small and picklable.
-        size: number of clips in it.
+        index: position in the split, from 0.
+        items: what the source needs to read the shard; small, picklable, and with a repr that shows the content.
+        size: number of clips.
     """
 
     split: str
@@ -48,18 +48,21 @@ class Shard:
     size: int
 
 
-class Source(Protocol):
-    """A corpus. Picklable; its shards are independent, so that N processes read them in any order.
+def make_shards(split: str, items: Sequence[Any], size: int) -> list[Shard]:
+    """Shards of up to `size` items, one clip each."""
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    return [Shard(split, index, part, len(part)) for index, part in enumerate(parts)]
 
-    Shards are the same at every call, and do not depend on the number of processes.
-    """
+
+class Source(Protocol):
+    """A corpus. Sources are picklable, and their shards can be read in any order and by any process."""
 
     def identity(self) -> Mapping[str, Any]:
-        """What tells these data from others, for JSON: names, revision, parameters; no secrets."""
+        """Values that identify the data beside the shards' items: name, revision, parameters; JSON, no secrets."""
         ...
 
     def shards(self) -> list[Shard]:
-        """All shards, split by split, each split in the corpus's own order."""
+        """All shards, split by split, in the corpus's order; the same list at every call."""
         ...
 
     def read(self, shard: Shard) -> Iterator[Clip]:

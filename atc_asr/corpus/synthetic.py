@@ -1,10 +1,9 @@
-"""The built-in corpus: synthetic radio transmissions, made from nothing but a seed.
+"""The built-in corpus: synthetic radio transmissions.
 
-Every utterance is a pure function of (seed, split, number): the same bytes with any number of processes, and fewer
-utterances are the first of more.
+Every utterance is a pure function of (seed, split, number). The corpus is therefore the same with any number of
+processes, and a smaller corpus is the beginning of a larger one.
 """
 
-import dataclasses
 import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,42 +11,44 @@ from typing import Any
 
 import numpy as np
 
+from atc_asr.corpus.audio import SAMPLE_RATE
 from atc_asr.corpus.params import SyntheticParams
-from atc_asr.corpus.phraseology import Transmission, make_transmission
-from atc_asr.corpus.radio import RadioParams, transmit
-from atc_asr.corpus.source import SPLITS, Clip, Shard
-from atc_asr.corpus.voices import VoiceSettings, speak, split_voices
+from atc_asr.corpus.phraseology import SpeakingStyle, Transmission, make_transmission
+from atc_asr.corpus.radio import transmit
+from atc_asr.corpus.source import SPLITS, Clip, Shard, make_shards
+from atc_asr.corpus.voices import VoiceSettings, speak, split_families, split_voices
 
-SAMPLE_RATE = 16000
+SHARD_SIZE = 50  # utterances of a shard; does not change the utterances
+# Each utterance draws its own value from a range.
+RATE_RANGE = (140, 185)  # speaking rate, words per minute
+PITCH_RANGE = (30, 65)  # pitch on espeak-ng's scale 0-99
+PITCH_MODULATION_RANGE = (25, 60)  # pitch range on espeak-ng's scale 0-99
+MARGIN_RANGE = (0.1, 0.3)  # noise before and after the speech, seconds
+PAUSE_FRACTION = 0.3  # of clause boundaries have a pause
 
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """Clips of 16 kHz mono float32 samples on the 16-bit grid; columns `role`, `callsign`, `speaker`."""
+    """Clips of 16 kHz mono float32 samples, multiples of 1 / 32768, with the columns `role`, `callsign`, `speaker`.
+
+    Raises:
+        InputError: no voice family is left for train.
+    """
 
     params: SyntheticParams
-    radio: RadioParams
+
+    def __post_init__(self) -> None:
+        split_families(self.params.valid_voice_families, self.params.test_voice_families)
 
     def identity(self) -> dict[str, Any]:
-        """What the bytes depend on: every param but how the work is cut, and the voice library's version."""
-        params = dataclasses.asdict(self.params)
-        del params["shard_size"]
-        return {
-            "corpus": "synthetic",
-            "synthetic": params,
-            "radio": dataclasses.asdict(self.radio),
-            "espeakng_loader": importlib.metadata.version("espeakng-loader"),
-        }
+        """All parameters, and the version of the voice library."""
+        version = importlib.metadata.version("espeakng-loader")
+        return {"corpus": "synthetic", "synthetic": self.params.model_dump(), "espeakng_loader": version}
 
     def shards(self) -> list[Shard]:
-        """Runs of utterance numbers; where they are cut changes nothing in the utterances."""
-        shards = []
-        for split in SPLITS:
-            numbers = range(self.params.size(split))
-            for index, start in enumerate(range(0, len(numbers), self.params.shard_size)):
-                items = numbers[start : start + self.params.shard_size]
-                shards.append(Shard(split, index, items, size=len(items)))
-        return shards
+        """Ranges of utterance numbers."""
+        sizes = {"train": self.params.num_train, "valid": self.params.num_valid, "test": self.params.num_test}
+        return [shard for split in SPLITS for shard in make_shards(split, range(sizes[split]), SHARD_SIZE)]
 
     def read(self, shard: Shard) -> Iterator[Clip]:
         """The clips of a shard.
@@ -57,40 +58,41 @@ class SyntheticSource:
         """
         voices = split_voices(self.params.valid_voice_families, self.params.test_voice_families)[shard.split]
         for number in shard.items:
-            yield make_clip(shard.split, number, voices, self.params, self.radio)
+            yield make_clip(shard.split, number, voices, self.params)
 
 
-def make_clip(split: str, number: int, voices: list[str], params: SyntheticParams, radio: RadioParams) -> Clip:
-    """Utterance `number` of a split, from its own random generator."""
+def make_clip(split: str, number: int, voices: list[str], params: SyntheticParams) -> Clip:
+    """Utterance `number` of a split, with its own random generator."""
     key = (SPLITS.index(split), number)
     rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=key))
-    transmission = make_transmission(split, rng, params.wording())
-    manner = draw_manner(rng, voices, params)
-    speech = speak(punctuate(transmission, rng, params.pause_fraction), manner, SAMPLE_RATE)
-    samples = transmit(add_margins(speech, rng, params), SAMPLE_RATE, rng, radio)
-    columns = {"role": transmission.role, "callsign": transmission.callsign.icao, "speaker": manner.voice}
+    style = SpeakingStyle(pilot_fraction=params.pilot_fraction, group_fraction=params.group_fraction)
+    transmission = make_transmission(split, rng, style)
+    voice = draw_voice(rng, voices)
+    speech = speak(add_pauses(transmission, rng), voice, SAMPLE_RATE)
+    samples = transmit(add_margins(speech, rng), SAMPLE_RATE, rng, (params.snr_low, params.snr_high))
+    columns = {"role": transmission.role, "callsign": transmission.callsign.icao, "speaker": voice.voice}
     return Clip(f"{number:06d}", samples, SAMPLE_RATE, transmission.text, columns)
 
 
-def draw_manner(rng: np.random.Generator, voices: list[str], params: SyntheticParams) -> VoiceSettings:
-    """A voice and its rate and pitch."""
+def draw_voice(rng: np.random.Generator, voices: list[str]) -> VoiceSettings:
+    """A voice with its rate and pitch."""
     return VoiceSettings(
         voice=voices[int(rng.integers(len(voices)))],
-        words_per_minute=int(rng.integers(params.rate_low, params.rate_high, endpoint=True)),
-        pitch=int(rng.integers(params.pitch_low, params.pitch_high, endpoint=True)),
-        pitch_range=int(rng.integers(params.pitch_range_low, params.pitch_range_high, endpoint=True)),
+        words_per_minute=int(rng.integers(*RATE_RANGE, endpoint=True)),
+        pitch=int(rng.integers(*PITCH_RANGE, endpoint=True)),
+        pitch_range=int(rng.integers(*PITCH_MODULATION_RANGE, endpoint=True)),
     )
 
 
-def punctuate(transmission: Transmission, rng: np.random.Generator, pause_fraction: float) -> str:
-    """The text for the voice: a comma makes it pause between clauses."""
+def add_pauses(transmission: Transmission, rng: np.random.Generator) -> str:
+    """The text for the voice, with a comma, which is spoken as a pause, at some clause boundaries."""
     text = transmission.clauses[0]
     for clause in transmission.clauses[1:]:
-        text += (", " if rng.random() < pause_fraction else " ") + clause
+        text += (", " if rng.random() < PAUSE_FRACTION else " ") + clause
     return text
 
 
-def add_margins(speech: np.ndarray, rng: np.random.Generator, params: SyntheticParams) -> np.ndarray:
-    """Speech with quiet before and after it, as between pressing the key and speaking."""
-    before, after = (int(SAMPLE_RATE * rng.uniform(params.margin_low, params.margin_high)) for _ in range(2))
+def add_margins(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Zeros before and after the speech, as between pressing the microphone key and speaking."""
+    before, after = (int(SAMPLE_RATE * rng.uniform(*MARGIN_RANGE)) for _ in range(2))
     return np.pad(speech, (before, after))

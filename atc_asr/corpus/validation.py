@@ -1,99 +1,138 @@
-"""The gate over all rows of a configuration: what only shows when every shard is there."""
+"""Validation over all rows of a configuration: duplicates, splits by group, and the number of rejected rows."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from atc_asr.core.errors import InputError
-from atc_asr.corpus.checks import Duplicates
+from atc_asr.corpus.checks import Rejection
 from atc_asr.corpus.clips import Row
-from atc_asr.corpus.params import CheckParams
 from atc_asr.corpus.source import SPLITS
-from atc_asr.corpus.split import assign_groups
+
+SPLIT_SEED = 1234  # of the random order of groups
+OVERSHOOT = 1.5  # a group that fills a split to more than this multiple of its fraction stays in train
 
 
-@dataclass(frozen=True)
-class SplitSpec:
-    """How a corpus without valid or test gets them: whole groups of a column, taken out of train."""
-
-    column: str
-    shares: Mapping[str, float]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What may go, and what may not be shared."""
-
-    checks: CheckParams
-    max_rejected: float
-
-
-def kept(rows: Sequence[Row]) -> list[Row]:
-    """The rows that pass."""
+def accepted(rows: Sequence[Row]) -> list[Row]:
+    """The rows that are not rejected."""
     return [row for row in rows if not row.rejection]
 
 
 def by_split(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows of each split that has any, train first."""
+    """Split -> its rows; train first, empty splits left out."""
     splits = {split: [row for row in rows if row.split == split] for split in SPLITS}
-    return {split: here for split, here in splits.items() if here}
+    return {split: members for split, members in splits.items() if members}
 
 
-def refuse_duplicates(rows: Sequence[Row], allow_same_audio: bool) -> list[Row]:
-    """Rows with those rejected whose id or audio was in their split before."""
-    ids = Duplicates("duplicate_id")
-    digests = {split: Duplicates("duplicate_audio") for split in SPLITS}
+def reject_duplicates(rows: Sequence[Row], allow_same_audio: bool) -> list[Row]:
+    """Reject rows whose id occurred before, or whose audio occurred before in the same split."""
+    ids: dict[Hashable, str] = {}
+    digests: dict[Hashable, str] = {}
     checked = []
     for row in rows:
-        if not row.rejection:
-            rejection = ids.check(row.id, row.id)
-            if not rejection and not allow_same_audio:
-                rejection = digests[row.split].check(row.digest, row.id)
-            row = replace(row, rejection=rejection)
-        checked.append(row)
+        rejection = row.rejection or _find_duplicate("duplicate_id", ids, row.id, row.id)
+        if not rejection and not allow_same_audio:
+            rejection = _find_duplicate("duplicate_audio", digests, (row.split, row.digest), row.id)
+        checked.append(replace(row, rejection=rejection))
     return checked
 
 
-def regrouped(rows: Sequence[Row], regroup: SplitSpec) -> list[Row]:
-    """Rows with the splits that the corpus lacks taken out of its train split, group by group.
+def _find_duplicate(reason: str, first: dict[Hashable, str], key: Hashable, row_id: str) -> Rejection | None:
+    if key in first:
+        return Rejection(reason, f"as {first[key]}", "once")
+    first[key] = row_id
+    return None
+
+
+def split_train(rows: Sequence[Row], column: str, fractions: Mapping[str, float]) -> list[Row]:
+    """Make the splits that the corpus lacks by moving groups out of train: all rows with the same value of `column`.
+
+    On ATCOSIM the WER of a split by speaker is three times the WER of a random split, whose test speakers are in train.
+
+    Args:
+        rows: accepted and rejected rows.
+        column: speaker, tape, ...
+        fractions: "valid", "test" -> fraction of train.
 
     Raises:
-        InputError: the column is not there, or there are too few groups.
+        InputError: a row lacks the column, or there are too few groups.
     """
-    there = {row.split for row in rows}
-    shares = {split: share for split, share in regroup.shares.items() if split not in there and share > 0}
-    train = [row for row in kept(rows) if row.split == "train"]
-    if not shares or not train:
+    present = {row.split for row in rows}
+    missing = {split: fraction for split, fraction in fractions.items() if split not in present and fraction > 0}
+    train = [row for row in accepted(rows) if row.split == "train"]
+    if not missing or not train:
         return list(rows)
-    unknown = next((row for row in train if not row.columns.get(regroup.column)), None)
+    unknown = next((row for row in train if not row.columns.get(column)), None)
     if unknown:
-        columns = ", ".join(sorted(unknown.columns)) or "none"
-        raise InputError(f"export.split_by: {unknown.id} has no {regroup.column} (its columns: {columns})")
-    splits = assign_groups([row.columns[regroup.column] for row in train], shares, regroup.seed)
+        names = ", ".join(sorted(unknown.columns)) or "none"
+        raise InputError(f"export.split_by: {unknown.id} has no {column} (its columns: {names})")
+    splits = assign_groups([row.columns[column] for row in train], missing)
     return [
-        row if row.split != "train" or row.rejection else replace(row, split=splits[row.columns[regroup.column]])
+        row if row.split != "train" or row.rejection else replace(row, split=splits[row.columns[column]])
         for row in rows
     ]
 
 
-def refuse_too_many(config: str, rows: Sequence[Row], max_rejected: float, listing: Path) -> None:
-    """Raise when more than the allowed share of a split was rejected, or nothing is left of it.
+def assign_groups(groups: Sequence[str], fractions: Mapping[str, float], seed: int = SPLIT_SEED) -> dict[str, str]:
+    """Group -> split.
 
     Args:
-        listing: where the user finds the rejected rows.
+        groups: the group of every utterance.
+        fractions: fraction of the utterances for "valid" and "test"; the rest is train.
+        seed: of the random order of groups.
 
     Raises:
-        InputError: that is so.
+        InputError: there are fewer groups than splits.
     """
-    for split in SPLITS:
-        here = [row for row in rows if row.split == split]
-        dropped = Counter(row.rejection.reason for row in here if row.rejection)
-        count = sum(dropped.values())
-        if here and (count == len(here) or count > max_rejected * len(here)):
-            reasons = ", ".join(f"{reason} {number}" for reason, number in dropped.most_common())
+    sizes = Counter(groups)
+    order = sorted(sizes, key=lambda group: _random_key(group, seed))
+    assigned: dict[str, str] = {}
+    for num_left, (split, fraction) in zip(range(len(fractions), 0, -1), sorted(fractions.items()), strict=True):
+        free = [group for group in order if group not in assigned]
+        # Each of the remaining splits and train need a group too.
+        chosen = _choose(free, sizes, fraction * len(groups), max_groups=len(free) - num_left)
+        if not chosen:
             raise InputError(
-                f"{config}: {count} of {len(here)} {split} rows rejected ({reasons}), "
-                f"wanted at most {max_rejected:.0%} (export.max_rejected) and some left; see {listing}"
+                f"export.split_by: {len(sizes)} groups are too few for train and {', '.join(sorted(fractions))}"
+            )
+        assigned |= dict.fromkeys(chosen, split)
+    return {group: assigned.get(group, "train") for group in sizes}
+
+
+def _choose(free: Sequence[str], sizes: Mapping[str, int], target: float, *, max_groups: int) -> list[str]:
+    """Groups in order until they have `target` utterances; the smallest group when all are too large."""
+    chosen: list[str] = []
+    filled = 0
+    for group in free:
+        if filled >= target or len(chosen) == max_groups:
+            break
+        if filled + sizes[group] <= OVERSHOOT * target:
+            chosen.append(group)
+            filled += sizes[group]
+    return chosen or sorted(free, key=lambda group: sizes[group])[: min(1, max(0, max_groups))]
+
+
+def _random_key(group: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_rejected(config: str, rows: Sequence[Row], max_rejected: float, rejected_file: Path) -> None:
+    """Check the fraction of rejected rows of every split.
+
+    Args:
+        rejected_file: named in the message.
+
+    Raises:
+        InputError: the fraction is above `max_rejected`, or all rows of a split are rejected.
+    """
+    for split, members in by_split(rows).items():
+        reasons = Counter(row.rejection.reason for row in members if row.rejection)
+        count = reasons.total()
+        if count == len(members) or count > max_rejected * len(members):
+            counts = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common())
+            raise InputError(
+                f"{config}: {count} of {len(members)} {split} rows rejected ({counts}), "
+                f"wanted at most {max_rejected:.0%} (export.max_rejected) and some left; see {rejected_file}"
             )

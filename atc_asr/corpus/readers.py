@@ -1,0 +1,84 @@
+"""Opens the corpus that the section `export` names."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from atc_asr.core.errors import InputError
+from atc_asr.corpus.ldc import open_ldc
+from atc_asr.corpus.manifest_source import open_manifests
+from atc_asr.corpus.params import ExportParams, SyntheticParams
+from atc_asr.corpus.source import Clip, Shard, Source
+from atc_asr.corpus.synthetic import SyntheticSource
+
+SYNTHETIC = "synthetic"
+
+
+def open_sources(params: ExportParams, synthetic: SyntheticParams) -> dict[str, Source]:
+    """Configuration -> its source.
+
+    Raises:
+        InputError: the corpus cannot be opened, or the names of the configurations are not unique.
+    """
+    if not params.configs or len(set(params.configs)) < len(params.configs):
+        raise InputError(f"export.configs: got {params.configs}, wanted one or more different names")
+    if params.corpus == SYNTHETIC and len(params.configs) > 1:
+        raise InputError(f"export.configs: got {params.configs}, wanted one name for the synthetic corpus")
+    sources = {config: _open_source(params, synthetic, config) for config in params.configs}
+    if params.id_pattern:
+        return {config: add_id_columns(source, params.id_pattern) for config, source in sources.items()}
+    return sources
+
+
+def _open_source(params: ExportParams, synthetic: SyntheticParams, config: str) -> Source:
+    if params.corpus == SYNTHETIC:
+        return SyntheticSource(synthetic)
+    if params.layout == "ldc":
+        return open_ldc(params.corpus, config)
+    splits = {"train": params.train_split, "valid": params.valid_split, "test": params.test_split}
+    if params.layout == "manifests":
+        return open_manifests(params.corpus, config, splits=splits)
+    from atc_asr.corpus.hub import Columns, open_hub  # imported here because pyarrow takes long to import
+
+    columns = Columns(params.audio_column, params.text_column, params.id_column, tuple(params.columns))
+    return open_hub(params.corpus, config, revision=params.revision, splits=splits, columns=columns)
+
+
+@dataclass(frozen=True)
+class IdColumnsSource:
+    """Adds the named groups of `pattern`, searched in the ids, as columns; "" where the pattern does not match.
+
+    Corpora write speaker, tape or role into ids (`atcosim_zf1_...`, `uwb-atcc_<tape>_..._AT`).
+    """
+
+    source: Source
+    pattern: str
+
+    def identity(self) -> Mapping[str, Any]:
+        return {**self.source.identity(), "id_pattern": self.pattern}
+
+    def shards(self) -> list[Shard]:
+        return self.source.shards()
+
+    def read(self, shard: Shard) -> Iterator[Clip]:
+        compiled = re.compile(self.pattern)
+        for clip in self.source.read(shard):
+            match = compiled.search(clip.id or "")
+            columns = match.groupdict("") if match else dict.fromkeys(compiled.groupindex, "")
+            yield replace(clip, columns={**clip.columns, **columns})
+
+
+def add_id_columns(source: Source, pattern: str) -> IdColumnsSource:
+    """Wrap a source so that its ids are parsed with a regular expression.
+
+    Raises:
+        InputError: the pattern is invalid or has no named group.
+    """
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise InputError(f"export.id_pattern: {pattern} is not a regular expression: {error}") from error
+    if not groups:
+        raise InputError(f"export.id_pattern: {pattern} has no named group, wanted (?P<name>...)")
+    return IdColumnsSource(source, pattern)
