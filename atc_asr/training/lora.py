@@ -1,20 +1,21 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021) on the Conformer encoder's weight matrices: W + alpha / r * B A.
+"""Low-rank adapters (LoRA, Hu et al. 2021) for the weight matrices of the Conformer encoder: W + alpha / r * B A.
 
-Two ways, one for each way in which the modules use their weights:
-- A Linear layer that is called adds B A dropout(x) to its output, as the paper has it.
-- A weight that is read without its layer being called (attention's `in_proj_weight`, Q, K and V in one; torch's
-  `out_proj`; the pointwise convolution, which a cheaper forward reads) is a parametrization of itself. Its dropout
-  hides the same input features from all frames of a batch: the layer's input cannot be had there, and a matrix for
-  each frame would cost more than the layer.
+There are two kinds, because SpeechBrain's modules use their weights in two ways:
 
-No library does all of it. PEFT (0.20) wraps modules, which attention's `in_proj_weight` is not, refuses dropout on raw
-parameters, and brings transformers and accelerate. SpeechBrain's adapters know Linear and convolutions only, have no
-dropout and cannot be merged, so that no plain run folder would come of them.
+- `OutputUpdate`: a Linear layer that is called. Its output is increased by alpha / r * B A dropout(x), as in the paper.
+- `WeightUpdate`: a weight that is read without calling its layer, that is the attention's `in_proj_weight` (Q, K and V
+  in one) and `out_proj`, and the pointwise convolution. The weight becomes a torch parametrization. Its dropout zeros
+  the same input features in all frames of a batch, because the layer's input is not available to it.
+
+PEFT 0.21 can adapt `in_proj_weight` with `target_parameters` and merges it exactly, but it refuses `lora_dropout` > 0
+for such parameters, and its `all-linear` misses Q, K and V and the pointwise convolution. SpeechBrain's own adapters
+support only Linear layers and convolutions that are called, have no dropout and cannot be merged into a plain model.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,18 +23,18 @@ from torch.nn.utils import parametrize
 
 from atc_asr.training.params import LoraParams
 
-# What a matrix is for <- the part of its name that says so, in SpeechBrain's Conformer
+# Names in `lora.lora_targets` -> part of the names of SpeechBrain's modules
 TARGETS = {
     "attention": "mha_layer",
     "feed_forward": "ffn_module",
     "convolution": "convolution_module",
     "projection": "custom_src_module",
 }
-ADAPTER = "adapter"  # name of the module that is put into an adapted Linear
+ADAPTER = "adapter"  # name of the submodule that is added to a Linear layer
 
 
 class LowRank(torch.nn.Module):
-    """An update of a weight (out, ...) of rank r; zero until `up` is trained."""
+    """An update of rank r for a weight (out, ...); zero until `up` is trained."""
 
     def __init__(self, weight: torch.Tensor, *, r: int, alpha: float, dropout: float) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class LowRank(torch.nn.Module):
 
 
 class WeightUpdate(LowRank):
-    """weight -> weight + alpha / r * up @ down, input features dropped for a whole batch."""
+    """weight -> weight + alpha / r * up @ down, with dropout of input features for a whole batch."""
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
         keep = self.dropout(torch.ones_like(self.down[:1]))
@@ -54,23 +55,30 @@ class WeightUpdate(LowRank):
 
 
 class OutputUpdate(LowRank):
-    """x (..., in) -> alpha / r * up @ down @ dropout(x), (..., out): what a Linear's output is raised by."""
+    """x (..., in) -> alpha / r * up @ down @ dropout(x), (..., out), the update of a Linear layer's output."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.training and self.dropout.p > 0:
-            # keeps a mask of bytes for the backward pass, where F.dropout on a CPU keeps a second x
+            # On a CPU, this keeps a mask of bytes for the backward pass, where F.dropout keeps a float tensor.
             x, _ = torch.native_dropout(x, self.dropout.p, True)
         return F.linear(F.linear(x, self.down), self.up) * self.scale
 
 
-def _raise_output(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
-    """Forward hook of an adapted Linear."""
+def _add_update(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+    """Forward hook of an adapted Linear layer."""
     return output + getattr(module, ADAPTER)(inputs[0])
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight matrix: `parameter` of `module`, whose name in the encoder is `name`; `target` is a key of TARGETS."""
+    """A weight matrix of the encoder.
+
+    Attributes:
+        name: its name in the encoder.
+        module: the module that has it.
+        parameter: its name in the module.
+        target: key of TARGETS.
+    """
 
     name: str
     module: torch.nn.Module
@@ -78,19 +86,21 @@ class Matrix:
     target: str
 
 
-def matrices(encoder: torch.nn.Module, targets: Iterable[str], frozen: Sequence[torch.nn.Module] = ()) -> list[Matrix]:
+def find_matrices(
+    encoder: torch.nn.Module, targets: Iterable[str], frozen: Sequence[torch.nn.Module] = ()
+) -> list[Matrix]:
     """Linear weights, `in_proj_weight` and pointwise (kernel 1, one group) convolutions of an encoder.
 
     Args:
-        encoder: where they are.
-        targets: keys of TARGETS to find.
-        frozen: modules whose matrices are left.
+        encoder: the encoder.
+        targets: keys of TARGETS.
+        frozen: modules to leave out.
     """
-    left = {id(module) for part in frozen for module in part.modules()}
+    excluded = {id(module) for part in frozen for module in part.modules()}
     found = []
     for name, module in encoder.named_modules():
         target = next((target for target in targets if TARGETS[target] in name), None)
-        if target is None or id(module) in left:
+        if target is None or id(module) in excluded:
             continue
         pointwise = isinstance(module, torch.nn.Conv1d) and module.kernel_size == (1,) and module.groups == 1
         if isinstance(module, torch.nn.Linear) or pointwise:
@@ -101,32 +111,35 @@ def matrices(encoder: torch.nn.Module, targets: Iterable[str], frozen: Sequence[
 
 
 def add_adapters(encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[torch.nn.Module] = ()) -> list[Matrix]:
-    """Freeze the encoder and put an adapter on each of its matrices; returns them.
+    """Freeze the encoder and add an adapter to each of its matrices.
 
     Args:
         encoder: changed in place; its outputs stay the same until the adapters are trained.
-        params: rank, scaling, dropout and targets.
+        params: section `lora`.
         frozen: modules that get no adapters.
+
+    Returns:
+        The adapted matrices.
     """
     encoder.requires_grad_(False)
-    adapted = matrices(encoder, params.lora_targets, frozen)
-    settings = {"r": params.lora_r, "alpha": params.lora_alpha, "dropout": params.lora_dropout}
-    for matrix in adapted:
+    matrices = find_matrices(encoder, params.lora_targets, frozen)
+    r, alpha, dropout = params.lora_r, params.lora_alpha, params.lora_dropout
+    for matrix in matrices:
         module, weight = matrix.module, getattr(matrix.module, matrix.parameter)
-        if type(module) is torch.nn.Linear:  # a subclass is torch's out_proj, which attention reads and does not call
-            module.add_module(ADAPTER, OutputUpdate(weight, **settings))
-            module.register_forward_hook(_raise_output)
+        if type(module) is torch.nn.Linear:  # a subclass of it is out_proj, which the attention does not call
+            module.add_module(ADAPTER, OutputUpdate(weight, r=r, alpha=alpha, dropout=dropout))
+            module.register_forward_hook(_add_update)
         else:
-            # `unsafe` skips a trial call in training mode, which would draw from the random generator.
-            parametrize.register_parametrization(
-                module, matrix.parameter, WeightUpdate(weight, **settings), unsafe=True
-            )
-    return adapted
+            update = WeightUpdate(weight, r=r, alpha=alpha, dropout=dropout)
+            # `unsafe` omits a trial call in training mode, which would use the random generator.
+            parametrize.register_parametrization(module, matrix.parameter, update, unsafe=True)
+    return matrices
 
 
 def adapted_names(encoder: torch.nn.Module) -> tuple[str, ...]:
     """Names of the matrices that have an adapter."""
     found = []
+    module: Any
     for name, module in encoder.named_modules():
         if isinstance(getattr(module, ADAPTER, None), OutputUpdate):
             found.append(f"{name}.weight")
@@ -137,8 +150,9 @@ def adapted_names(encoder: torch.nn.Module) -> tuple[str, ...]:
 
 @torch.no_grad()
 def merge_adapters(encoder: torch.nn.Module) -> None:
-    """Write the adapted weights into the network and remove the adapters; the outputs stay the same."""
+    """Add the adapters' updates to the weights and remove the adapters; the outputs stay the same."""
     encoder.eval()
+    module: Any
     for module in list(encoder.modules()):
         if parametrize.is_parametrized(module):
             for name in list(module.parametrizations):
@@ -147,10 +161,10 @@ def merge_adapters(encoder: torch.nn.Module) -> None:
         if isinstance(adapter, OutputUpdate):
             module.weight += adapter.scale * adapter.up @ adapter.down
             delattr(module, ADAPTER)
-            for key in [key for key, hook in module._forward_hooks.items() if hook is _raise_output]:
+            for key in [key for key, hook in module._forward_hooks.items() if hook is _add_update]:
                 del module._forward_hooks[key]
 
 
-def adapter_stats(adapted: Sequence[Matrix]) -> dict[str, int]:
-    """Adapted matrices in numbers, for a record: all, and by target."""
-    return {"matrices": len(adapted), **Counter(matrix.target for matrix in adapted)}
+def adapter_stats(matrices: Sequence[Matrix]) -> dict[str, int]:
+    """Numbers of adapted matrices, in all and by target."""
+    return {"matrices": len(matrices), **Counter(matrix.target for matrix in matrices)}
