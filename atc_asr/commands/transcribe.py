@@ -18,7 +18,7 @@ from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.decoding.boost import CallsignBoost, read_expected
-from atc_asr.decoding.params import DecodeParams
+from atc_asr.decoding.params import DecodeParams, check_search
 from atc_asr.decoding.search import SearchSources, check_boost
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
@@ -151,6 +151,7 @@ def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentPara
     Raises:
         InputError: an input, the run folder or another file cannot be used.
     """
+    check_search(decode)
     if flags.boost is not None:
         check_boost(decode)
     live = STANDARD_INPUT in flags.inputs
