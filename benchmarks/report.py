@@ -1,11 +1,10 @@
-"""Opens a report of 5,000 utterances in headless Chromium and times what a reader does.
+"""Time a report of 5,000 utterances in headless Chromium: opening, sorting, searching, scrolling.
 
     python -m benchmarks.report --work_dir /tmp/report_benchmark
     python -m benchmarks.report --page report/report.html --picture docs/report.png
 
-Prints size, time to open, and what several sorts and searches take. Utterances are drawn at random and share
-a few sound files: the page without audio is what is measured. The second form takes README's picture of a report.
-Needs Chromium and its driver.
+The utterances are random and share a few sound files; none is embedded in the page. The second form takes the README's
+picture of a report. Needs Chromium and its driver.
 """
 
 import argparse
@@ -15,6 +14,7 @@ import json
 import random
 import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +27,8 @@ from selenium.webdriver.common.by import By
 
 from atc_asr.core.manifest import Utterance, write_manifest
 from atc_asr.hypotheses.hypotheses import Hypothesis, Word, write_hypotheses
+from atc_asr.report.contents import SLICE_COLUMNS
+from atc_asr.report.params import ReportFlags, ReportParams
 from atc_asr.tracking.record import write_metrics
 from atc_asr.wer.wer import Pair, score_pair, summarize
 from stages import report
@@ -36,58 +38,62 @@ WORDS = (
     "TWENTY FOUR POINT NINER CLEARED ILS RUNWAY TWO SEVEN RIGHT NOVEMBER ALPHA LIMA TRAFFIC TWELVE SQUAWK WILCO"
 ).split()
 SPEAKERS = 40
-SOUNDS = 20
+NUM_SOUNDS = 20
 SAMPLE_RATE = 16000
-PICTURE_HEIGHT = 1760
+PICTURE_HEIGHT = 1940  # pixels
 SECONDS_TO_DRAW = 2.0
+CHROMIUM_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync --window-size=1400,900"
+).split()
 
 
 def draw_text(generator: random.Random) -> list[str]:
-    """Words of one transmission."""
+    """Random words of a transmission."""
     return generator.choices(WORDS, k=generator.randint(4, 20))
 
 
 def misrecognise(words: Sequence[str], generator: random.Random) -> list[str]:
-    """The words with about one in ten wrong."""
-    heard = []
+    """The words with an error in about one of ten."""
+    recognised = []
     for word in words:
-        luck = generator.random()
-        if luck > 0.03:
-            heard.append(word if luck > 0.08 else generator.choice(WORDS))
-        if luck > 0.98:
-            heard.append(generator.choice(WORDS))
-    return heard
+        draw = generator.random()
+        if draw > 0.03:
+            recognised.append(word if draw > 0.08 else generator.choice(WORDS))
+        if draw > 0.98:
+            recognised.append(generator.choice(WORDS))
+    return recognised
 
 
 def make_sounds(folder: Path) -> None:
-    """Write sweeps of three seconds, rising to other heights."""
+    """Write rising tones of three seconds."""
     seconds = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
-    for sound in range(SOUNDS):
+    for sound in range(NUM_SOUNDS):
         wave = 0.3 * np.sin(2 * np.pi * (200 + 50 * sound * seconds) * seconds)
         soundfile.write(folder / f"{sound}.wav", wave, SAMPLE_RATE, subtype="PCM_16")
 
 
 def make_inputs(folder: Path, num_utterances: int) -> None:
-    """Write manifest, hypotheses, metrics, slices and curves as the stages do."""
+    """Write manifest, hypotheses, scorecard, slices and curves as the stages do."""
     generator = random.Random(1)
     rows, hypotheses, scored = [], [], []
-    for place in range(num_utterances):
-        name, words = f"base_{place:06d}", draw_text(generator)
-        heard = misrecognise(words, generator)
-        columns = {"speaker": f"speaker {place % SPEAKERS}", "role": generator.choice(["pilot", "controller"])}
+    for number in range(num_utterances):
+        name, words = f"base_{number:06d}", draw_text(generator)
+        recognised = misrecognise(words, generator)
+        columns = {"speaker": f"speaker {number % SPEAKERS}", "role": generator.choice(["pilot", "controller"])}
         rows.append(
-            Utterance(name, folder / "wavs" / f"{place % SOUNDS}.wav", len(words) / 2.8, " ".join(words), columns)
+            Utterance(name, folder / "wavs" / f"{number % NUM_SOUNDS}.wav", len(words) / 2.8, " ".join(words), columns)
         )
-        times = tuple(Word(word, at / 2.8, (at + 1) / 2.8, generator.random()) for at, word in enumerate(heard))
-        hypotheses.append(Hypothesis(name, " ".join(heard), -1.0, times))
-        scored.append(score_pair(Pair(name, " ".join(words), " ".join(heard))))
+        times = tuple(Word(word, at / 2.8, (at + 1) / 2.8, generator.random()) for at, word in enumerate(recognised))
+        hypotheses.append(Hypothesis(name, " ".join(recognised), -1.0, times))
+        scored.append(score_pair(Pair(name, " ".join(words), " ".join(recognised))))
     write_manifest(folder / "test.csv", rows)
     write_hypotheses(folder / "test.jsonl", hypotheses)
     scores = summarize(scored)
     intervals = {
         f"{name}_{end}": scores[name] for name in ("wer", "cer", "sentence_error_rate") for end in ("low", "high")
     }
-    write_metrics(folder / "metrics.json", scores | intervals | {"confidence": 95})
+    write_metrics(folder / "scorecard.json", scores | intervals | {"confidence": 95})
     write_csv(
         folder / "curves.csv", [["epoch", "train_loss", "valid_wer"], *([n, 9 / n, 90 / n] for n in range(1, 31))]
     )
@@ -95,7 +101,7 @@ def make_inputs(folder: Path, num_utterances: int) -> None:
         ["speaker", f"speaker {n}", 10 + n / 10, 8 + n / 10, 12 + n / 10, num_utterances // SPEAKERS]
         for n in range(SPEAKERS)
     ]
-    write_csv(folder / "slices.csv", [list(report.report.SLICE_COLUMNS), *groups])
+    write_csv(folder / "slices.csv", [list(SLICE_COLUMNS), *groups])
 
 
 def write_csv(path: Path, lines: Sequence[Sequence]) -> None:
@@ -105,36 +111,35 @@ def write_csv(path: Path, lines: Sequence[Sequence]) -> None:
 
 
 def make_page(folder: Path) -> float:
-    """Run the stage on the inputs; seconds."""
-    params = report.ReportParams(title="Benchmark", num_embedded=0, num_confusions=30)
-    begun = time.monotonic()
-    report.run(
-        params,
+    """Run the stage on the inputs; returns its seconds."""
+    params = ReportParams(title="Benchmark", num_embedded=0)
+    flags = ReportFlags(
         ref_manifest=[folder / "test.csv"],
         hyp_file=folder / "test.jsonl",
-        metrics_file=folder / "metrics.json",
+        scorecard_file=folder / "scorecard.json",
         slices_file=folder / "slices.csv",
         curves_file=folder / "curves.csv",
-        run_metrics=None,
         out_dir=folder / "report",
     )
+    begun = time.monotonic()
+    report.run(params, flags)
     return time.monotonic() - begun
 
 
-def open_browser() -> webdriver.Chrome:
-    """Headless Chromium, with the driver that is installed beside it."""
+def open_browser(profile: str) -> webdriver.Chrome:
+    """Headless Chromium with the installed driver and an empty folder as its profile."""
     options = webdriver.ChromeOptions()
-    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,900"):
+    for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     return webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
 
 
-# From the action to the frame after the one that shows it, milliseconds.
+# Milliseconds from the action to the frame after the one that shows it.
 TIMED = """
-const [action, answer] = [arguments[0], arguments[arguments.length - 1]];
+const [action, done] = [arguments[0], arguments[arguments.length - 1]];
 const begun = performance.now();
 new Function(action)();
-requestAnimationFrame(() => requestAnimationFrame(() => answer(performance.now() - begun)));
+requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - begun)));
 """
 
 
@@ -144,9 +149,8 @@ def timed(browser: webdriver.Chrome, action: str) -> float:
 
 
 def measure(page: Path, repeats: int) -> dict[str, float]:
-    """What a reader waits for."""
-    browser = open_browser()
-    try:
+    """Rows in the document and times of opening, sorting, searching and scrolling."""
+    with tempfile.TemporaryDirectory() as profile, open_browser(profile) as browser:
         opened = []
         for _ in range(repeats):
             browser.get("about:blank")
@@ -168,8 +172,6 @@ def measure(page: Path, repeats: int) -> dict[str, float]:
         scrolls = [
             timed(browser, f"document.getElementById('grid-body').scrollTop = {at}") for at in range(0, 160_000, 8_000)
         ]
-    finally:
-        browser.quit()
     return {
         "rows in the document": len(rows),
         "open, median ms": statistics.median(opened),
@@ -183,9 +185,8 @@ def measure(page: Path, repeats: int) -> dict[str, float]:
 
 
 def take_picture(page: Path, picture: Path) -> None:
-    """The upper part of a page as PNG, its first utterance drawn."""
-    browser = open_browser()
-    try:
+    """Write the upper part of a page as PNG, after the spectrogram is drawn."""
+    with tempfile.TemporaryDirectory() as profile, open_browser(profile) as browser:
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": 1280, "height": PICTURE_HEIGHT, "deviceScaleFactor": 1, "mobile": False},
@@ -193,12 +194,10 @@ def take_picture(page: Path, picture: Path) -> None:
         browser.get(page.resolve().as_uri())
         time.sleep(SECONDS_TO_DRAW)
         picture.parent.mkdir(parents=True, exist_ok=True)
-        # colours from a palette: a third of the bytes
+        # 256 colours need a third of the bytes.
         Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB").quantize(256).save(
             picture, optimize=True
         )
-    finally:
-        browser.quit()
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ def filled() -> dict:
     return renderer.get_filled_template()
 
 
-def test_every_place_is_filled(filled):
+def test_every_placeholder_is_filled(filled):
     assert "DVC_METRIC" not in json.dumps(filled)
     assert filled["title"]["text"] == "By slice"
     assert [point["rev"] for point in filled["data"]["values"]] == ["workspace", "HEAD"]
@@ -39,7 +39,7 @@ def test_intervals_and_rates_share_an_axis_with_its_unit(filled):
     assert filled["spec"]["encoding"]["color"]["scale"]["domain"] == ["workspace", "HEAD"]
 
 
-def test_curves_of_splits_stay_apart():
+def test_each_split_has_its_own_curve():
     vega = pytest.importorskip("dvc_render.vega")
     points = [{"rev": "workspace", "split": split, "coverage": "5", "risk": "1"} for split in ("valid", "test")]
     labels = {"title": "Risk", "x_label": "kept, %", "y_label": "wrong, %"}
@@ -59,7 +59,7 @@ def test_curves_of_splits_stay_apart():
     assert filled["encoding"]["x"]["title"] == "kept, %"
 
 
-def test_of_a_column_of_many_the_largest_groups_are_drawn(filled):
+def test_only_the_largest_groups_of_a_slice_are_drawn(filled):
     window = filled["transform"][2]
     assert window["groupby"] == ["slice", "rev"] and window["sort"] == [{"field": "size", "order": "descending"}]
-    assert filled["transform"][3] == {"filter": "datum.place <= 12"}
+    assert filled["transform"][3] == {"filter": "datum.rank <= 12"}

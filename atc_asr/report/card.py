@@ -52,7 +52,7 @@ def render_card(contents: Contents) -> str:
             "",
             "## Scores",
             "",
-            f"| | % | {contents.interval_name} | of |",
+            f"| | % | {contents.interval_name} | n |",
             "|---|---|---|---|",
             *map(format_score, [*contents.headline, *contents.scorecard]),
             "",

@@ -26,9 +26,9 @@ def plain(text: str) -> str:
 
 def draw_headline(figure: Figure, scores: Sequence[Score], top: float) -> None:
     """The headline scores side by side."""
-    for place, score in enumerate(scores[:4]):
-        left = 0.08 + place * 0.22
-        figure.text(left, top, score.label, color=GREY, fontsize=9)
+    for place, score in enumerate(scores):
+        left = 0.08 + place * 0.178
+        figure.text(left, top, score.label, color=GREY, fontsize=8)
         figure.text(left, top - 0.027, f"{score.percent} %", fontsize=20, weight="bold")
         figure.text(left, top - 0.042, score.interval, color=GREY, fontsize=9)
 
@@ -69,14 +69,15 @@ def draw_slices(axes: Axes, groups: Sequence[tuple[str, Score]]) -> None:
     axes.set_title("Word error rate by slice", loc="left", fontsize=10)
 
 
-def draw_table(axes: Axes, title: str, rows: Sequence[tuple[str, str]]) -> None:
-    """A table of two columns."""
+def draw_table(axes: Axes, title: str, rows: Sequence[tuple[str, ...]]) -> None:
+    """A table: labels on the left, one or two columns of numbers on the right."""
     axes.axis("off")
     axes.set_title(title, loc="left", fontsize=10)
-    for place, (left, right) in enumerate(rows[:MAX_TABLE_ROWS]):
+    for place, (label, *numbers) in enumerate(rows[:MAX_TABLE_ROWS]):
         height = 0.97 - place / MAX_TABLE_ROWS
-        axes.text(0, height, plain(left[:36]), fontsize=8, va="top", transform=axes.transAxes)
-        axes.text(1, height, plain(right), fontsize=8, va="top", ha="right", transform=axes.transAxes)
+        axes.text(0, height, plain(label[:36]), fontsize=8, va="top", transform=axes.transAxes)
+        for right, text in zip((1, 0.72), reversed(numbers), strict=False):
+            axes.text(right, height, text, fontsize=8, va="top", ha="right", transform=axes.transAxes)
 
 
 def draw_summary(contents: Contents) -> Figure:
@@ -92,14 +93,11 @@ def draw_summary(contents: Contents) -> Figure:
     groups = choose_groups(contents.slices)
     if groups:
         draw_slices(figure.add_axes((0.3, 0.34, 0.64, 0.22)), groups)
-    scores = [(score.label, f"{score.percent} %   {score.interval}") for score in contents.scorecard]
+    scores = [(score.label, f"{score.percent} %", score.interval) for score in contents.scorecard]
     confusions = [(f"{ref} → {hyp}", str(count)) for ref, hyp, count in contents.confusions]
     tables = figure.add_gridspec(1, 2, left=0.08, right=0.94, top=0.27, bottom=0.03, wspace=0.12)
-    for place, (title, rows) in enumerate(
-        [(f"Scorecard ({contents.interval_name})", scores), ("Most confused words", confusions)]
-    ):
-        if rows:
-            draw_table(figure.add_subplot(tables[0, place]), title, rows)
+    draw_table(figure.add_subplot(tables[0, 0]), f"Scorecard, {contents.interval_name}", scores)
+    draw_table(figure.add_subplot(tables[0, 1]), "Most confused words", confusions)
     return figure
 
 

@@ -84,7 +84,7 @@ function intervalChart({ title, rows, xLabel, width, onClick }) {
     }
     if (row.value !== null) group.append(shape("circle", { class: "mark", cx: toX(row.value), cy: y, r: 4.5 }));
     group.append(shape("text", { x: width - right + 8, y: y + 4, text: row.count === null ? "" : `n = ${row.count}` }));
-    group.addEventListener("click", () => onClick(row));
+    if (onClick) { group.style.cursor = "pointer"; group.addEventListener("click", () => onClick(row)); }
     svg.append(group);
   });
   return element("figure", {}, svg);

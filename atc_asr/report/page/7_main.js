@@ -14,7 +14,7 @@ function drawScores() {
   if (data.scorecard.length) {
     show("scorecard");
     const rows = data.scorecard.map((score) => [score.label, percent(score.value), range(score), count(score)]);
-    const headers = [["Score", ""], ["%", "number"], [data.interval, "number"], ["of", "number"]];
+    const headers = [["Score", ""], ["%", "number"], [data.interval, "number"], ["n", "number"]];
     find("scorecard").replaceChildren(table(headers, rows, "Scorecard"));
   }
   if (data.levels.length) {
@@ -70,9 +70,11 @@ function drawSlices() {
     const title = `Word error rate by ${name}`;
     const rows = data.slices[name];
     const width = find("slices").clientWidth - 20;
-    const chart = intervalChart({ title, rows, xLabel: "WER, %", width, onClick: (row) => showGroup(name, row.label) });
+    const canShow = data.columns.includes(name) || Object.hasOwn(MEASURED, name);
+    const onClick = canShow ? (row) => showGroup(name, row.label) : null;
+    const chart = intervalChart({ title, rows, xLabel: "WER, %", width, onClick });
     const cells = rows.map((row) => [row.label, percent(row.value), range(row), count(row)]);
-    const headers = [[name, ""], ["WER %", "number"], [data.interval, "number"], ["utterances", "number"]];
+    const headers = [[name, ""], ["WER %", "number"], [data.interval, "number"], ["n", "number"]];
     const details = element("details", {}, element("summary", { text: "Show as a table" }), table(headers, cells, title));
     find("slices").replaceChildren(element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title }, chart), details);
   };
