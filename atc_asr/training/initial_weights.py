@@ -14,7 +14,7 @@ from atc_asr.model import network
 from atc_asr.training import distributed, lora, optimizer, pretrained
 from atc_asr.training.config import TrainingConfig
 from atc_asr.training.data import TrainingData
-from atc_asr.training.load_pretrained import load_pretrained
+from atc_asr.training.load_pretrained import LoadReport, load_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def init_weights(
     """
     stats: dict[str, Any] = {}
     if config.train.init_from:
-        stats["load_pretrained"] = load_init_from(config, hparams)
+        stats["load_pretrained"] = load_init_from(config, hparams).stats()
     elif distributed.rank() == 0:
         with MainProcessContext():  # otherwise SpeechBrain waits for the statistics of other processes
             compute_statistics(hparams.normalizer, data, device)
@@ -57,8 +57,8 @@ def init_weights(
     return stats
 
 
-def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> dict[str, Any]:
-    """Loads the weights of `train.init_from`; returns the numbers of loaded, new and ignored tensors.
+def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> LoadReport:
+    """Loads the weights of `train.init_from`.
 
     Raises:
         InputError: the source cannot be used, has another architecture, or provides too few parameters.
@@ -82,20 +82,11 @@ def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> dict[str
         target_symbols=config.tokens.symbols,
     )
     hparams.normalizer._load_statistics_dict(source.statistics)
-    log.info(messages.WEIGHTS_LOADED, where, 100 * report.share, report.rows_taken, len(config.tokens))
-    if report.share < config.train.min_loaded_fraction:
+    log.info(messages.WEIGHTS_LOADED, where, 100 * report.loaded_fraction, report.tokens_loaded, len(config.tokens))
+    if report.loaded_fraction < config.train.min_loaded_fraction:
         wanted = f"wanted at least train.min_loaded_fraction {config.train.min_loaded_fraction}"
-        raise InputError(f"{where}: provides {report.share:.3f} of the parameters, {wanted}")
-    return {
-        "tensors_taken": len(report.taken),
-        "tensors_new": len(report.new),
-        "tensors_ignored": len(report.ignored),
-        "parameters_taken": report.parameters_taken,
-        "parameters_new": report.parameters_new,
-        "parameters_ignored": report.parameters_ignored,
-        "units_taken": report.rows_taken,
-        "share": report.share,
-    }
+        raise InputError(f"{where}: provides {report.loaded_fraction:.3f} of the parameters, {wanted}")
+    return report
 
 
 @torch.no_grad()

@@ -1,46 +1,43 @@
-"""Start from a trained network: its weights into a new one, every tensor accounted for."""
+"""Initialises a network with the weights of another one, and accounts for every tensor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-# Last parts of the names of tensors that are no parameters: tables of positions, running statistics.
+# Last part of the names of tensors that are not parameters: positional encodings and running statistics.
 BUFFERS = ("pe", "inv_freq", "running_mean", "running_var", "num_batches_tracked")
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the tensors.
+    """What was loaded.
 
     Attributes:
-        taken: names of the new network's parameter tensors that were filled from the source, in part at least.
-        new: names of those that keep their fresh values.
-        ignored: names of the source's parameter tensors that have no place here.
-        rows_taken: rows of the CTC head that were filled: their unit is in both token lists.
-        parameters_taken: parameters filled.
-        parameters_new: parameters that keep their fresh values.
-        parameters_ignored: the source's parameters that have no place here.
+        loaded: name -> number of loaded values, for each parameter that was loaded completely or in part.
+        new: name -> number of values that keep their initial values.
+        ignored: name -> number of values, for the source's parameters that the network does not have.
+        tokens_loaded: rows of the CTC head that were loaded, those of tokens in both lists.
     """
 
-    taken: tuple[str, ...]
-    new: tuple[str, ...]
-    ignored: tuple[str, ...]
-    rows_taken: int
-    parameters_taken: int
-    parameters_new: int
-    parameters_ignored: int
+    loaded: Mapping[str, int]
+    new: Mapping[str, int]
+    ignored: Mapping[str, int]
+    tokens_loaded: int
 
     @property
-    def share(self) -> float:
-        """Share of the network's parameters that were taken, in [0, 1]."""
-        return self.parameters_taken / (self.parameters_taken + self.parameters_new)
+    def loaded_fraction(self) -> float:
+        """Fraction of the network's parameters that were loaded, in [0, 1]."""
+        loaded, new = sum(self.loaded.values()), sum(self.new.values())
+        return loaded / (loaded + new)
 
-
-def matching_rows(source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int]]:
-    """(source number, target number) of every unit that is in both lists."""
-    numbers = {symbol: number for number, symbol in enumerate(source)}
-    return [(numbers[symbol], number) for number, symbol in enumerate(target) if symbol in numbers]
+    def stats(self) -> dict[str, float]:
+        """Numbers for the record of a run."""
+        parts = {"loaded": self.loaded, "new": self.new, "ignored": self.ignored}
+        tensors = {f"tensors_{name}": len(part) for name, part in parts.items()}
+        parameters = {f"parameters_{name}": sum(part.values()) for name, part in parts.items()}
+        totals = {"tokens_loaded": self.tokens_loaded, "loaded_fraction": self.loaded_fraction}
+        return tensors | parameters | totals
 
 
 @torch.no_grad()
@@ -52,41 +49,42 @@ def load_pretrained(
     source_symbols: Sequence[str],
     target_symbols: Sequence[str],
 ) -> LoadReport:
-    """Copy every tensor of the same name and shape; the CTC head row by row, by unit. Buffers are copied too, but only
-    parameters are counted.
+    """Copy all tensors of the same name and shape, and the rows of the CTC head whose tokens are in both lists.
+
+    Buffers are copied too, but only parameters are counted.
 
     Args:
-        source: state dict of the trained network, under the names of the new one.
+        source: state dict of the trained network, with the names of the new one.
         target: the new network; changed in place.
         head: prefix of the names of the CTC head's tensors, whose first axis is V.
-        source_symbols: units of the source's head.
-        target_symbols: units of the target's head.
+        source_symbols: tokens of the source's head.
+        target_symbols: tokens of the target's head.
     """
-    rows = matching_rows(source_symbols, target_symbols)
-    taken, new = [], []
-    parameters_taken = parameters_new = 0
+    numbers = {symbol: number for number, symbol in enumerate(source_symbols)}
+    rows = [(numbers[symbol], number) for number, symbol in enumerate(target_symbols) if symbol in numbers]
     parameters, state = dict(target.named_parameters()), target.state_dict()
-    # All of the head or nothing: a bias without its weights would be of no use.
+    # The head is loaded with all of its tensors or not at all: a bias is of no use without its weights.
     heads = [(source.get(name), tensor) for name, tensor in state.items() if name.startswith(head)]
-    if any(there is None or there.shape[1:] != tensor.shape[1:] for there, tensor in heads):
+    if any(theirs is None or theirs.shape[1:] != ours.shape[1:] for theirs, ours in heads):
         rows = []
-    for name, tensor in state.items():
-        there = source.get(name)
+    counts = dict.fromkeys(state, 0)
+    for name, ours in state.items():
+        theirs = source.get(name)
         if name.startswith(head):
             for source_row, target_row in rows:
-                tensor[target_row] = there[source_row]
-            count = tensor[0].numel() * len(rows)
-        elif there is not None and there.shape == tensor.shape:
-            tensor.copy_(there)
-            count = tensor.numel()
-        else:
-            count = 0
-        if name in parameters:
-            (taken if count else new).append(name)
-            parameters_taken += count
-            parameters_new += tensor.numel() - count
-    ignored = [name for name in source if name not in taken and name.split(".")[-1] not in BUFFERS]
-    parameters_ignored = sum(source[name].numel() for name in ignored)
+                ours[target_row] = source[name][source_row]
+            counts[name] = ours[0].numel() * len(rows)
+        elif theirs is not None and theirs.shape == ours.shape:
+            ours.copy_(theirs)
+            counts[name] = ours.numel()
+    missing = {name: parameter.numel() - counts[name] for name, parameter in parameters.items()}
     return LoadReport(
-        tuple(taken), tuple(new), tuple(ignored), len(rows), parameters_taken, parameters_new, parameters_ignored
+        loaded={name: counts[name] for name in parameters if counts[name]},
+        new={name: count for name, count in missing.items() if count},
+        ignored={
+            name: tensor.numel()
+            for name, tensor in source.items()
+            if not counts.get(name) and name.split(".")[-1] not in BUFFERS
+        },
+        tokens_loaded=len(rows),
     )

@@ -1,12 +1,12 @@
-"""A trained network to start from: a SpeechBrain pretrained folder on this machine or on the Hub, ours among them.
+"""Reading a pretrained network: a SpeechBrain pretrained folder or a run folder, on this machine or on the Hub.
 
     hyperparams.yaml    read as data (atc_asr.training.plain_hparams), never executed
-    model.ckpt          or asr.ckpt …: the ModuleList that `pretrainer` loads, with front-end and Conformer in it
-    normalizer.ckpt     global CMVN
+    model.ckpt          or asr.ckpt, …: the ModuleList with front-end and Conformer that `pretrainer` loads
+    normalizer.ckpt     global feature statistics
     tokenizer.ckpt      SentencePiece or CTCTextEncoder
 
-Checkpoints are unpickled as tensors and plain values only. Read with the layouts of SpeechBrain's LibriSpeech,
-streaming and Loquacious Conformers in mind, whose recipes are recipes/*/ASR/{transformer,transducer}/hparams.
+Checkpoints are unpickled as tensors and plain values only. The layouts are those of SpeechBrain's LibriSpeech,
+streaming and Loquacious Conformers (recipes/*/ASR/{transformer,transducer}/hparams).
 """
 
 import inspect
@@ -34,29 +34,29 @@ from atc_asr.tokenizer.tokens import BLANK, SPACE
 from atc_asr.training.checkpoints import file_hash
 from atc_asr.training.plain_hparams import Made, PlainHparams, Ref
 
-log = logging.getLogger(__name__)
-
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-HUB_FILES = {"allow_patterns": [HPARAMS, "*.ckpt"], "ignore_patterns": ["lm*.ckpt"]}
-FRAME_MS = {tuple(strides): frame_ms for frame_ms, strides in network.STRIDES.items()}
-ACTIVATION = {name.split(".")[-1]: key for key, name in network.ACTIVATIONS.items()}
+FRAME_MS = {strides: frame_ms for frame_ms, strides in network.STRIDES.items()}
+ACTIVATIONS = {name.split(".")[-1]: key for key, name in network.ACTIVATIONS.items()}
 SPM_CLASS, CHAR_CLASS = "SentencePieceProcessor", "CTCTextEncoder"
-# Prefixes of our own network's tensors (conformer_ctc.yaml: model = [front_end, conformer, ctc_head])
-FRONT_END, ENCODER, HEAD, ELSEWHERE = "0.", "1.transformer.", "2.", "source."
+WANTED_FOLDER = "wanted a run folder or a SpeechBrain pretrained folder"
+WANTED_NETWORK = "wanted one: a Conformer with ConvolutionFrontEnd, TransformerASR and InputNormalization"
+# Prefixes of the tensors of our network (conformer_ctc.yaml: model = [front_end, conformer, ctc_head])
+FRONT_END, ENCODER, HEAD = "0.", "1.transformer.", "2."
+OTHER = "source."  # prefix of the source's tensors that our network does not have
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where in a pretrained folder what is.
+    """The files of a pretrained folder, and what they contain.
 
     Attributes:
-        architecture: fields of the section `model` that the source decides.
-        model: the checkpoint of the network.
-        normalizer: the checkpoint of the feature statistics.
-        tokenizer: the units of the CTC head; None when there are none that can be read.
+        architecture: the keys of the section `model` that the source determines.
+        model: checkpoint of the network.
+        normalizer: checkpoint of the feature statistics.
+        tokenizer: tokens of the CTC head; None without a CTC head or tokenizer.
         tokenizer_class: SPM_CLASS or CHAR_CLASS.
         prefixes: prefix of the source's tensors -> prefix of ours.
-        blank: number of the CTC blank among the source's units.
+        blank: number of the CTC blank among the source's tokens.
     """
 
     architecture: Mapping[str, Any]
@@ -70,13 +70,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network to start from, its tensors under our own network's names.
+    """A pretrained network, with its tensors under the names of our network.
 
     Attributes:
-        architecture: fields of the section `model` that it decides.
-        state: name -> tensor; what has no place in our network is under `source.`.
-        statistics: the normaliser's `count`, `glob_mean`, `glob_std`.
-        symbols: unit of each row of the CTC head, the blank as `<blank>`; none when it has no head.
+        architecture: the keys of the section `model` that it determines.
+        state: name -> tensor; tensors that our network does not have are under `source.`.
+        statistics: `count`, `glob_mean` and `glob_std` of the normaliser.
+        symbols: token of each row of the CTC head, the blank as `<blank>`; empty without a CTC head.
     """
 
     architecture: Mapping[str, Any]
@@ -86,135 +86,134 @@ class Pretrained:
 
 
 def locate(source: str) -> Path:
-    """The folder of a source on this machine, downloaded when it is a Hub name.
+    """The local folder of a source; a Hub name is downloaded.
 
     Raises:
-        InputError: it cannot be had; the token is never in the message.
+        InputError: it does not exist or cannot be downloaded; the message never contains the token.
     """
     if Path(source).exists():
         return Path(source)
-    where = f"train.init_from {source}: is no folder here"
+    where = f"train.init_from {source}: is no local folder"
     if not HUB_NAME.fullmatch(source):
         raise InputError(f"{where} and no Hub name (owner/name), wanted one of them")
-    import huggingface_hub  # a second that no other start has to wait for
+    import huggingface_hub  # takes a second to import, which other trainings do not need
 
-    for client in ("httpx", "httpx2"):  # they log every address, those that are signed included
+    for client in ("httpx", "httpx2"):  # they log every URL, including signed ones
         logging.getLogger(client).setLevel(logging.WARNING)
     token = read_token()
     try:
-        return Path(huggingface_hub.snapshot_download(source, token=token, **HUB_FILES))
-    except Exception as error:  # lets through what httpx, the Hub and the file system raise
+        folder = huggingface_hub.snapshot_download(
+            source, token=token, allow_patterns=[HPARAMS, "*.ckpt"], ignore_patterns=["lm*.ckpt"]
+        )
+    except Exception as error:  # huggingface_hub passes on exceptions of httpx and of the file system
         reason = f"{type(error).__name__}: {one_line(error, token)}"
         if not token:
-            reason += f"; no token: a gated model wants {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
-        raise InputError(f"{where} and cannot be had from the Hub: {reason}") from None
+            reason += f"; no token: a gated model needs {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
+        raise InputError(f"{where} and cannot be downloaded from the Hub: {reason}") from None
+    return Path(folder)
 
 
 def fingerprint(source: str) -> dict[str, str]:
-    """SHA-256 of each file that a start from the source reads.
+    """SHA-256 of each file that is read from a source.
 
     Raises:
-        InputError: as `locate` and `find`.
+        InputError: as `locate` and `read_layout`.
     """
     folder = locate(source)
-    layout = find(folder)
+    layout = read_layout(folder)
     paths = (folder / HPARAMS, layout.model, layout.normalizer, layout.tokenizer)
     return {path.name: file_hash(path) for path in paths if path is not None}
 
 
-def find(folder: Path) -> Layout:
-    """What a pretrained folder holds, from its hyperparams.yaml alone.
+def read_layout(folder: Path) -> Layout:
+    """Read hyperparams.yaml of a pretrained folder and find its checkpoints.
 
     Raises:
-        InputError: no such folder or file, no Conformer in it, or one that the section `model` cannot express.
+        InputError: a file is missing, or the network is no Conformer that the section `model` can describe.
     """
     folder = Path(folder)
-    path = folder / HPARAMS
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, wanted a run folder or a SpeechBrain pretrained folder")
-    hparams = PlainHparams.read(path)
+    if not (folder / HPARAMS).is_file():
+        raise InputError(f"{folder / HPARAMS}: no such file, {WANTED_FOLDER}")
+    hparams = PlainHparams.read(folder / HPARAMS)
     front_end = _only(hparams, "ConvolutionFrontEnd")
     transformer = _only(hparams, "TransformerASR")
-    parts = _network(hparams, front_end)
-    prefixes = _prefixes(hparams, parts, front_end, transformer)
+    parts, prefixes = _network(hparams, front_end, transformer)
     normalizer = _only(hparams, "InputNormalization")
-    _fixed(hparams, normalizer, InputNormalization, norm_type="global", std_norm=True)
-    units = [value for value in hparams.values() if isinstance(value, Made) and value.name in (SPM_CLASS, CHAR_CLASS)]
-    has_head = HEAD in prefixes.values()
+    _arguments(hparams, normalizer, InputNormalization, norm_type="global", std_norm=True)
+    tokenizer = next(iter(hparams.made(SPM_CLASS, CHAR_CLASS)), None) if HEAD in prefixes.values() else None
     blank = hparams.get("blank_index")
     return Layout(
         architecture=_architecture(hparams, front_end, transformer),
-        model=_file(hparams, folder, parts, MODEL, "asr.ckpt"),
-        normalizer=_file(hparams, folder, normalizer, NORMALIZER),
-        tokenizer=_file(hparams, folder, units[0], TOKENIZER) if units and has_head else None,
-        tokenizer_class=units[0].name if units else "",
+        model=_checkpoint(hparams, folder, parts, MODEL, "asr.ckpt"),
+        normalizer=_checkpoint(hparams, folder, normalizer, NORMALIZER),
+        tokenizer=_checkpoint(hparams, folder, tokenizer, TOKENIZER) if tokenizer else None,
+        tokenizer_class=tokenizer.name if tokenizer else "",
         prefixes=prefixes,
         blank=blank if isinstance(blank, int) else 0,
     )
 
 
 def _only(hparams: PlainHparams, name: str) -> Made:
-    found = {id(value): value for value in hparams.values() if isinstance(value, Made) and value.name == name}
+    """The only object of a class in the file."""
+    found = hparams.made(name)
     if len(found) != 1:
-        wanted = "wanted one: a Conformer with ConvolutionFrontEnd, TransformerASR and InputNormalization"
-        raise InputError(f"{hparams.where}: has {len(found) or 'no'} {name}, {wanted}")
-    return next(iter(found.values()))
+        raise InputError(f"{hparams.where}: has {len(found) or 'no'} {name}, {WANTED_NETWORK}")
+    return found[0]
 
 
-def _arguments(hparams: PlainHparams, made: Made, of: type) -> dict[str, Any]:
-    """Arguments of a made thing, those that are not given as its class in SpeechBrain has them; names of classes and
-    functions without their modules."""
+def _arguments(hparams: PlainHparams, made: Made, of: type, **required: Any) -> dict[str, Any]:
+    """Arguments of an object with the defaults of its class; classes and functions as names without their modules.
+
+    Raises:
+        InputError: an argument is unknown, or differs from the value that our network has.
+    """
     given = made.arguments or {}
     if not isinstance(given, dict):
         raise InputError(f"{hparams.where}: {made.name}: got {given!r}, wanted arguments by name")
-    known = {name: item.default for name, item in inspect.signature(of).parameters.items()}
-    unknown = sorted(set(given) - set(known))
+    defaults = {name: item.default for name, item in inspect.signature(of).parameters.items()}
+    unknown = sorted(set(given) - set(defaults))
     if unknown:
-        raise InputError(f"{hparams.where}: {made.name}.{unknown[0]}: is no argument that this SpeechBrain knows")
-    values = known | {name: hparams.resolve(value) for name, value in given.items()}
-    return {
-        name: getattr(value, "__name__", None) or (value.name if isinstance(value, Made) else value)
-        for name, value in values.items()
-    }
-
-
-def _fixed(hparams: PlainHparams, made: Made, of: type, **wanted: Any) -> dict[str, Any]:
-    """The arguments of a made thing, refused when one of them is not as our network has it."""
-    values = _arguments(hparams, made, of)
-    for name, value in wanted.items():
+        raise InputError(f"{hparams.where}: {made.name}.{unknown[0]}: is no argument in this version of SpeechBrain")
+    values = defaults | {name: hparams.resolve(value) for name, value in given.items()}
+    for name, value in values.items():
+        values[name] = value.name if isinstance(value, Made) else getattr(value, "__name__", value)
+    for name, value in required.items():
         if values[name] != value:
-            got = f"got {values[name]!r}, wanted {value!r}, no model.* key can express it"
-            raise InputError(f"{hparams.where}: {made.name}.{name}: {got}")
+            raise _mismatch(hparams, f"{made.name}.{name}", values[name], f"{value!r}, no model.* key can express it")
     return values
 
 
+def _mismatch(hparams: PlainHparams, name: str, got: Any, wanted: str) -> InputError:
+    return InputError(f"{hparams.where}: {name}: got {got!r}, wanted {wanted}")
+
+
 def _architecture(hparams: PlainHparams, front_end: Made, transformer: Made) -> dict[str, Any]:
-    """The section `model` of a source, without its dropout."""
+    """The keys of the section `model` that a source determines: all but the dropout."""
     fbank = _only(hparams, "Fbank")
-    features = _fixed(hparams, fbank, Fbank, sample_rate=16000, hop_length=10, deltas=False, context=False, f_min=0)
+    features = _arguments(hparams, fbank, Fbank, sample_rate=16000, hop_length=10, deltas=False, context=False, f_min=0)
     if features["f_max"] not in (None, 8000):
-        raise InputError(f"{hparams.where}: Fbank.f_max: got {features['f_max']!r}, wanted 8000")
-    blocks = _fixed(
+        raise _mismatch(hparams, "Fbank.f_max", features["f_max"], "8000")
+    blocks = _arguments(
         hparams, front_end, ConvolutionFrontEnd, num_layers_per_block=1, conv_module="Conv2d", activation="LeakyReLU",
         norm="LayerNorm", conv_bias=True, padding="same",
     )  # fmt: skip
     num_blocks = blocks["num_blocks"]
     for name, value in (("residuals", False), ("dilations", 1)):
         if list(blocks[name][:num_blocks]) != [value] * num_blocks:
-            got = f"got {blocks[name]!r}, wanted {value!r} for each block, no model.* key can express it"
-            raise InputError(f"{hparams.where}: ConvolutionFrontEnd.{name}: {got}")
+            wanted = f"{value!r} for each block, no model.* key can express it"
+            raise _mismatch(hparams, f"ConvolutionFrontEnd.{name}", blocks[name], wanted)
     strides = list(blocks["strides"][:num_blocks])
     if tuple(strides[:2]) not in FRAME_MS or strides[2:] != [1] * (num_blocks - 2):
-        known = " or ".join(str(list(known)) for known in FRAME_MS)
-        raise InputError(f"{hparams.where}: ConvolutionFrontEnd.strides: got {strides}, wanted {known}, then 1")
-    layers = _fixed(
+        wanted = f"{' or '.join(str(list(known)) for known in FRAME_MS)}, then 1"
+        raise _mismatch(hparams, "ConvolutionFrontEnd.strides", strides, wanted)
+    layers = _arguments(
         hparams, transformer, TransformerASR, encoder_module="conformer", causal=False, bias=True,
         positional_encoding="fixed_abs_sine",
     )  # fmt: skip
-    if layers["conformer_activation"] not in ACTIVATION:
-        got = f"got {layers['conformer_activation']!r}, wanted {' or '.join(ACTIVATION)}"
-        raise InputError(f"{hparams.where}: TransformerASR.conformer_activation: {got}")
-    found = {
+    activation = layers["conformer_activation"]
+    if activation not in ACTIVATIONS:
+        raise _mismatch(hparams, "TransformerASR.conformer_activation", activation, " or ".join(ACTIVATIONS))
+    architecture = {
         "frame_ms": FRAME_MS[tuple(strides[:2])],
         "n_mels": features["n_mels"],
         "n_fft": features["n_fft"],
@@ -226,95 +225,80 @@ def _architecture(hparams: PlainHparams, front_end: Made, transformer: Made) -> 
         "num_heads": layers["nhead"],
         "d_ffn": layers["d_ffn"],
         "kernel_size": layers["kernel_size"],
-        "activation": ACTIVATION[layers["conformer_activation"]],
+        "activation": ACTIVATIONS[activation],
         "attention_type": layers["attention_type"],
     }
-    for name, value in found.items():
+    for name, value in architecture.items():
         if not isinstance(value, int | str | list):
             raise InputError(f"{hparams.where}: model.{name}: {value!r} cannot be read without running the file")
-    bands = math.ceil(found["n_mels"] / math.prod(strides))
-    if layers["input_size"] != bands * found["front_end_channels"][-1]:
-        got = f"got {layers['input_size']!r}, wanted {bands * found['front_end_channels'][-1]}"
-        raise InputError(f"{hparams.where}: TransformerASR.input_size: {got}")
-    return found
+    input_size = math.ceil(architecture["n_mels"] / math.prod(strides)) * architecture["front_end_channels"][-1]
+    if layers["input_size"] != input_size:
+        raise _mismatch(hparams, "TransformerASR.input_size", layers["input_size"], str(input_size))
+    return architecture
 
 
-def _network(hparams: PlainHparams, front_end: Made) -> Made:
-    """The ModuleList that holds the front-end."""
-    for value in hparams.values():
-        is_list = isinstance(value, Made) and value.name == "ModuleList"
-        if is_list and any(hparams.resolve(entry) is front_end for entry in _entries(value)):
-            return value
-    raise InputError(f"{hparams.where}: has no ModuleList with the front-end in it, wanted `model` or `asr_model`")
+def _network(hparams: PlainHparams, front_end: Made, transformer: Made) -> tuple[Made, dict[str, str]]:
+    """The ModuleList that is saved, and prefix of its tensors -> prefix of ours."""
+    for parts in hparams.made("ModuleList"):
+        entries = parts.arguments if isinstance(parts.arguments, list) else []
+        if len(entries) == 1 and isinstance(entries[0], list):
+            entries = entries[0]
+        prefixes = {}
+        for number, entry in enumerate(entries):
+            value = hparams.resolve(entry)
+            kind = value.name if isinstance(value, Made) else ""
+            if value is front_end:
+                prefixes[f"{number}."] = FRONT_END
+            elif value is transformer:
+                prefixes[f"{number}."] = ENCODER
+            elif kind == "EncoderWrapper":
+                prefixes[f"{number}.transformer."] = ENCODER
+            elif kind == "Linear" and isinstance(entry, Ref) and "ctc" in entry.text:
+                prefixes[f"{number}."] = HEAD
+        if FRONT_END not in prefixes.values():
+            continue
+        if ENCODER not in prefixes.values():
+            raise InputError(f"{hparams.where}: the network that it loads has no encoder, wanted a TransformerASR")
+        return parts, prefixes
+    raise InputError(f"{hparams.where}: has no ModuleList with the front-end, wanted `model` or `asr_model`")
 
 
-def _entries(parts: Made) -> list[Any]:
-    """The entries of a ModuleList, as they are written."""
-    given = parts.arguments if isinstance(parts.arguments, list) else []
-    return given[0] if len(given) == 1 and isinstance(given[0], list) else given
-
-
-def _prefixes(hparams: PlainHparams, parts: Made, front_end: Made, transformer: Made) -> dict[str, str]:
-    """Prefix of the source's tensors -> prefix of ours, for front-end, encoder and, when there is one, CTC head."""
-    prefixes = {}
-    for number, entry in enumerate(_entries(parts)):
-        value = hparams.resolve(entry)
-        kind = value.name if isinstance(value, Made) else ""
-        if value is front_end:
-            prefixes[f"{number}."] = FRONT_END
-        elif value is transformer:
-            prefixes[f"{number}."] = ENCODER
-        elif kind == "EncoderWrapper":
-            prefixes[f"{number}.transformer."] = ENCODER
-        elif kind == "Linear" and isinstance(entry, Ref) and "ctc" in entry.text:
-            prefixes[f"{number}."] = HEAD
-    if ENCODER not in prefixes.values():
-        raise InputError(f"{hparams.where}: the network that it loads has no encoder, wanted a TransformerASR")
-    return prefixes
-
-
-def _file(hparams: PlainHparams, folder: Path, thing: Made, *usual: str) -> Path:
-    """The checkpoint that a thing is loaded from: `<name>.ckpt` for its name among the loadables.
-
-    Raises:
-        InputError: it is not in the folder.
-    """
-    pretrainers = [value for value in hparams.values() if isinstance(value, Made) and value.name == "Pretrainer"]
-    loadables = pretrainers[0].arguments.get("loadables") if pretrainers else {}
-    names = [f"{name}.ckpt" for name, value in (loadables or {}).items() if hparams.resolve(value) is thing]
+def _checkpoint(hparams: PlainHparams, folder: Path, made: Made, *usual: str) -> Path:
+    """The file that an object is loaded from: named after its key in the Pretrainer's loadables, or a usual name."""
+    pretrainer = next(iter(hparams.made("Pretrainer")), None)
+    loadables = (pretrainer.arguments.get("loadables") if pretrainer else None) or {}
+    names = [f"{name}.ckpt" for name, value in loadables.items() if hparams.resolve(value) is made]
     candidates = list(dict.fromkeys([*names, *usual]))
     for name in candidates:
-        path = folder / Path(name).name  # a name, not a path: nothing outside of the folder is read
+        path = folder / Path(name).name  # only the last part, so that no file outside of the folder is read
         if path.is_file():
             return path
-    wanted = "wanted a run folder or a SpeechBrain pretrained folder"
-    raise InputError(f"{folder}: has no {' or '.join(candidates)}, {wanted}")
+    raise InputError(f"{folder}: has no {' or '.join(candidates)}, {WANTED_FOLDER}")
 
 
 def load(folder: Path) -> Pretrained:
     """Read a pretrained folder.
 
     Raises:
-        InputError: a file is missing, cut short, or belongs to another network or other units.
+        InputError: a file is missing or incomplete, or does not fit the others.
     """
-    layout = find(folder)
+    layout = read_layout(folder)
     state = {}
     for name, tensor in load_state(layout.model).items():
         prefix = next((prefix for prefix in layout.prefixes if name.startswith(prefix)), None)
-        state[ELSEWHERE + name if prefix is None else layout.prefixes[prefix] + name.removeprefix(prefix)] = tensor
+        state[OTHER + name if prefix is None else layout.prefixes[prefix] + name.removeprefix(prefix)] = tensor
     if not any(name.startswith(f"{ENCODER}encoder.") for name in state):
-        raise InputError(f"{layout.model}: has no tensor of an encoder, wanted names as 1.encoder.layers.0.…")
-    symbols = _symbols(layout) if layout.tokenizer is not None else ()
+        raise InputError(f"{layout.model}: has no tensor of an encoder, wanted names like 1.encoder.layers.0.…")
+    symbols = _symbols(layout.tokenizer, layout.tokenizer_class, layout.blank) if layout.tokenizer else ()
     rows = next((len(tensor) for name, tensor in state.items() if name.startswith(HEAD)), 0)
     if symbols and rows and rows != len(symbols):
-        raise InputError(
-            f"{layout.tokenizer}: has {len(symbols)} units, the CTC head in {layout.model.name} {rows} rows"
-        )
+        head = f"the CTC head in {layout.model.name} has {rows} rows"
+        raise InputError(f"{layout.tokenizer}: has {len(symbols)} tokens, {head}")
     return Pretrained(layout.architecture, state, _statistics(layout), symbols)
 
 
 def _statistics(layout: Layout) -> dict[str, Any]:
-    """The normaliser's statistics; older checkpoints hold those of speakers too, which are left."""
+    """The global statistics of a normaliser; those of speakers in older checkpoints are ignored."""
     found = load_state(layout.normalizer)
     n_mels = layout.architecture["n_mels"]
     if not isinstance(found, dict) or "count" not in found:
@@ -326,11 +310,10 @@ def _statistics(layout: Layout) -> dict[str, Any]:
     return {name: found[name] for name in ("count", "glob_mean", "glob_std")}
 
 
-def _symbols(layout: Layout) -> tuple[str, ...]:
-    """Unit of each output, spelt as in our tokens."""
-    path = layout.tokenizer
+def _symbols(path: Path, tokenizer_class: str, blank: int) -> tuple[str, ...]:
+    """Token of each output, written as in tokens.txt."""
     try:
-        if layout.tokenizer_class == SPM_CLASS:
+        if tokenizer_class == SPM_CLASS:
             pieces = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
             symbols = [pieces.id_to_piece(number) for number in range(len(pieces))]
         else:
@@ -338,11 +321,8 @@ def _symbols(layout: Layout) -> tuple[str, ...]:
             encoder.load(path)
             symbols = [str(encoder.ind2lab[number]) for number in range(len(encoder.ind2lab))]
     except (RuntimeError, ValueError, KeyError, SyntaxError, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read as {layout.tokenizer_class}: {' '.join(str(error).split())[:200]}"
-        ) from error
-    symbols = [SPACE if symbol == " " else symbol for symbol in symbols]
-    if not 0 <= layout.blank < len(symbols):
-        raise InputError(f"{path}: has {len(symbols)} units, and the blank is number {layout.blank}")
-    symbols[layout.blank] = BLANK
-    return tuple(symbols)
+        raise InputError(f"{path}: cannot be read as {tokenizer_class}: {one_line(error)}") from error
+    if not 0 <= blank < len(symbols):
+        raise InputError(f"{path}: has {len(symbols)} tokens, but the blank is number {blank}")
+    symbols[blank] = BLANK
+    return tuple(SPACE if symbol == " " else symbol for symbol in symbols)

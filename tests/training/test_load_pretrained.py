@@ -1,54 +1,54 @@
-"""Weights from a trained network: by name, the head by unit, everything counted."""
+"""Loading weights: by name, the CTC head by token, with everything counted."""
 
 import torch
 
 from atc_asr.tokenizer.tokens import char_tokens
-from atc_asr.training.load_pretrained import load_pretrained, matching_rows
+from atc_asr.training.load_pretrained import load_pretrained
 
 
-def net(units, width=3):
-    model = torch.nn.ModuleList([torch.nn.Linear(2, width, bias=False), torch.nn.Linear(width, units)])
+def net(num_tokens, width=3):
+    model = torch.nn.ModuleList([torch.nn.Linear(2, width, bias=False), torch.nn.Linear(width, num_tokens)])
     for weight in model.parameters():
         torch.nn.init.normal_(weight)
     return model
 
 
-def test_rows_are_matched_by_unit():
-    assert matching_rows(char_tokens(["BC"]).symbols, char_tokens(["ABZ"]).symbols) == [(0, 0), (1, 2)]
-
-
-def test_all_of_a_network_with_the_same_units():
+def test_a_network_with_the_same_tokens_is_loaded_completely():
     source, target = net(3), net(3)
-    units = char_tokens(["AB"]).symbols
-    report = load_pretrained(source.state_dict(), target, head="1.", source_symbols=units, target_symbols=units)
+    symbols = char_tokens(["AB"]).symbols
+    report = load_pretrained(source.state_dict(), target, head="1.", source_symbols=symbols, target_symbols=symbols)
     for name, tensor in target.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[name])
-    assert (report.share, report.new, report.ignored) == (1.0, (), ())
+    assert (report.loaded_fraction, report.new, report.ignored) == (1.0, {}, {})
 
 
-def test_other_units_and_an_own_layer():
+def test_other_tokens_and_an_unknown_layer():
     source, target = net(3), net(4)
     before = target[1].weight.clone()
-    state = source.state_dict() | {"stranger": torch.zeros(1)}
+    state = source.state_dict() | {"unknown": torch.zeros(1)}
     there, here = char_tokens(["AB"]).symbols, char_tokens(["BCD"]).symbols
     report = load_pretrained(state, target, head="1.", source_symbols=there, target_symbols=here)
     assert torch.equal(target[1].weight[[0, 1]], source[1].weight[[0, 2]])
     assert torch.equal(target[1].weight[2:], before[2:])
-    assert report.rows_taken == 2
-    assert report.parameters_taken == 6 + 2 * 3 + 2
-    assert report.parameters_new == 2 * 3 + 2
-    assert report.ignored == ("stranger",)
+    assert report.tokens_loaded == 2
+    assert report.loaded == {"0.weight": 6, "1.weight": 2 * 3, "1.bias": 2}
+    assert report.new == {"1.weight": 2 * 3, "1.bias": 2}
+    assert report.ignored == {"unknown": 1}
+    assert report.stats() == {
+        "tensors_loaded": 3, "tensors_new": 2, "tensors_ignored": 1, "parameters_loaded": 14, "parameters_new": 8,
+        "parameters_ignored": 1, "tokens_loaded": 2, "loaded_fraction": 14 / 22,
+    }  # fmt: skip
 
 
-def test_a_network_of_another_width_gives_nothing():
-    units = char_tokens(["AB"]).symbols
+def test_nothing_of_a_network_of_another_width_is_loaded():
+    symbols = char_tokens(["AB"]).symbols
     target = net(3)
     report = load_pretrained(
-        net(3, width=5).state_dict(), target, head="1.", source_symbols=units, target_symbols=units
+        net(3, width=5).state_dict(), target, head="1.", source_symbols=symbols, target_symbols=symbols
     )
-    # The head's bias would fit, row by row, but not without its weights.
-    assert (report.taken, report.rows_taken, report.share) == ((), 0, 0.0)
-    assert report.parameters_ignored == 2 * 5 + 5 * 3 + 3
+    # The bias of the head would fit, but is not loaded without its weights.
+    assert (report.loaded, report.tokens_loaded, report.loaded_fraction) == ({}, 0, 0.0)
+    assert report.ignored == {"0.weight": 2 * 5, "1.weight": 5 * 3, "1.bias": 3}
 
 
 def test_only_parameters_are_counted():
@@ -57,8 +57,8 @@ def test_only_parameters_are_counted():
         torch.nn.init.normal_(model[0].running_mean)
         return model
 
-    source, target, units = make(), make(), char_tokens(["AB"]).symbols
-    report = load_pretrained(source.state_dict(), target, head="1.", source_symbols=units, target_symbols=units)
+    source, target, symbols = make(), make(), char_tokens(["AB"]).symbols
+    report = load_pretrained(source.state_dict(), target, head="1.", source_symbols=symbols, target_symbols=symbols)
     assert torch.equal(target[0].running_mean, source[0].running_mean)
-    assert (report.parameters_taken, report.parameters_new) == (3 + 3 + 3 * 3 + 3, 0)
-    assert (len(report.taken), report.ignored) == (4, ())
+    assert report.loaded == {"0.weight": 3, "0.bias": 3, "1.weight": 9, "1.bias": 3}
+    assert (report.new, report.ignored) == ({}, {})

@@ -1,8 +1,7 @@
-"""SpeechBrain's pretrained folders: built here in their layouts with SpeechBrain's own classes, read without running
-them, and heard to answer as their own modules do."""
+"""SpeechBrain's pretrained folders, built here with SpeechBrain's classes in the published layouts: our network has
+the outputs of their modules, and no code of theirs runs."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -10,10 +9,11 @@ from hyperpyyaml import load_hyperpyyaml
 
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import TOKEN_VARIABLES
-from atc_asr.model import network
 from atc_asr.tokenizer.tokens import char_tokens, train_spm
 from atc_asr.training import pretrained, training
+from atc_asr.training.load_pretrained import load_pretrained
 from atc_asr.training.plain_hparams import PlainHparams
+from tests import tiny_network
 
 TEXTS = ["AB CD", "DCBA ABC", "A B C D", "ABBA CD"]
 SHARED = """
@@ -28,7 +28,7 @@ num_decoder_layers: {num_decoder_layers}
 d_ffn: 32
 transformer_dropout: 0.1
 activation: !name:torch.nn.GELU
-output_neurons: {units}
+output_neurons: {num_tokens}
 blank_index: 0
 attention_type: {attention_type}
 
@@ -109,7 +109,7 @@ TWO_BLOCKS = {"num_blocks": 2, "channels": "(4, 3)", "kernels": "(3, 3)", "strid
 THREE_BLOCKS = {"num_blocks": 3, "channels": "(4, 4, 3)", "kernels": "(5, 5, 1)", "strides": "(2, 2, 1)",
                 "residuals": "(False, False, False)", "input_size": 15}  # fmt: skip
 PLAIN = {"n_fft": 400, "win_length": 25, "extra": "", "num_decoder_layers": 1, "normalizer": "normalizer"}
-LAYOUTS = {  # in the manner of the published folder of this name
+LAYOUTS = {  # those of the published folders of these names
     "conformersmall": (ATTENTION, PLAIN | TWO_BLOCKS | {"attention_type": "RelPosMHAXL", "file": "asr"}),
     "conformer": (ATTENTION, PLAIN | THREE_BLOCKS | {"attention_type": "RelPosMHAXL", "file": "asr", "n_fft": 512,
                                                      "win_length": 32}),
@@ -122,10 +122,10 @@ LAYOUTS = {  # in the manner of the published folder of this name
 
 
 def build(folder, layout, *, tokens):
-    """A pretrained folder of random weights; returns its modules."""
+    """Write a pretrained folder with random weights; returns its modules."""
     template, values = LAYOUTS[layout]
     kind = "sentencepiece.SentencePieceProcessor"
-    text = (SHARED + template).format(units=len(tokens), tokenizer=kind, **values)
+    text = (SHARED + template).format(num_tokens=len(tokens), tokenizer=kind, **values)
     torch.manual_seed(5)
     modules = load_hyperpyyaml(text)
     network_key = "asr_model" if template is ATTENTION else "model"
@@ -142,15 +142,15 @@ def build(folder, layout, *, tokens):
 
 
 @pytest.fixture(scope="module")
-def units():
+def tokens():
     return train_spm(TEXTS, 10)
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, units):
-    """layout -> (folder, its own modules)."""
+def folders(tmp_path_factory, tokens):
+    """layout -> (folder, SpeechBrain's modules)."""
     root = tmp_path_factory.mktemp("pretrained")
-    return {layout: (root / layout, build(root / layout, layout, tokens=units)) for layout in LAYOUTS}
+    return {layout: (root / layout, build(root / layout, layout, tokens=tokens)) for layout in LAYOUTS}
 
 
 @pytest.fixture
@@ -163,25 +163,21 @@ def copied(folders, tmp_path):
     return folder
 
 
-def matching(model, folder):
-    """The section `model` that fits a source."""
-    return replace(model, **pretrained.find(folder).architecture)
-
-
-def start(setup, source, model=None):
-    """The network after a load_pretrained, and the report."""
-    setup = replace(setup, train=replace(setup.train, init_from=str(source)), model=model or setup.model)
-    values = network.hparams_values(setup.model, setup.specaugment, len(setup.tokens))
-    torch.manual_seed(1)
-    hparams = network.build(network.fill_placeholders(setup.hparams_file, values), "test")
-    return hparams, training.start_from(setup, hparams)
+def start(folder, tokens):
+    """Our network of the same architecture with the weights of a folder, and the report."""
+    source = pretrained.load(folder)
+    hparams = tiny_network.build(len(tokens), **source.architecture)
+    report = load_pretrained(
+        source.state, hparams.model, head=pretrained.HEAD, source_symbols=source.symbols, target_symbols=tokens.symbols
+    )
+    hparams.normalizer._load_statistics_dict(source.statistics)
+    return hparams, report
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_our_encoder_answers_as_the_sources_own_modules(folders, setup, units, layout):
+def test_our_encoder_has_the_outputs_of_the_sources_modules(folders, tokens, layout):
     folder, theirs = folders[layout]
-    setup = replace(setup, tokens=units)
-    hparams, report = start(setup, folder, matching(setup.model, folder))
+    hparams, report = start(folder, tokens)
     wavs, lens = torch.randn(2, 12000) * 0.1, torch.ones(2)
     hparams.model.eval()
     theirs["CNN"].eval()
@@ -193,16 +189,16 @@ def test_our_encoder_answers_as_the_sources_own_modules(folders, setup, units, l
         got, _ = hparams.conformer(hparams.front_end(features), lens)
         assert wanted.std() > 0.1
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
-        if layout == "streaming":  # its CTC head sees a projection, not the encoder
-            assert report.rows_taken == 0
+        if layout == "streaming":  # its CTC head has a projection as input, not the encoder
+            assert report.tokens_loaded == 0
         else:
-            assert report.rows_taken == len(units)
+            assert report.tokens_loaded == len(tokens)
             torch.testing.assert_close(hparams.ctc_head(got), theirs["ctc_lin"](wanted), atol=1e-5, rtol=0)
 
 
-def test_the_report_counts_parameters(folders, setup, units):
+def test_the_report_counts_parameters(folders, tokens):
     folder, theirs = folders["conformersmall"]
-    _, report = start(replace(setup, tokens=units), folder, matching(setup.model, folder))
+    _, report = start(folder, tokens)
 
     def size(*names):
         return sum(weight.numel() for name in names for weight in theirs[name].parameters())
@@ -212,41 +208,40 @@ def test_the_report_counts_parameters(folders, setup, units):
         for name, weight in theirs["Transformer"].named_parameters()
         if name.startswith(("enc", "custom_src"))
     )
-    assert report.parameters_taken == size("CNN", "ctc_lin") + encoder
-    assert (report.parameters_new, report.share) == (0, 1.0)
-    assert report.parameters_ignored == size("seq_lin", "Transformer") - encoder
-    assert report.parameters_taken + report.parameters_ignored == size("asr_model")
+    stats = report.stats()
+    assert stats["parameters_loaded"] == size("CNN", "ctc_lin") + encoder
+    assert (stats["parameters_new"], stats["loaded_fraction"]) == (0, 1.0)
+    assert stats["parameters_ignored"] == size("seq_lin", "Transformer") - encoder
+    assert stats["parameters_loaded"] + stats["parameters_ignored"] == size("asr_model")
 
 
-def test_other_units_start_with_a_fresh_head(folders, setup):
+def test_rows_of_other_tokens_keep_their_initial_values(folders):
     folder, theirs = folders["conformersmall"]
-    setup = replace(setup, tokens=char_tokens(["AB XYZ"]))
-    hparams, report = start(setup, folder, matching(setup.model, folder))
-    assert 0 < report.rows_taken < len(setup.tokens)
-    assert report.parameters_new == (len(setup.tokens) - report.rows_taken) * 17
-    numbers = pretrained.load(folder).symbols
-    number = setup.tokens.symbols.index("A")
-    assert torch.equal(hparams.ctc_head.w.weight[number], theirs["ctc_lin"].w.weight[numbers.index("A")])
+    tokens = char_tokens(["AB XYZ"])
+    hparams, report = start(folder, tokens)
+    assert 0 < report.tokens_loaded < len(tokens)
+    assert report.stats()["parameters_new"] == (len(tokens) - report.tokens_loaded) * 17
+    row = pretrained.load(folder).symbols.index("A")
+    assert torch.equal(hparams.ctc_head.w.weight[tokens.symbols.index("A")], theirs["ctc_lin"].w.weight[row])
 
 
-def test_a_training_starts_from_it(folders, setup, tmp_path):
+def test_a_training_starts_from_it(folders, config, changed, tmp_path):
     folder, _ = folders["loquacious"]
-    setup = replace(setup, model=matching(setup.model, folder))
-    train = replace(setup.train, init_from=str(folder), epochs=1)
-    outcome = training.train(replace(setup, train=train), tmp_path / "run")
-    assert outcome.stats["load_pretrained"]["tensors_taken"] > 50
-    assert outcome.stats["load_pretrained"]["share"] > 0.9
-    json.dumps(outcome.stats)
+    architecture = dict(pretrained.read_layout(folder).architecture)
+    config = changed(config, model=architecture, train={"init_from": str(folder), "epochs": 1})
+    result = training.train(config, tmp_path / "run")
+    assert result.stats["load_pretrained"]["tensors_loaded"] > 50
+    assert result.stats["load_pretrained"]["loaded_fraction"] > 0.9
+    json.dumps(result.stats)
 
 
-def test_a_contradiction_names_key_got_and_wanted(folders, setup):
+def test_a_different_architecture_is_refused(folders, config, changed, tmp_path):
     folder, _ = folders["conformer"]
-    with pytest.raises(
-        InputError, match=r"model\.n_fft: got 400, wanted 512; .*model\.num_layers: got 1, wanted 2.*"
-    ) as e:
-        start(setup, folder)
-    assert f"as in train.init_from {folder}" in str(e.value)
-    assert "\n" not in str(e.value)
+    wanted = r"model\.n_fft: got 400, wanted 512; .*model\.num_layers: got 1, wanted 2.*"
+    with pytest.raises(InputError, match=wanted) as error:
+        training.train(changed(config, train={"init_from": str(folder)}), tmp_path / "run")
+    assert f"as in train.init_from {folder}" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +266,7 @@ def test_a_contradiction_names_key_got_and_wanted(folders, setup):
         ("asr: !ref", "other: !ref", "has no other.ckpt or model.ckpt or asr.ckpt") ,
     ],
 )  # fmt: skip
-def test_what_our_network_cannot_be_is_refused(copied, old, new, message):
+def test_networks_that_ours_cannot_be_are_refused(copied, old, new, message):
     path = copied / "hyperparams.yaml"
     text = path.read_text()
     assert old in text
@@ -279,15 +274,15 @@ def test_what_our_network_cannot_be_is_refused(copied, old, new, message):
     if "other: !ref" in new:
         (copied / "asr.ckpt").unlink()
     with pytest.raises(InputError, match=message) as error:
-        pretrained.find(copied)
+        pretrained.read_layout(copied)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["asr.ckpt", "normalizer.ckpt", "tokenizer.ckpt"])
-def test_files_that_are_missing_or_cut_short_are_named(copied, name):
+def test_missing_and_incomplete_files_are_named(copied, name):
     path = copied / name
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(InputError, match=f"{name}: (cannot be|has 5 units)") as error:
+    with pytest.raises(InputError, match=f"{name}: (cannot be|has 5 tokens)") as error:
         pretrained.load(copied)
     assert "\n" not in str(error.value)
     path.unlink()
@@ -295,25 +290,25 @@ def test_files_that_are_missing_or_cut_short_are_named(copied, name):
         pretrained.load(copied)
 
 
-def test_units_of_another_model_are_refused(copied):
+def test_tokens_of_another_model_are_refused(copied):
     (copied / "tokenizer.ckpt").write_bytes(train_spm(TEXTS, 9).spm_model)
-    with pytest.raises(InputError, match=r"tokenizer\.ckpt: has 9 units, the CTC head in asr\.ckpt 10 rows"):
+    with pytest.raises(InputError, match=r"tokenizer\.ckpt: has 9 tokens, the CTC head in asr\.ckpt has 10 rows"):
         pretrained.load(copied)
 
 
-def test_a_checkpoint_without_an_encoder(copied):
+def test_a_checkpoint_without_an_encoder_is_refused(copied):
     torch.save({"0.x": torch.zeros(1)}, copied / "asr.ckpt")
     with pytest.raises(InputError, match=r"asr\.ckpt: has no tensor of an encoder"):
         pretrained.load(copied)
 
 
-def test_statistics_of_other_features(copied):
+def test_statistics_of_other_features_are_refused(copied):
     torch.save({"count": 1, "glob_mean": torch.zeros(40), "glob_std": torch.ones(40)}, copied / "normalizer.ckpt")
     with pytest.raises(InputError, match=r"normalizer\.ckpt: glob_mean: got shape \(40,\), wanted \(20,\)"):
         pretrained.load(copied)
 
 
-def test_nothing_in_a_foreign_folder_is_run(copied, tmp_path):
+def test_no_code_in_a_folder_is_executed(copied, tmp_path):
     mark = tmp_path / "run"
     path = copied / "hyperparams.yaml"
     path.write_text(f"evil: !apply:os.mkdir ['{mark}']\nworse: !include:/etc/passwd\n" + path.read_text())
@@ -332,19 +327,23 @@ def test_nothing_in_a_foreign_folder_is_run(copied, tmp_path):
     assert not mark.exists()
 
 
-def test_a_folder_that_is_none(tmp_path):
+def test_a_folder_without_network_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"hyperparams\.yaml: no such file, wanted a run folder or a SpeechBrain"):
-        pretrained.find(tmp_path)
+        pretrained.read_layout(tmp_path)
 
 
-def test_a_run_folder_of_ours_is_read_in_the_same_way(setup, tmp_path):
-    training.train(setup, tmp_path / "run")
-    layout = pretrained.find(tmp_path / "run")
-    assert replace(setup.model, **layout.architecture) == setup.model
-    assert pretrained.load(tmp_path / "run").symbols == setup.tokens.symbols
+def test_a_run_folder_is_read_in_the_same_way(tmp_path):
+    tokens = char_tokens(TEXTS)
+    tiny_network.save_run(tmp_path, tokens, activation="gelu")
+    source = pretrained.load(tmp_path)
+    assert tiny_network.MODEL.model_copy(update=dict(source.architecture)).activation == "gelu"
+    assert source.architecture | {"dropout": 0.1, "activation": "swish"} == tiny_network.MODEL.model_dump()
+    assert source.symbols == tokens.symbols
+    _, report = start(tmp_path, tokens)
+    assert (report.loaded_fraction, report.ignored) == (1.0, {})
 
 
-def test_the_fingerprint_knows_every_file(copied):
+def test_the_fingerprint_depends_on_every_file(copied):
     prints = [pretrained.fingerprint(str(copied))]
     assert set(prints[0]) == {"hyperparams.yaml", "asr.ckpt", "normalizer.ckpt", "tokenizer.ckpt"}
     for path in sorted(copied.iterdir()):
@@ -375,7 +374,7 @@ def test_a_hub_name_is_downloaded(copied, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("token", [TOKEN, None])
-def test_a_hub_name_that_cannot_be_had(monkeypatch, tmp_path, token):
+def test_a_failed_download_is_one_line_without_the_token(monkeypatch, tmp_path, token):
     import huggingface_hub
 
     def download(name, **settings):
@@ -388,7 +387,7 @@ def test_a_hub_name_that_cannot_be_had(monkeypatch, tmp_path, token):
         monkeypatch.setenv(TOKEN_VARIABLES[1], token)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     with pytest.raises(
-        InputError, match=r"train\.init_from a/b: is no folder here and cannot be had from the Hub: OSError"
+        InputError, match=r"train\.init_from a/b: is no local folder and cannot be downloaded from the Hub: OSError"
     ) as e:
         pretrained.locate("a/b")
     assert TOKEN not in str(e.value)
@@ -396,12 +395,12 @@ def test_a_hub_name_that_cannot_be_had(monkeypatch, tmp_path, token):
     assert ("HF_TOKEN" in str(e.value)) == (token is None)
 
 
-def test_a_name_that_is_none():
-    with pytest.raises(InputError, match="is no folder here and no Hub name"):
+def test_a_source_that_does_not_exist_is_refused():
+    with pytest.raises(InputError, match="is no local folder and no Hub name"):
         pretrained.locate("nowhere")
 
 
-def test_units_of_characters(copied):
+def test_a_ctc_text_encoder_is_read(copied):
     from speechbrain.dataio.encoder import CTCTextEncoder
 
     encoder = CTCTextEncoder()
