@@ -1,10 +1,11 @@
-"""Benchmark of decoding: accuracy of every search, words unseen in train, speed, memory, boosting, confidence.
+"""Benchmark of decoding: accuracy of every search, out-of-vocabulary words, speed, memory, boosting, confidence.
 
-    python -m benchmarks.decode                                  # everything, on models/asr and data/corpus
-    python -m benchmarks.decode --parts accuracy boost           # some of it
+    python -m benchmarks.decode                                  # all parts, on models/asr and data/corpus
+    python -m benchmarks.decode --parts accuracy boost           # some parts
 
-Needs a finished `dvc repro`. It stores log-probabilities, makes the language model and tunes the weights on valid in
-`--work`, then measures on test. Prints the section of RESULTS.md: what was wanted and measured, then the tables.
+Requires a finished `dvc repro`. Stores log-probabilities, estimates the language models and tunes the weights on valid
+in `--work`, then measures on test. Prints the section of RESULTS.md: a table of targets and results, then the tables
+of all parts.
 """
 
 import argparse
@@ -31,7 +32,7 @@ import soundfile
 from tqdm import tqdm
 
 from atc_asr.commands.params import TuneParams
-from atc_asr.commands.tune_decoding import AXES, Trial, TrialRunner, best_of, grid, unseen_folds
+from atc_asr.commands.tune_decoding import AXES, Trial, best_of, run_grid
 from atc_asr.core.config import load_section
 from atc_asr.core.manifest import Utterance, read_manifests
 from atc_asr.corpus.phraseology import fixes, synthetic_airlines
@@ -49,21 +50,21 @@ from atc_asr.tokenizer.tokens import Tokens
 from atc_asr.wer import wer
 
 ROOT = Path(__file__).resolve().parents[1]
-BEAM = 100  # the width at which the issue compares searches
-NARROWER = ((6, 8.0), (6, 10.0), (8, 10.0))  # beam_tokens and beam_threshold, narrowest first
+BEAM = 100  # width at which searches are compared
+THRESHOLDS = (8.0, 10.0)  # lower values of beam_threshold to try
 PASSES = 5  # over a split when a search is timed
-DRAWS = 5  # of words held out
-CALLSIGNS = 50  # in a list of which one is right
-TEXTS = 25_000  # transcripts of the language model's own timing
+DRAWS = 5  # samples of excluded words
+CALLSIGNS = 50  # length of a list of expected call signs; one of them is the true one
+TEXTS = 25_000  # transcripts when the estimation of n-grams is timed
 HOUR = 3600.0
 GAP_SECONDS = 1.5  # between transmissions of the long recordings
 
-Finding = tuple[str, str, str]  # what was measured, what was wanted, the result
+Finding = tuple[str, str, str]  # quantity, target, result
 
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Where everything is, and the weights that valid chose."""
+    """Paths, tokens, and the parameters tuned on valid."""
 
     run_dir: Path
     corpus: Path
@@ -86,7 +87,7 @@ class Bench:
         return read_manifests(self.manifests(split))
 
     def posteriors(self, split: str) -> Path:
-        """Log-probabilities of a split, stored."""
+        """File of a split's log-probabilities."""
         return self.work / f"{split}.posteriors"
 
     def stored(self, split: str) -> StoredPosteriors:
@@ -95,7 +96,7 @@ class Bench:
 
 
 def run_module(*command: object) -> str:
-    """Run a door of the project and return its log; shown only when it fails."""
+    """Run a stage or command and return its log; exits with the log when it fails."""
     found = subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, capture_output=True, text=True)
     if found.returncode:
         sys.exit(f"{command[0]} failed: {found.stderr[-2000:]}")
@@ -103,13 +104,13 @@ def run_module(*command: object) -> str:
 
 
 def logged_speed(log: str) -> str:
-    """The stage's own figure, without the start of Python and its libraries."""
+    """Speed from the log, which does not include the start of Python and its libraries."""
     return re.findall(r"(\d+) x real time", log)[-1]
 
 
 @contextlib.contextmanager
 def memory_of_children() -> Iterator[list[float]]:
-    """Peak memory in MiB (proportional share of all child processes together) while the block lasts."""
+    """Peak memory of all child processes together (PSS, MiB) during the block."""
     peak = [0.0]
     done = threading.Event()
 
@@ -152,27 +153,35 @@ def prepare(run_dir: Path, corpus: Path, work: Path, hours: Sequence[float]) -> 
     for split in ("valid", "test"):
         out = ("--out_file", work / f"{split}.posteriors")
         run_module("stages.posteriors", "--checkpoint_dir", run_dir, "--manifest", *bench.manifests(split), *out)
-    base = dataclasses.replace(bench.tuned, search="lexicon", nbest=0, words=False, num_processes=0)
+    base = bench.tuned.model_copy(update={"search": "lexicon", "nbest": 0, "words": False, "num_processes": 0})
     best = best_of(tune(bench, base, load_section(TuneParams))).params
     print(
         "Tuned on valid: "
         + ", ".join(f"{name} {getattr(best, name):g}" for name in AXES)
         + f"; measured at beam {BEAM}.\n"
     )
-    return dataclasses.replace(bench, tuned=dataclasses.replace(best, beam_size=BEAM))
+    return dataclasses.replace(bench, tuned=best.model_copy(update={"beam_size": BEAM}))
 
 
 def tune(bench: Bench, base: DecodeParams, axes: TuneParams) -> list[Trial]:
     """All trials of a grid on valid."""
-    transcripts = {utterance.id: utterance.transcript for utterance in bench.utterances("valid")}
-    rows = list(range(len(bench.stored("valid").meta.ids)))
-    folds = unseen_folds(axes, base, transcripts.values())
-    arguments = (bench.posteriors("valid"), rows, transcripts, bench.tokens, bench.sources, folds, axes.unseen_fraction)
-    return list(parallel_map(TrialRunner, arguments, grid(axes, base), axes.tune_processes))
+    return run_grid(
+        axes,
+        base,
+        posteriors=bench.posteriors("valid"),
+        transcripts=references(bench, "valid"),
+        tokens=bench.tokens,
+        sources=bench.sources,
+    )
+
+
+def references(bench: Bench, split: str) -> dict[str, str]:
+    """Transcripts by id."""
+    return {utterance.id: utterance.transcript for utterance in bench.utterances(split)}
 
 
 def jobs(bench: Bench, split: str, ids: frozenset[str] | None = None) -> list[Job]:
-    """The utterances of a split, or some of them, by their rows in its stored log-probabilities."""
+    """Jobs for a split's utterances, or for some of them, by their rows in its stored log-probabilities."""
     names = enumerate(bench.stored(split).meta.ids)
     return [Job(name, row) for row, name in names if ids is None or name in ids]
 
@@ -180,7 +189,7 @@ def jobs(bench: Bench, split: str, ids: frozenset[str] | None = None) -> list[Jo
 def search(
     bench: Bench, params: DecodeParams, todo: Sequence[Job], processes: int, *, split: str = "test"
 ) -> tuple[list[Hypothesis], float]:
-    """Hypotheses, and the seconds of a pass over the utterances in processes that have gone over them once already."""
+    """Hypotheses, and the mean seconds of a pass over the utterances after a first pass as warm-up."""
     sources = dataclasses.replace(bench.sources, posteriors=bench.posteriors(split))
     arguments = (params, bench.tokens, bench.stored(split).meta.frame_seconds, sources)
     found = parallel_map(Decoder, arguments, itertools.chain.from_iterable([todo] * (1 + PASSES)), processes)
@@ -202,113 +211,114 @@ def error_rate(references: dict[str, str], hypotheses: Sequence[Hypothesis]) -> 
 def kinds(bench: Bench) -> dict[str, DecodeParams]:
     """The searches that are compared."""
     tuned = bench.tuned
-    change = dataclasses.replace
+
+    def change(params: DecodeParams, **values: object) -> DecodeParams:
+        return params.model_copy(update=values)
+
     return {
-        "greedy": change(tuned, search="greedy"),
+        "greedy": change(tuned, search="greedy", lm_weight=0.0),
         f"beam {BEAM} (SpeechBrain)": change(tuned, search="beam", lm_weight=0.0),
         f"beam {BEAM} + 4-gram (SpeechBrain)": change(tuned, search="beam"),
         f"lexicon_free {BEAM}": change(tuned, search="lexicon_free", lm_weight=0.0),
         f"lexicon_free {BEAM} + token 6-gram": change(tuned, search="lexicon_free"),
         f"lexicon {BEAM}": change(tuned, lm_weight=0.0),
-        f"lexicon {BEAM} + 4-gram, no unseen words": change(tuned, oov_score=-1000.0),
+        f"lexicon {BEAM} + 4-gram, no OOV words": change(tuned, oov_score=-1000.0),
         f"lexicon {BEAM} + 4-gram": tuned,
     }
 
 
 def accuracy(bench: Bench) -> list[Finding]:
-    """WER of every search, on all of test and on utterances with words that train lacks."""
-    seen = {word for utterance in bench.utterances("train") for word in utterance.transcript.split()}
-    references = {utterance.id: utterance.transcript for utterance in bench.utterances("test")}
-    unseen = {name: text for name, text in references.items() if not seen.issuperset(text.split())}
+    """WER of every search, on all of test and on utterances with words that do not occur in train."""
+    train_words = {word for utterance in bench.utterances("train") for word in utterance.transcript.split()}
+    refs = references(bench, "test")
+    unseen = {name: text for name, text in refs.items() if not train_words.issuperset(text.split())}
     todo = jobs(bench, "test")
     rows, rates = [], {}
     for name, params in kinds(bench).items():
         found, seconds = search(bench, params, todo, 2)
         rest = error_rate(unseen, found) if unseen else float("nan")
-        rates[name] = error_rate(references, found)
+        rates[name] = error_rate(refs, found)
         rows.append((name, f"{rates[name]:.2f}", f"{rest:.2f}", f"{1000 * seconds / len(todo):.2f}"))
-    print(f"{len(references)} test utterances; {len(unseen)} hold a word that train lacks (fixes, callsigns).\n")
-    table(("search", "WER %", "WER %, unseen words", "ms an utterance, two processes"), rows)
+    print(f"{len(refs)} test utterances; {len(unseen)} contain a word that does not occur in train.\n")
+    table(("search", "WER %", "WER %, with OOV words", "ms per utterance, two processes"), rows)
     best, plain = rates[f"lexicon {BEAM} + 4-gram"], rates["greedy"]
     measured = f"{best:.2f} % of {plain:.2f} %: {best / plain:.2f}"
     return [("test WER, lexicon + 4-gram against greedy", "at most a third", measured)]
 
 
 def names_of(utterances: Sequence[Utterance]) -> list[str]:
-    """The words of airline callsigns and the fixes that some utterances of the built-in corpus hold."""
+    """Words of airline call signs and fixes of the built-in corpus that occur in some utterances."""
     airlines = {word for airline in synthetic_airlines() for word in airline.telephony.upper().split()}
     names = airlines | {name.upper() for split in SPLITS for name in fixes(split)}
     return sorted(names & {word for one in utterances for word in one.transcript.split()})
 
 
-def without(bench: Bench, absent: set[str]) -> SearchSources:
-    """Lexicon and n-gram of the train transcripts that hold none of some words."""
+def exclude(bench: Bench, excluded: set[str]) -> SearchSources:
+    """Lexicon and n-gram of the train transcripts that contain none of some words."""
     texts = [utterance.transcript.split() for utterance in bench.utterances("train")]
-    folder = bench.work / "held_out"
+    folder = bench.work / "excluded"
     folder.mkdir(exist_ok=True)
-    model = estimate([text for text in texts if not absent.intersection(text)], 4)
+    model = estimate([text for text in texts if not excluded.intersection(text)], 4)
     write_arpa(folder / "word.arpa", model)
     (folder / "words.txt").write_text("".join(f"{word}\n" for word in model.words[3:]))
     return SearchSources(folder)
 
 
 def held_out(bench: Bench) -> list[Finding]:
-    """A tenth of test's callsign and fix words taken out of lexicon and n-gram: what is left of them?"""
+    """WER on utterances with names that were excluded from lexicon and n-gram, a tenth of all names at a time."""
     test = bench.utterances("test")
     pool = names_of(test)
     searches = {
-        "greedy": dataclasses.replace(bench.tuned, search="greedy"),
-        "lexicon + 4-gram, unseen words out of reach": dataclasses.replace(bench.tuned, oov_score=-1000.0),
+        "greedy": bench.tuned.model_copy(update={"search": "greedy", "lm_weight": 0.0}),
+        "lexicon + 4-gram, no OOV words": bench.tuned.model_copy(update={"oov_score": -1000.0}),
         "lexicon + 4-gram": bench.tuned,
     }
     counts: dict[str, list[wer.Counts]] = {name: [] for name in searches}
     rows = []
     for seed in range(1, DRAWS + 1):
-        absent = set(random.Random(seed).sample(pool, round(len(pool) / 10)))
-        sources = dataclasses.replace(without(bench, absent), posteriors=bench.posteriors("test"))
-        said = {one.id: one.transcript.split() for one in test if absent.intersection(one.transcript.split())}
-        todo = jobs(bench, "test", frozenset(said))
+        excluded = set(random.Random(seed).sample(pool, round(len(pool) / 10)))
+        sources = dataclasses.replace(exclude(bench, excluded), posteriors=bench.posteriors("test"))
+        refs = {one.id: one.transcript.split() for one in test if excluded.intersection(one.transcript.split())}
+        todo = jobs(bench, "test", frozenset(refs))
         for name, params in searches.items():
             decoder = Decoder(params, bench.tokens, bench.stored("test").meta.frame_seconds, sources)
-            counts[name].append(wer.total(wer.count_edits(said[job.id], decoder(job).hyp.split()) for job in todo))
-        rows.append((" ".join(sorted(absent)), len(said), *(f"{counts[name][-1].rate:.2f}" for name in searches)))
+            counts[name].append(wer.total(wer.count_edits(refs[job.id], decoder(job).hyp.split()) for job in todo))
+        rows.append((" ".join(sorted(excluded)), len(refs), *(f"{counts[name][-1].rate:.2f}" for name in searches)))
     rates = {name: wer.total(some).rate for name, some in counts.items()}
     rows.append(("all draws", sum(row[1] for row in rows), *(f"{rate:.2f}" for rate in rates.values())))
-    print(f"Draws of {round(len(pool) / 10)} of {len(pool)} words; WER in per cent of the utterances that hold one.\n")
-    table(("absent from lexicon and n-gram", "utterances", *searches), rows)
+    print(
+        f"Draws of {round(len(pool) / 10)} of {len(pool)} words; WER in per cent of the utterances that contain one.\n"
+    )
+    table(("excluded from lexicon and n-gram", "utterances", *searches), rows)
     worse = sum(float(row[4]) > float(row[2]) for row in rows[:-1])
     measured = f"{rates['lexicon + 4-gram']:.2f} % against {rates['greedy']:.2f} % over {DRAWS} draws"
     measured += f"; in {worse} of them worse"
-    return [("utterances with words absent from lexicon and n-gram", "lexicon not worse than greedy", measured)]
+    return [("utterances with words excluded from lexicon and n-gram", "lexicon not worse than greedy", measured)]
 
 
-def references(bench: Bench, split: str) -> dict[str, str]:
-    """What was said, by id."""
-    return {one.id: one.transcript for one in bench.utterances(split)}
-
-
-def narrowest(bench: Bench, theirs: DecodeParams) -> DecodeParams:
-    """Our search at the narrowest of NARROWER whose WER on valid is no worse than theirs."""
-    todo, said = jobs(bench, "valid"), references(bench, "valid")
-    limit = error_rate(said, search(bench, theirs, todo, 1, split="valid")[0])
-    for beam_tokens, beam_threshold in NARROWER:
-        ours = dataclasses.replace(bench.tuned, words=False, beam_tokens=beam_tokens, beam_threshold=beam_threshold)
-        if error_rate(said, search(bench, ours, todo, 1, split="valid")[0]) <= limit:
+def tune_threshold(bench: Bench, theirs: DecodeParams) -> DecodeParams:
+    """Our search with the lowest beam threshold whose WER on valid is at most that of SpeechBrain's."""
+    todo, refs = jobs(bench, "valid"), references(bench, "valid")
+    limit = error_rate(refs, search(bench, theirs, todo, 1, split="valid")[0])
+    for beam_threshold in THRESHOLDS:
+        ours = bench.tuned.model_copy(update={"words": False, "beam_threshold": beam_threshold})
+        if error_rate(refs, search(bench, ours, todo, 1, split="valid")[0]) <= limit:
             return ours
     return bench.tuned
 
 
 def speed(bench: Bench) -> list[Finding]:
-    """Search alone on the same log-probabilities, ours against SpeechBrain's, one and two processes each."""
-    todo, said = jobs(bench, "test"), references(bench, "test")
-    base = dataclasses.replace(bench.tuned, search="beam", beam_threshold=10.0, words=False)  # SpeechBrain's own
-    axes = dataclasses.replace(load_section(TuneParams), beam_sizes=[BEAM])
+    """Speed of the search alone on the same log-probabilities, ours and SpeechBrain's, in one and two processes."""
+    todo, refs = jobs(bench, "test"), references(bench, "test")
+    speechbrain = {"search": "beam", "beam_threshold": 10.0, "words": False}  # SpeechBrain's default threshold
+    base = bench.tuned.model_copy(update=speechbrain)
+    axes = load_section(TuneParams).model_copy(update={"beam_sizes": [BEAM]})
     theirs = best_of(tune(bench, base, axes)).params
-    narrow = narrowest(bench, theirs)
+    narrow = tune_threshold(bench, theirs)
     searches = {
-        "ours as in params.yaml": dataclasses.replace(bench.tuned, words=False),
-        f"ours, beam_tokens {narrow.beam_tokens}, beam_threshold {narrow.beam_threshold:g}, chosen on valid": narrow,
-        f"SpeechBrain's, its own threshold, lm_weight {theirs.lm_weight:g}, word_score {theirs.word_score:g}": theirs,
+        "ours as in params.yaml": bench.tuned.model_copy(update={"words": False}),
+        f"ours, beam_threshold {narrow.beam_threshold:g}, chosen on valid": narrow,
+        f"SpeechBrain's, default threshold, lm_weight {theirs.lm_weight:g}, word_score {theirs.word_score:g}": theirs,
     }
     rows = []
     for processes in (1, 2):
@@ -316,19 +326,19 @@ def speed(bench: Bench) -> list[Finding]:
         slowest = max(seconds for _, seconds in found.values())
         for name, (hypotheses, seconds) in found.items():
             cells = f"{1000 * seconds / len(todo):.2f}", f"{slowest / seconds:.1f}"
-            rows.append((name, processes, *cells, f"{error_rate(said, hypotheses):.2f}"))
-    table(("search, beam 100, same 4-gram", "processes", "ms an utterance", "times faster", "WER %"), rows)
+            rows.append((name, processes, *cells, f"{error_rate(refs, hypotheses):.2f}"))
+    table(("search, beam 100, same 4-gram", "processes", "ms per utterance", "times faster", "WER %"), rows)
     ours, narrow_row, last = rows[-3:]
     measured = f"{narrow_row[3]} times, WER {narrow_row[4]} against {last[4]} %; as in params.yaml {ours[3]} times"
     return [("search alone against SpeechBrain's, two processes", "10 times faster, WER no worse", measured)]
 
 
 def whole(bench: Bench) -> list[Finding]:
-    """The stage from WAVs to decode.jsonl: speed and memory."""
+    """Speed and memory of the stages from WAVs to decode.jsonl."""
     rows = []
     for split in ("test", "train"):
         audio = sum(utterance.duration for utterance in bench.utterances(split))
-        for name, more in (("greedy", ("--beam_size", 1)), ("lexicon + 4-gram", overrides(bench))):
+        for name, more in (("greedy", ("--search", "greedy")), ("lexicon + 4-gram", overrides(bench))):
             stored = bench.work / "whole.posteriors"
             with memory_of_children() as peak:
                 started = time.perf_counter()
@@ -358,7 +368,7 @@ def overrides(bench: Bench) -> tuple[object, ...]:
 
 
 def make_recording(bench: Bench, seconds: float) -> Path:
-    """Test utterances one after the other over faint noise, until it is long enough."""
+    """Write a recording of test utterances, one after the other, with faint noise."""
     path = bench.work / f"{seconds / HOUR:g}h.wav"
     rng = np.random.default_rng(1)
     utterances = bench.utterances("test")
@@ -380,8 +390,8 @@ def recordings(bench: Bench) -> list[Finding]:
         with memory_of_children() as peak:
             started = time.perf_counter()
             log = run_module(
-                "atc_asr.commands.transcribe", path, "--checkpoint_dir", bench.run_dir, "--out_dir", bench.work / "transcripts",
-                "--lm_dir", bench.work / "lm", *overrides(bench),
+                "atc_asr.commands.transcribe", path, "--checkpoint_dir", bench.run_dir,
+                "--out_dir", bench.work / "transcripts", "--lm_dir", bench.work / "lm", *overrides(bench),
             )  # fmt: skip
             seconds = time.perf_counter() - started
         lines = (bench.work / "transcripts" / f"{path.stem}.jsonl").read_text().count("\n")
@@ -395,7 +405,7 @@ def recordings(bench: Bench) -> list[Finding]:
 
 
 def boost(bench: Bench) -> list[Finding]:
-    """Callsign accuracy with a list of 50 callsigns of which one is right, by boost."""
+    """Call sign accuracy by boost score, with 50 expected call signs per utterance, the true one included."""
     test = [one for one in bench.utterances("test") if one.columns.get("callsign")]
     if not test:
         print("No `callsign` column in the test manifests: boosting not measured.\n")
@@ -416,48 +426,49 @@ def boost(bench: Bench) -> list[Finding]:
         ("off", plain, 0.0),
         *((f"{value:g}", listed, value) for value in sorted({1.0, 2.0, 3.0, 4.0, bench.tuned.boost_score})),
     ):
-        found, seconds = search(bench, dataclasses.replace(bench.tuned, boost_score=score), todo, 2)
+        found, seconds = search(bench, bench.tuned.model_copy(update={"boost_score": score}), todo, 2)
         hyps = {one.id: one.hyp for one in found}
         scored = [wer.score_pair(wer.Pair(one.id, one.transcript, hyps[one.id])) for one in test]
         slots = [score_slots(item, one.columns["callsign"]) for item, one in zip(scored, test, strict=True)]
-        right = sum(one.callsign_correct is True for one in slots)
-        known = sum(one.callsign_correct is not None for one in slots)
+        correct = sum(one.callsign_correct is True for one in slots)
+        scorable = sum(one.callsign_correct is not None for one in slots)
         rate = 100 * wer.total(item.words for item in scored).errors / wer.total(i.words for i in scored).ref_length
-        cells = f"{100 * right / known:.1f} ({right}/{known})", f"{rate:.2f}", f"{1000 * seconds / len(todo):.2f}"
+        cells = (
+            f"{100 * correct / scorable:.1f} ({correct}/{scorable})",
+            f"{rate:.2f}",
+            f"{1000 * seconds / len(todo):.2f}",
+        )
         rows.append((name, *cells))
-    table(("boost_score", "callsign accuracy %", "WER %", "ms an utterance, two processes"), rows)
+    table(("boost_score", "call sign accuracy %", "WER %", "ms per utterance, two processes"), rows)
     off = rows[0]
     on = next(row for row in rows if row[0] == f"{bench.tuned.boost_score:g}")
     measured = f"{off[1]} -> {on[1]} %, WER {off[2]} -> {on[2]} % (boost_score {on[0]})"
-    return [
-        (f"callsign accuracy, boost off -> on, one of {CALLSIGNS} right", "clearly better, WER not worse", measured)
-    ]
+    return [(f"call sign accuracy, boost off -> on, {CALLSIGNS} expected", "clearly better, WER not worse", measured)]
 
 
 def confidences(bench: Bench) -> list[Finding]:
-    """Calibration error before and after, and how well confidence tells right words from wrong ones."""
-    params = load_section(confidence.CalibrationParams)
+    """Calibration error before and after calibration, and area under the risk-coverage curve."""
     rows = []
     for name, search_params in (
-        ("greedy", dataclasses.replace(bench.tuned, search="greedy")),
+        ("greedy", bench.tuned.model_copy(update={"search": "greedy", "lm_weight": 0.0})),
         ("lexicon", bench.tuned),
     ):
         values = {}
         for split in ("valid", "test"):
-            with_words = dataclasses.replace(search_params, words=True)
+            with_words = search_params.model_copy(update={"words": True})
             found, _ = search(bench, with_words, jobs(bench, split), 2, split=split)
-            references = {one.id: one.transcript for one in bench.utterances(split)}
+            refs = references(bench, split)
             raw = np.array([word.confidence for one in found for word in one.words])
-            steps = (step for one in found for step in wer.align(references[one.id].split(), one.hyp.split()))
+            steps = (step for one in found for step in wer.align(refs[one.id].split(), one.hyp.split()))
             correct = np.array([step.operation == "equal" for step in steps if step.hyp is not None])
             values[split] = raw, correct
         calibration = confidence.fit(*values["valid"])
         raw, correct = values["test"]
         errors = [
-            confidence.expected_calibration_error(confidence.reliability(one, correct, params.num_bins))
+            confidence.expected_calibration_error(confidence.reliability(one, correct))
             for one in (raw, confidence.apply(calibration, raw))
         ]
-        area = confidence.area_under_risk(confidence.risk_coverage(raw, correct, params.curve_points))
+        area = confidence.area_under_risk(confidence.risk_coverage(raw, correct))
         rows.append(
             (name, len(raw), f"{100 * (~correct).mean():.2f}", *(f"{one:.2f}" for one in errors), f"{area:.2f}")
         )
@@ -482,7 +493,7 @@ print(len(texts), sum(map(len, texts)), sum(len(gram.word) for gram in model.gra
 
 
 def ngram(bench: Bench) -> list[Finding]:
-    """The language model of 25,000 transcripts: time and memory."""
+    """Time and memory for the n-grams of 25,000 transcripts."""
     texts = [utterance.transcript for utterance in bench.utterances("train")]
     rng = random.Random(1)
     words = [text.split() for text in texts]
@@ -497,10 +508,10 @@ def ngram(bench: Bench) -> list[Finding]:
         ).stdout.split()  # fmt: skip
         rows.append((order, found[0], found[1], found[2], f"{float(found[3]):.2f}", f"{float(found[4]):.0f}"))
     table(("order", "transcripts", "words", "n-grams", "seconds, ARPA written and loaded", "peak MiB"), rows)
-    metrics = json.loads((bench.work / "lm.json").read_text())
+    stats = json.loads((bench.work / "lm" / "stats.json").read_text())["word"]
     print(
-        f"Perplexity of valid, 4-gram of the train transcripts: {metrics['word_valid_perplexity']:.1f} "
-        f"(known words {metrics['word_valid_perplexity_known']:.1f}, {metrics['word_valid_oov_rate']:.2f} % unknown).\n"
+        f"Perplexity of valid, 4-gram of the train transcripts: {stats['valid_perplexity']:.1f} "
+        f"(without OOV words {stats['valid_perplexity_without_oov']:.1f}, {stats['valid_oov_rate']:.2f} % OOV).\n"
     )
     measured = f"{rows[1][4]} s, {rows[1][5]} MiB"
     return [(f"4-gram of {TEXTS:,} transcripts", "under 30 s, under 1,024 MiB", measured)]
@@ -533,7 +544,7 @@ def main() -> None:
 
 
 def report(run_dir: Path, corpus: Path, work: Path, args: argparse.Namespace) -> None:
-    """Run the parts; print the findings, then what each part printed, also when one of them fails."""
+    """Run the parts; print the findings and then the tables of all parts, also when a part fails."""
     started = time.perf_counter()
     details = io.StringIO()
     findings: list[Finding] = []
@@ -549,7 +560,7 @@ def report(run_dir: Path, corpus: Path, work: Path, args: argparse.Namespace) ->
         print("## decode: accuracy, speed, memory, boosting, confidence\n")
         print(f"`{' '.join(['python -m benchmarks.decode', *sys.argv[1:]])}`; {os.cpu_count()} CPU cores; ", end="")
         print(f"commit {git.stdout.strip()}; {minutes:.1f} minutes in all.\n")
-        table(("what", "wanted", "measured"), findings)
+        table(("quantity", "target", "measured"), findings)
         print(details.getvalue().rstrip())
 
 

@@ -1,26 +1,20 @@
 """Stage calibrate: fit the calibration of word confidences on valid and apply it to valid and test."""
 
 import csv
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from atc_asr.core import cli, messages
+from atc_asr.core import cli
 from atc_asr.core.files import new_file
 from atc_asr.core.manifest import read_manifests
 from atc_asr.hypotheses import confidence
-from atc_asr.hypotheses.confidence import Calibration
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
 from atc_asr.hypotheses.params import CalibrateFlags
 from atc_asr.tracking.record import write_metrics
 from atc_asr.wer import wer
-
-log = logging.getLogger(__name__)
-
-IDENTITY = Calibration(slope=1.0, intercept=0.0)
 
 
 def score_words(
@@ -44,14 +38,6 @@ def score_words(
     return np.concatenate([values[pair.id] for pair in pairs]), np.array(correct, dtype=bool)
 
 
-def fit_or_identity(raw: np.ndarray, correct: np.ndarray) -> Calibration:
-    """The calibration of valid; the identity, with a warning, when all words are correct or all are wrong."""
-    if correct.all() or not correct.any():
-        log.warning(messages.NOT_CALIBRATED, correct.sum(), len(correct))
-        return IDENTITY
-    return confidence.fit(raw, correct)
-
-
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a CSV file."""
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -69,7 +55,7 @@ def run(flags: CalibrateFlags) -> None:
         "valid": score_words(flags.valid_manifest, valid, str(flags.valid_hyps)),
         "test": score_words(flags.test_manifest, test, str(flags.test_hyps)),
     }
-    calibration = fit_or_identity(*splits["valid"])
+    calibration = confidence.fit(*splits["valid"])
     stats: dict[str, float | None] = {}
     ece: dict[str, float | None] = {}
     reliability, curves = [("ideal", "0", "0"), ("ideal", "1", "1")], []

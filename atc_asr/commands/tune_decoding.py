@@ -169,15 +169,7 @@ def run_grid(
     tokens: Tokens,
     sources: SearchSources,
 ) -> list[Trial]:
-    """Trials of all combinations on stored log-probabilities, in the order of the grid.
-
-    Args:
-        tune: the axes.
-        decode: the other values.
-        posteriors: log-probabilities.
-        transcripts: references by id.
-        tokens: the network's tokens.
-        sources: language model and lexicon.
+    """Trials of all combinations on stored log-probabilities with references by id, in the order of the grid.
 
     Raises:
         InputError: the grid is empty, a file cannot be used, or an utterance has no transcript.

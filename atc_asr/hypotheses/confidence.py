@@ -5,15 +5,19 @@ N words; confidences and accuracies in [0, 1], all rates in per cent.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from atc_asr.core import messages
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.hypotheses.hypotheses import Hypothesis
+
+log = logging.getLogger(__name__)
 
 NUM_BINS = 10  # equal-width confidence bins of the reliability curve
 CURVE_POINTS = 200  # largest number of points of the risk-coverage curve
@@ -53,12 +57,13 @@ def fit(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
         confidence: raw confidences, (N,).
         correct: whether each word is correct, (N,) bool.
 
-    Raises:
-        InputError: all words are correct, or all are wrong.
+    Returns:
+        The calibration; the identity, with a warning, when there is no correct or no wrong word.
     """
     num_correct, num_wrong = int(correct.sum()), int((~correct).sum())
     if not num_correct or not num_wrong:
-        raise InputError(f"calibration: got {num_correct} correct and {num_wrong} wrong words, wanted some of both")
+        log.warning(messages.NOT_CALIBRATED, num_correct, len(correct))
+        return Calibration(slope=1.0, intercept=0.0)
     targets = np.where(correct, (num_correct + 1) / (num_correct + 2), 1 / (num_wrong + 2))
     raw = logit(confidence)
     centre, scale = float(raw.mean()), float(raw.std()) or 1.0

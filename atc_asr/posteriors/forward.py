@@ -5,7 +5,6 @@ B utterances, S samples, T encoder frames, V tokens.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,23 +14,13 @@ from atc_asr.core.manifest import Utterance, read_manifests
 from atc_asr.model import run_folder
 from atc_asr.model.batches import PCM16_SCALE, make_batches, pad, read_wav
 from atc_asr.model.network import pad_waveforms, pick_device
+from atc_asr.model.run_folder import Recognizer
 from atc_asr.posteriors.store import PosteriorsMeta
 from atc_asr.tokenizer.tokens import Tokens
 
 LOWEST = -1e4  # lower log-probabilities, -inf included, are clipped: sums over frames stay finite in float16's range
 
 Rows = Iterator[tuple[int, np.ndarray]]
-
-
-class Recognizer(Protocol):
-    """The part of `atc_asr.model.run_folder.Recognizer` that the forward pass needs."""
-
-    tokens: Tokens
-    frame_seconds: float
-    sample_rate: int
-
-    def log_probs(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples (B, S) and relative lengths (B,) -> log-probabilities (B, T, V) and numbers of frames (B,)."""
 
 
 def read_signal(utterance: Utterance, sample_rate: int) -> np.ndarray:

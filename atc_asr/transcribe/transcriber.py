@@ -19,7 +19,7 @@ from atc_asr.transcribe.formats import Transmission, place
 from atc_asr.transcribe.segment import Segment
 
 if TYPE_CHECKING:
-    from atc_asr.posteriors.forward import Recognizer
+    from atc_asr.model.run_folder import Recognizer
 
 NO_SAMPLES = np.zeros(0, dtype=np.float32)
 

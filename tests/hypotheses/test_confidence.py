@@ -41,8 +41,12 @@ def test_fit_inverts_a_known_distortion() -> None:
 def test_fit_with_confidences_of_0_and_1() -> None:
     fitted = fit(np.array([1.0, 1.0, 0.0, 1.0]), np.array([True, True, False, False]))
     assert np.isfinite([fitted.slope, fitted.intercept]).all()
-    with pytest.raises(InputError, match="got 2 correct and 0 wrong words"):
-        fit(np.array([0.5, 0.6]), np.array([True, True]))
+
+
+@pytest.mark.parametrize("correct", [[True, True], [False, False], []])
+def test_no_fit_without_correct_and_wrong_words(correct: list[bool], caplog: pytest.LogCaptureFixture) -> None:
+    assert fit(np.full(len(correct), 0.5), np.array(correct, dtype=bool)) == Calibration(1.0, 0.0)
+    assert f"{sum(correct)} correct words of {len(correct)}, confidences are left as they are" in caplog.text
 
 
 def test_expected_calibration_error() -> None:
