@@ -1,6 +1,6 @@
-"""The README's commands: every one is parsed as its program parses it, and those that can run here do.
+"""The documents: every command is parsed by its program, those that can run here run, and all that they name exists.
 
-A command that is in neither list below fails, so that a new one is given a place.
+A command that is not in PARSED_ONLY is run, so a new command needs a decision.
 """
 
 import importlib
@@ -15,84 +15,86 @@ from dvc.cli import DvcParserError
 from dvc.cli.parser import get_main_parser
 
 from atc_asr.commands import preset
-from atc_asr.core.cli import Door
+from atc_asr.core import cli
 from atc_asr.core.config import read_yaml
 from atc_asr.core.errors import InputError
-from atc_asr.tracking.record import SWEEP_COLUMNS
+from atc_asr.scoring.score import METRICS
+from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
 from tests.test_pipeline import project  # noqa: F401 (a fixture)
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+SPECIFICATION = DOCUMENTS["docs/specification.md"]
 ELLIPSIS = "…"
 
-# What is only parsed, by its beginning, and why.
+# Beginnings of commands that are only parsed, with the reason.
 PARSED_ONLY = {
     "make ": "sets up a virtual environment of its own",
     "echo HF_TOKEN": "a secret",
-    "python -m atc_asr.commands.preset": "of a gated corpus, and from the Hub; tests/tools/test_preset.py runs both kinds",
-    "torchrun ": "two processes; tests/model/test_processes.py trains with it",
-    "dvc exp run -S train.num_processes": "two devices; tests/model/test_processes.py trains so",
-    "python -m stages.": "on a gated corpus; tests/stages run them",
-    "python -m atc_asr.commands.sweep ": "twenty trainings; tests/tools/test_sweep.py runs it",
+    "python -m atc_asr.commands.preset": "a gated corpus and the Hub; tests/commands/test_preset.py runs both kinds",
+    "python -m atc_asr.commands.sweep ": "twenty trainings; tests/commands/test_sweep.py runs it",
+    "python -m atc_asr.commands.find_batch": "many trainings; tests/commands/test_find_batch.py runs it",
+    "python -m stages.": "a gated corpus; tests/stages run them",
+    "torchrun ": "several processes; tests/training runs it",
+    "arecord ": "a microphone; tests/commands/test_transcribe.py reads raw PCM",
+    "dvc exp run -S train.num_processes": "several devices; tests/training trains so",
     "dvc exp run --queue": "tests/test_pipeline.py runs two side by side",
-    "dvc plots show models/.training": "while a training runs",
-    "dvc get": "from a repository somewhere else; tests/test_pipeline.py brings one out of a clone",
     "dvc queue": "tests/test_pipeline.py runs it",
+    "dvc plots show models/.training": "while a training runs",
+    "dvc get": "another repository; tests/test_pipeline.py gets a run folder from a clone",
+    "dvc repro": "tests/test_pipeline.py runs it",
 }
 
 
-def shell_commands() -> list[str]:
-    """Commands of the README's bash blocks, and of its shown sessions those behind `$ `; on one line each."""
+def shell_commands(document: str) -> list[str]:
+    """Commands of the bash blocks, and those behind `$ ` in blocks of sessions, each on one line."""
     found = []
-    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENTS[document], re.MULTILINE | re.DOTALL):
         lines = re.sub(r"\\\n\s*", "", block).splitlines()
         if language == "":
             lines = [line[2:] for line in lines if line.startswith("$ ")]
         if language in ("", "bash"):
-            found += [" ".join(shlex.quote(word) for word in words_of(line)) for line in lines if words_of(line)]
+            found += [line for line in lines if shlex.split(line, comments=True)]
     return found
 
 
-def words_of(line: str) -> list[str]:
-    words = shlex.split(line, comments=True)
-    return words[1:] if words[:1] == ["time"] else words
-
-
-def is_parsed_only(command: str) -> bool:
-    return command.replace("'", "").startswith(tuple(PARSED_ONLY))
+COMMANDS = [(document, command) for document in DOCUMENTS for command in shell_commands(document)]
 
 
 class ParsedError(Exception):
-    """A door has read its flags."""
+    """The command line was read."""
 
 
 @pytest.fixture
 def parse_only(monkeypatch):
-    """Doors end where their flags are read."""
-    parse = Door.parse
+    """Commands end when their command line is read."""
+    parse = cli.parse
 
-    def stop(self, argv=None):
-        parse(self, argv)
+    def stop(*args):
+        parse(*args)
         raise ParsedError
 
-    monkeypatch.setattr(Door, "parse", stop)
+    monkeypatch.setattr(cli, "parse", stop)
     monkeypatch.chdir(ROOT)
 
 
-def python_of(words: list[str]) -> list[str]:
-    """What torchrun starts, as Python would be called; other commands as they are."""
-    return ["python", *words[words.index("-m") :]] if words[0] == "torchrun" else words
-
-
-def whole(command: str) -> list[str]:
-    """The command's words, an ellipsis replaced by what the README gave the same module before."""
-    words = python_of(shlex.split(command))
+def words_of(document: str, command: str) -> list[str]:
+    """The words of the last command of a pipe; torchrun as python; an ellipsis as the document's previous example."""
+    words = shlex.split(command, comments=True)
+    if "|" in words:
+        words = words[words.index("|") + 1 :]
+    if words[0] == "torchrun":
+        words = ["python", *words[words.index("-m") :]]
     if ELLIPSIS not in words:
         return words
-    place = words.index(ELLIPSIS)
-    before = [python_of(shlex.split(one)) for one in SHELL_COMMANDS[: SHELL_COMMANDS.index(command)]]
-    example = next(one for one in reversed(before) if one[:place] == words[:place] and ELLIPSIS not in one)
-    return [*example, *words[place + 1 :]]
+    position = words.index(ELLIPSIS)
+    commands = shell_commands(document)
+    before = [words_of(document, one) for one in commands[: commands.index(command)] if ELLIPSIS not in one]
+    example = next(one for one in reversed(before) if one[:position] == words[:position])
+    return [*example, *words[position + 1 :]]
 
 
 def check_python(words: list[str]) -> None:
@@ -111,28 +113,26 @@ def check_dvc(words: list[str], folder: Path) -> None:
     if sections:
         lines = [f"{section}: {{{', '.join(values)}}}\n" for section, values in sections.items()]
         (folder / "override.yaml").write_text("".join(lines), encoding="utf-8")
-        preset.run(folder / "override.yaml", Path(shutil.copy(ROOT / "params.yaml", folder)))
+        preset.main([str(folder / "override.yaml"), "--params", str(shutil.copy(ROOT / "params.yaml", folder))])
 
 
 def check_make(words: list[str]) -> None:
     assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-SHELL_COMMANDS = shell_commands()
-
-
-def test_the_readme_has_commands_of_every_kind():
-    programs = {command.split()[0] for command in SHELL_COMMANDS}
-    assert {"python", "dvc", "make"} <= programs <= {"python", "dvc", "make", "echo", "cp", "torchrun"}
-    assert len(SHELL_COMMANDS) > 20
+def test_there_are_commands_of_every_kind():
+    programs = {shlex.split(command)[0] for _, command in COMMANDS}
+    assert programs == {"python", "dvc", "make", "echo", "cp", "torchrun", "arecord"}
+    assert len(COMMANDS) > 40
     for beginning in PARSED_ONLY:
-        assert any(command.replace("'", "").startswith(beginning) for command in SHELL_COMMANDS), beginning
+        assert any(command.startswith(beginning) for _, command in COMMANDS), beginning
 
 
-@pytest.mark.parametrize("command", SHELL_COMMANDS)
-def test_its_program_understands_the_command(command, parse_only, tmp_path):
-    words = whole(command)
+@pytest.mark.parametrize(("document", "command"), COMMANDS)
+def test_its_program_accepts_the_command(document, command, request, tmp_path):
+    words = words_of(document, command)
     if words[0] == "python":
+        request.getfixturevalue("parse_only")
         check_python(words)
     elif words[0] == "dvc":
         check_dvc(words, tmp_path)
@@ -140,39 +140,81 @@ def test_its_program_understands_the_command(command, parse_only, tmp_path):
         check_make(words)
 
 
-def test_a_flag_that_is_gone_would_be_noticed(parse_only, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        check_python(["python", "-m", "stages.decode", "--checkpoint_folder", "x"])
+def test_an_unknown_flag_or_key_is_noticed(request, tmp_path, capsys):
     with pytest.raises(InputError, match="epoch"):
         check_dvc(["dvc", "exp", "run", "-S", "train.epoch=1"], tmp_path)
     with pytest.raises(DvcParserError):
         check_dvc(["dvc", "exp", "run", "--parameters", "train.epochs=1"], tmp_path)
+    request.getfixturevalue("parse_only")
+    with pytest.raises(InputError, match="checkpoint_folder"):
+        check_python(["python", "-m", "stages.decode", "--checkpoint_dir", "x", "--checkpoint_folder", "x"])
 
 
-def test_every_module_path_and_link_of_the_text_is_there():
-    for module in re.findall(r"python -m ([a-z_]+(?:\.[a-z_]+)+)", README):
-        assert importlib.util.find_spec(module), module
-    tracked = r"(?:asr|stages|tools|benchmarks|docs|presets|tests)/[\w/]+(?:\.\w+)?"
-    paths = re.findall(rf"`({tracked})`", README) + re.findall(r"\]\((?!http)([^)]+)\)", README)
-    assert len(paths) > 10
-    for path in paths:
-        assert (ROOT / path).exists(), path
+def test_the_readme_is_short():
+    assert len(DOCUMENTS["README.md"].split()) <= 1200
 
 
-def test_every_key_of_params_that_the_text_names_is_there():
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_to_files(document):
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", DOCUMENTS[document])
+    assert not [link for link in links if not (ROOT / document).parent.joinpath(link).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_paths_and_modules_exist(document):
+    code = re.findall(r"`([^`\n]+)`", DOCUMENTS[document])
+    folders = "atc_asr|stages|benchmarks|docs|presets|tests"
+    paths = [text for text in code if re.fullmatch(rf"(?:{folders})/[\w/]*(?:\.\w+)?", text)]
+    assert not [path for path in paths if not (ROOT / path).exists()]
+    modules = set(re.findall(r"\b(?:stages|atc_asr\.commands|benchmarks)\.[a-z_]+", " ".join(code)))
+    modules |= set(re.findall(r"python -m ([a-z_]+\.[a-z_.]+)", DOCUMENTS[document]))
+    assert not [module for module in modules if not importlib.util.find_spec(module)]
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md"])
+def test_parameters_exist(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    if document == "CHANGELOG.md":  # the new names of the renamed parameters
+        text = "\n".join(re.findall(r"^\|[^|]+\| (`[^|]+) \|$", text, re.MULTILINE))
     content = read_yaml(ROOT / "params.yaml")
-    named = re.findall(r"`([a-z]+)\.([a-z_]+)(?:=[^`]*)?`", README)
-    keys = {(section, name) for section, name in named if section in content and name not in ("ckpt", "csv", "jsonl")}
-    assert len(keys) > 5
-    for section, name in keys:
-        assert name in content[section], f"{section}.{name}"
+    files = ("ckpt", "csv", "jsonl", "json", "yaml", "txt", "py", "html", "md", "pdf", "png", "wer")
+    named = re.findall(r"`([a-z]+)\.([a-z_]+|\*)(?:=[^`]*)?`", text)
+    keys = [(section, key) for section, key in named if section in content and key not in files]
+    assert not [f"{section}.{key}" for section, key in keys if key != "*" and key not in content[section]]
+    assert keys or document in ("CONTRIBUTING.md", "docs/sharing.md")
 
 
-def test_the_python_of_the_text_compiles():
-    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def test_the_python_of_the_documents_compiles():
+    blocks = [
+        block
+        for text in DOCUMENTS.values()
+        for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
     assert blocks
     for block in blocks:
-        compile(block, "README.md", "exec")
+        compile(block, "document", "exec")
+
+
+@pytest.mark.parametrize("module", ["stages.export", "stages.train", "stages.decode"])
+def test_the_flags_of_the_specification_exist(module, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    table = re.search(rf"^\| flag .*`{module}`.*\n((?:\|.*\n)+)", SPECIFICATION, re.MULTILINE)
+    flags = [flag for row in table[1].splitlines() for flag in re.findall(r"`(--\w+)`", row.split("|")[1])]
+    with pytest.raises(SystemExit):
+        importlib.import_module(module).main(["--help"])
+    accepted = re.findall(r"--\w+", capsys.readouterr().out)
+    assert flags
+    assert not set(flags) - set(accepted)
+
+
+def test_the_columns_of_the_specification_are_those_of_the_sweep_csv():
+    table = re.search(r"^\| column .*\n\|[-|]+\n((?:\|.*\n)+)", SPECIFICATION, re.MULTILINE)
+    assert tuple(re.findall(r"^\| `(\w+)`", table[1], re.MULTILINE)) == SWEEP_COLUMNS
+
+
+def test_the_metrics_of_the_documents_are_those_of_the_stage():
+    table = re.search(r"^\| metric .*\n\|[-|]+\n((?:\|.*\n)+)", DOCUMENTS["docs/scoring.md"], re.MULTILINE)
+    assert [name for row in table[1].splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])] == [*METRICS]
 
 
 @pytest.mark.slow
@@ -182,24 +224,28 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
     shutil.copy(wav, project.folder / "recording.wav")
     for name in ("greedy.jsonl", "lexicon.jsonl"):
         shutil.copy(project.folder / "data" / "hyps" / "test.jsonl", project.folder / name)
-    said = {}
-    for command in SHELL_COMMANDS:
-        if is_parsed_only(command):
+    outputs: dict[str, str] = {}
+    for command in dict.fromkeys(command for _, command in COMMANDS):
+        if command.startswith(tuple(PARSED_ONLY)):
             continue
-        if command.startswith("dvc exp run") and "train." in command:
+        if command.startswith("dvc exp run") and ("train." in command or "lora." in command):
             project.restore()
             project.edit("epochs: 70", "epochs: 2")
-        # the shell opens data/corpus/*/test.csv, and shlex has quoted it
-        said[command] = project.run("bash", "-c", command.replace("'", ""))
-    assert "Running stage 'decode@test'" in outcome(said, "dvc exp run -n lexicon")
-    assert outcome(said, "atc_asr.commands.transcribe").startswith("1\n00:00:0")
-    assert "A and B make the same number of word errors" in outcome(said, "atc_asr.commands.compare greedy.jsonl")
-    assert "-S" in outcome(said, "atc_asr.commands.tune_decoding")
+        outputs[command] = project.run("bash", "-c", command)
+
+    def output(words: str) -> str:
+        return next(text for command, text in outputs.items() if words in command)
+
+    assert "Running stage 'decode@test'" in output("dvc exp run -n lexicon")
+    shown = output("dvc exp show")
+    assert "decode.search" in shown
+    assert "callsign_acc" in shown
+    assert max(map(len, shown.splitlines())) <= 160
+    assert output("--format srt").startswith("1\n00:00:0")
+    assert (project.folder / "transcripts" / "recording.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
+    assert "A and B make as many word errors as each other" in output("commands.compare greedy.jsonl")
+    assert "-S" in output("commands.tune_decoding")
     header = (project.folder / "sweep_master.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split(",") == list(SWEEP_COLUMNS)
     assert (project.folder / "asr.onnx").stat().st_size > 0
-    assert project.metrics("train.json")["train_utterances"] > 0
-
-
-def outcome(said: dict[str, str], words: str) -> str:
-    return next(text for command, text in said.items() if words in command)
+    assert project.metrics("train.json")["utterances"] > 0
