@@ -1,11 +1,11 @@
-"""Benchmark of scoring: speed and memory, error bars that hold, counts against jiwer, SpeechBrain and sclite, grammar.
+"""Benchmark of scoring: speed, memory, coverage of intervals, counts against jiwer, SpeechBrain and sclite, grammar.
 
     python -m benchmarks.score --work_dir /tmp/score_benchmark
     python -m benchmarks.score --work_dir … --ref_manifest data/corpus/*/test.csv --hyp_files a.jsonl b.jsonl c.jsonl
 
-Without `--hyp_files` the counts are taken from three files of random errors. `--sclite` names the program itself
-(github.com/usnistgov/SCTK); without it sclite's rules are those of `atc_asr.scoring.sclite`, which the tests hold against
-the program's own counts. Prints Markdown for RESULTS.md.
+Without `--hyp_files` the counts are those of three files of random errors. `--sclite` names the program sclite
+(github.com/usnistgov/SCTK); without it only `atc_asr.scoring.sclite` counts by its rules, which the tests compare with
+counts of the program. Prints Markdown for RESULTS.md.
 """
 
 import argparse
@@ -31,10 +31,11 @@ from atc_asr.atc.grammar.slots import read_slots
 from atc_asr.core.text import normalize
 from atc_asr.corpus import phraseology
 from atc_asr.scoring import bootstrap, pairs, sclite
+from atc_asr.scoring.bootstrap import Resampling
 from atc_asr.wer import wer
 
 UTTERANCES = Path(__file__).resolve().parents[1] / "tests" / "atc" / "grammar" / "atc_utterances.txt"
-WORDING = phraseology.SpeakingStyle(0.5, 0.25, 0.6, 0.15, 0.06, 24)
+STYLE = phraseology.SpeakingStyle(pilot_fraction=0.5, group_fraction=0.6)
 NUM_SPEAKERS = 50
 
 
@@ -47,7 +48,7 @@ def make_corpus(folder: Path, count: int, seed: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "empty.wav").touch()
     rng = np.random.default_rng(seed)
-    texts = [phraseology.make_transmission("train", rng, WORDING).text.upper() for _ in range(count)]
+    texts = [phraseology.make_transmission("train", rng, STYLE).text.upper() for _ in range(count)]
     with open(folder / "test.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "wav", "duration", "transcript", "speaker"])
@@ -56,21 +57,21 @@ def make_corpus(folder: Path, count: int, seed: int) -> list[Path]:
             writer.writerow([f"u{number:06d}", "empty.wav", f"{seconds:.2f}", text, f"s{number % NUM_SPEAKERS}"])
     vocabulary = sorted({word for text in texts for word in text.split()})
     made = []
-    for share in (0.05, 0.15, 0.4):
-        made.append(folder / f"random_{share:g}.jsonl")
+    for fraction in (0.05, 0.15, 0.4):
+        made.append(folder / f"random_{fraction:g}.jsonl")
         draw = random.Random(seed)
         with open(made[-1], "w", encoding="utf-8") as file:
             for number, text in enumerate(texts):
-                hyp = damage(text.split(), vocabulary, share, draw)
+                hyp = damage(text.split(), vocabulary, fraction, draw)
                 file.write(json.dumps({"id": f"u{number:06d}", "hyp": " ".join(hyp)}) + "\n")
     return made
 
 
-def damage(words: Sequence[str], vocabulary: Sequence[str], share: float, draw: random.Random) -> list[str]:
-    """Words with a share of errors: a quarter dropped, a quarter with a word added, half replaced."""
+def damage(words: Sequence[str], vocabulary: Sequence[str], fraction: float, draw: random.Random) -> list[str]:
+    """Words with random errors: a quarter deletions, a quarter insertions, half substitutions."""
     hyp: list[str] = []
     for word in words:
-        kind = draw.random() / share
+        kind = draw.random() / fraction
         if kind < 0.25:
             continue
         hyp.append(draw.choice(vocabulary) if kind < 0.75 else word)
@@ -80,14 +81,14 @@ def damage(words: Sequence[str], vocabulary: Sequence[str], share: float, draw: 
 
 
 def time_stage(folder: Path, hyp_file: Path) -> tuple[float, float, float]:
-    """Seconds, seconds of the processor and peak MiB of stages.score with everything, started as DVC starts it."""
+    """Seconds, processor seconds and peak MiB of stages.score with all outputs, started as DVC starts it."""
     command = [sys.executable, "-m", "stages.score", "--ref_manifest", str(folder / "test.csv")]
     command += ["--hyp_file", str(hyp_file), "--estimate_snr", "false"]
-    for name in ("metrics.json", "alignments.txt", "slices.csv", "confusions.csv", "words.csv"):
+    for name in ("metrics.json", "scorecard.json", "alignments.txt", "slices.csv", "confusions.csv", "words.csv"):
         command += [f"--{name.split('.')[0]}_file", str(folder / "out" / name)]
     started, peak = time.perf_counter(), 0
     process = psutil.Popen(command)
-    # ru_maxrss of a child would count this process too, which it is a copy of until it starts
+    # ru_maxrss of a child would include this process, of which it is a copy until it starts.
     with contextlib.suppress(psutil.Error):
         while process.poll() is None:
             peak = max(peak, process.memory_info().rss)
@@ -105,37 +106,37 @@ def time_bootstrap(count: int) -> float:
     words = rng.integers(3, 25, count)
     rate = bootstrap.Rate("wer", rng.binomial(words, 0.15), words)
     started = time.perf_counter()
-    bootstrap.intervals([rate], groups=None, resamples=10_000, confidence=95.0, seed=1)
+    bootstrap.intervals([rate], Resampling(10_000, 95.0))
     return time.perf_counter() - started
 
 
 def measure_coverage(num_sets: int, size: int) -> float:
-    """Per cent of 95 % intervals that hold the true rate, over test sets drawn from one population."""
-    held = 0
+    """Per cent of 95 % intervals that contain the true rate, over test sets drawn from one population."""
+    covered = 0
     for number in range(num_sets):
         rng = np.random.default_rng(number)
         words = rng.integers(3, 25, size)
         rate = bootstrap.Rate("wer", rng.binomial(words, rng.beta(1.5, 8.5, size)), words)
-        found = bootstrap.intervals([rate], groups=None, resamples=1000, confidence=95.0, seed=number)["wer"]
-        held += found.low <= 15.0 <= found.high
-    return 100 * held / num_sets
+        found = bootstrap.intervals([rate], Resampling(1000, 95.0, seed=number))["wer"]
+        covered += found.low <= 15.0 <= found.high
+    return 100 * covered / num_sets
 
 
 def measure_paired_error(num_sets: int, size: int) -> float:
-    """Per cent of pairs of equally good recognisers whose difference the paired interval wrongly tells."""
-    told = 0
+    """Per cent of pairs of equally good recognisers whose difference is significant by the paired interval."""
+    significant = 0
     for number in range(num_sets):
         rng = np.random.default_rng(number)
         words = rng.integers(3, 25, size)
         hardness = rng.beta(1.5, 8.5, size)
         a, b = rng.binomial(words, hardness), rng.binomial(words, hardness)
-        found = bootstrap.paired_difference(a, b, words, groups=None, resamples=1000, confidence=95.0, seed=number)
-        told += not found.low <= 0 <= found.high
-    return 100 * told / num_sets
+        found = bootstrap.paired_difference(a, b, words, Resampling(1000, 95.0, seed=number))
+        significant += not found.low <= 0 <= found.high
+    return 100 * significant / num_sets
 
 
 def compare_counts(ref_manifest: Sequence[Path], hyp_file: Path, program: str | None, folder: Path) -> list[str]:
-    """Table rows of one hypothesis file: insertions, deletions, substitutions by every counter."""
+    """Table rows of one hypothesis file: insertions, deletions and substitutions of every program."""
     found = pairs.read_pairs(ref_manifest, hyp_file, normalize_hypotheses=True).pairs
     scored = [wer.score_pair(pair) for pair in found]
     ours = wer.total(item.words for item in scored)
@@ -171,7 +172,7 @@ def run_sclite(program: str, found: Sequence[wer.Pair], folder: Path) -> tuple[i
 
 
 def measure_grammar() -> tuple[int, int, int, int, int]:
-    """Of the table in tests: utterances, slots, those read exactly, those invented, callsigns silently wrong."""
+    """Counts over tests/atc/grammar/atc_utterances.txt: utterances, slots, exact, invented, wrong call signs."""
     lines = [line for line in UTTERANCES.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
     slots = exact = invented = wrong = 0
     for line in lines:
@@ -188,7 +189,7 @@ def measure_grammar() -> tuple[int, int, int, int, int]:
 def main() -> None:
     """Command line of the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work_dir", type=Path, required=True, help="folder for what is made")
+    parser.add_argument("--work_dir", type=Path, required=True, help="folder for the corpus and the scores")
     parser.add_argument("--ref_manifest", type=Path, nargs="+", help="references of --hyp_files")
     parser.add_argument("--hyp_files", type=Path, nargs="+", help="real decode.jsonl files to count errors in")
     parser.add_argument("--sclite", help="the sclite program")
@@ -199,16 +200,20 @@ def main() -> None:
     utterances, slots, exact, invented, wrong = measure_grammar()
     figures = [
         ("30,000 utterances with scorecard, slices and intervals", "under 30 s", f"{seconds:.1f} s"),
-        ("seconds of the processor for that", "", f"{processor:.1f} s"),
+        ("processor seconds of that", "", f"{processor:.1f} s"),
         ("peak memory of that", "under 1 GB", f"{peak:.0f} MiB"),
         ("10,000 resamples of 5,000 utterances", "under 10 s", f"{time_bootstrap(5000):.2f} s"),
         ("coverage of 95 % intervals, 2,000 test sets of 500", "93-97 %", f"{measure_coverage(2000, 500):.1f} %"),
-        ("equal recognisers told apart, 1,000 pairs", "about 5 %", f"{measure_paired_error(1000, 500):.1f} %"),
+        (
+            "significant differences of equal recognisers, 1,000 pairs",
+            "about 5 %",
+            f"{measure_paired_error(1000, 500):.1f} %",
+        ),
         (f"slots of {utterances} utterances exact", "95 %", f"{100 * exact / slots:.1f} % ({exact} / {slots})"),
         ("slots invented", "", f"{invented}"),
-        ("callsigns silently wrong", "0", f"{wrong}"),
+        ("wrong call signs", "0", f"{wrong}"),
     ]
-    print("| what | wanted | measured |\n|---|---|---|")
+    print("| measurement | target | result |\n|---|---|---|")
     print("\n".join(f"| {' | '.join(row)} |" for row in figures))
     print("\n| hypotheses (utterances) | counter | insertions | deletions | substitutions | errors |")
     print("|---|---|---|---|---|---|")

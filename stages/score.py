@@ -10,7 +10,7 @@ from atc_asr.scoring.pairs import read_pairs
 from atc_asr.scoring.params import ScoreFlags, ScoreParams
 from atc_asr.scoring.score import CONFUSION_COLUMNS, SLICE_COLUMNS, WORD_COLUMNS, score_corpus
 from atc_asr.tracking.record import write_metrics
-from atc_asr.wer.wer import format_alignments
+from atc_asr.wer.wer import format_alignment
 
 
 def run(params: ScoreParams, flags: ScoreFlags) -> None:
@@ -29,7 +29,7 @@ def run(params: ScoreParams, flags: ScoreFlags) -> None:
     with ExitStack() as outputs:
         alignments = outputs.enter_context(new_file(flags.alignments_file))
         with open(alignments, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(format_alignments(scores.scored))
+            file.writelines(f"{format_alignment(item)}\n\n" for item in scores.scored)
         for path, header, rows in tables:
             if path is not None:
                 table = outputs.enter_context(new_file(path))

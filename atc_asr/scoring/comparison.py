@@ -111,7 +111,8 @@ def utterances_needed(found: Comparison) -> int | None:
     if not difference.difference:
         return None
     half_width = (difference.high - difference.low) / 2
-    return max(found.num_utterances, round(found.num_utterances * (half_width / difference.difference) ** 2, -1))
+    needed = found.num_utterances * (half_width / difference.difference) ** 2
+    return max(found.num_utterances, round(needed / 10) * 10)
 
 
 def format_comparison(found: Comparison) -> str:

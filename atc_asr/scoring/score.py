@@ -1,6 +1,7 @@
 """All scores of a corpus: error rates with intervals, slots, normalisation levels, slices and words."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -76,10 +77,11 @@ def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool
     parts = slices.make_slices(params, corpus.utterances, scored) if with_slices else []
     by_slice = slices.slice_rates(scored, parts)
     by_slot = slot_rates(slots)
-    intervals = bootstrap.intervals([*error_rates(scored), *by_slot, *by_slice.values()], resampling)
+    slice_wers = [rate for rate, _ in by_slice.values()]
+    intervals = bootstrap.intervals([*error_rates(scored), *by_slot, *slice_wers], resampling)
     for rate in by_slot:
         intervals[rate.name] = bootstrap.widen_degenerate(intervals[rate.name], rate, resampling)
-    slice_intervals = {key: intervals.pop(rate.name) for key, rate in by_slice.items()}
+    slice_rows = [_slice_row(key, intervals.pop(rate.name), size) for key, (rate, size) in by_slice.items()]
     sclite_counts = sclite.count_corpus(scored)
     scorecard = {
         **summarize(scored),
@@ -97,9 +99,9 @@ def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool
         scored=scored,
         metrics={short: scorecard[name] for short, name in METRICS.items()},
         scorecard=_nest(scorecard),
-        slices=_slice_rows(slice_intervals, slices.group_sizes(parts)),
+        slices=slice_rows,
         confusions=slices.list_confusions(words, MAX_CONFUSED_WORDS),
-        words=_word_rows(words),
+        words=[_word_row(word) for word in words],
     )
 
 
@@ -109,9 +111,9 @@ def score_pairs(corpus: PairedCorpus, params: ScoreParams) -> tuple[list[ScoredP
     Raises:
         InputError: the column `params.callsign_column` is not in the manifest.
     """
-    callsigns = read_true_callsigns(corpus.utterances, params.callsign_column) or [None] * len(corpus.pairs)
+    callsigns = read_true_callsigns(corpus.utterances, params.callsign_column)
     scored = [score_pair(pair) for pair in corpus.pairs]
-    return scored, [score_slots(item, callsign) for item, callsign in zip(scored, callsigns, strict=True)]
+    return scored, list(map(score_slots, scored, callsigns or itertools.repeat(None)))
 
 
 def error_rates(scored: Sequence[ScoredPair]) -> list[Rate]:
@@ -141,27 +143,13 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _slice_rows(intervals: Mapping[tuple[str, str], Interval], sizes: Mapping[tuple[str, str], int]) -> list[tuple]:
-    return [
-        (
-            *key,
-            *("" if rate is None else f"{rate:.4f}" for rate in (interval.rate, interval.low, interval.high)),
-            sizes[key],
-            interval.population,
-        )
-        for key, interval in intervals.items()
-    ]
+def _slice_row(key: tuple[str, str], interval: Interval, num_utterances: int) -> tuple:
+    rates = ("" if rate is None else f"{rate:.4f}" for rate in (interval.rate, interval.low, interval.high))
+    return (*key, *rates, num_utterances, interval.population)
 
 
-def _word_rows(words: Sequence[slices.WordScore]) -> list[tuple]:
-    return [
-        (
-            score.word,
-            score.count,
-            f"{score.recall:.2f}",
-            score.substitutions,
-            score.deletions,
-            " ".join(f"{other}:{times}" for other, times in score.confusions[:CONFUSIONS_PER_WORD]),
-        )
-        for score in words
-    ]
+def _word_row(score: slices.WordScore) -> tuple:
+    recall = f"{100.0 * score.hits / score.count:.2f}"
+    substitutions = score.count - score.hits - score.deletions
+    confused = " ".join(f"{other}:{times}" for other, times in score.confusions[:CONFUSIONS_PER_WORD])
+    return score.word, score.count, recall, substitutions, score.deletions, confused

@@ -89,7 +89,7 @@ def read_snr(utterance: Utterance) -> float | None:
 def estimate_snr(samples: np.ndarray, sample_rate: int) -> float | None:
     """Signal-to-noise ratio in dB: the 90th over the 10th percentile of the powers of 20 ms frames.
 
-    This cheap estimate sorts clips, it measures nothing: a clip without a pause gets too low a ratio.
+    A rough estimate, good enough to sort clips: the ratio of a clip without pauses is too low.
 
     Args:
         samples: (S,) audio.
@@ -107,8 +107,8 @@ def estimate_snr(samples: np.ndarray, sample_rate: int) -> float | None:
     return float(10.0 * np.log10(max(speech - noise, MIN_POWER) / noise))
 
 
-def slice_rates(scored: Sequence[ScoredPair], slices: Iterable[Slice]) -> dict[tuple[str, str], Rate]:
-    """(slice, group) -> WER of the group, as a rate of the whole corpus that is zero outside the group."""
+def slice_rates(scored: Sequence[ScoredPair], slices: Iterable[Slice]) -> dict[tuple[str, str], tuple[Rate, int]]:
+    """(slice, group) -> WER of the group, as a rate of the whole corpus that is zero outside it; number of utterances."""
     found = {}
     for part in slices:
         for group in part.order:
@@ -117,28 +117,19 @@ def slice_rates(scored: Sequence[ScoredPair], slices: Iterable[Slice]) -> dict[t
                     (item.words.errors, item.words.ref_length) if other == group and item.words.ref_length else (0, 0)
                     for item, other in zip(scored, part.groups, strict=True)
                 ]
-                found[part.name, group] = make_rate(f"{part.name}={group}", fractions)
+                found[part.name, group] = make_rate(f"{part.name}={group}", fractions), part.groups.count(group)
     return found
-
-
-def group_sizes(slices: Iterable[Slice]) -> dict[tuple[str, str], int]:
-    """(slice, group) -> number of utterances."""
-    return {
-        (part.name, group): count
-        for part in slices
-        for group, count in Counter(group for group in part.groups if group is not None).items()
-    }
 
 
 @dataclasses.dataclass(frozen=True)
 class WordScore:
-    """Scores of one word of the references.
+    """Occurrences of one word in the references.
 
     Attributes:
         word: the word.
-        count: occurrences in the references.
-        hits: occurrences recognised.
-        deletions: occurrences deleted.
+        count: all occurrences.
+        hits: those recognised.
+        deletions: those deleted.
         confusions: (word recognised instead, times), most frequent first.
     """
 
@@ -147,16 +138,6 @@ class WordScore:
     hits: int
     deletions: int
     confusions: tuple[tuple[str, int], ...]
-
-    @property
-    def recall(self) -> float:
-        """Per cent of the occurrences that were recognised."""
-        return 100.0 * self.hits / self.count
-
-    @property
-    def substitutions(self) -> int:
-        """Occurrences recognised as another word."""
-        return self.count - self.hits - self.deletions
 
 
 def score_words(scored: Iterable[ScoredPair]) -> list[WordScore]:

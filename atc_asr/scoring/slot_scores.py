@@ -8,7 +8,7 @@ the reference that cannot be read are not scored but counted; a slot of the hypo
 import dataclasses
 from collections.abc import Sequence
 
-from atc_asr.atc.grammar.callsign import SHORT_TAIL_SIGNS
+from atc_asr.atc.grammar.callsign import SHORT_TAIL_LENGTH
 from atc_asr.atc.grammar.slots import KINDS, Slot, read_slots
 from atc_asr.atc.grammar.spoken_numbers import is_number_word
 from atc_asr.scoring.bootstrap import Rate, make_rate
@@ -80,7 +80,7 @@ def is_callsign(value: str | None, true_callsign: str) -> bool:
     """Whether a call sign is the true one; a registration may be shortened to its last three signs."""
     if value is None:
         return False
-    is_shortened = len(value) == 1 + SHORT_TAIL_SIGNS and value[0] in "*N"
+    is_shortened = len(value) == 1 + SHORT_TAIL_LENGTH and value[0] in "*N"
     return value == true_callsign or (is_shortened and true_callsign.endswith(value[1:]))
 
 

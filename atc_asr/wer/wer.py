@@ -5,7 +5,7 @@ of the utterances' rates. A reference without words has no rate; such utterances
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -82,15 +82,15 @@ class ScoredPair:
 def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[Step, ...]:
     """An alignment with the fewest errors; among several, the one that jiwer chooses."""
     steps: list[Step] = []
-    for operation, ref_start, ref_end, hyp_start, hyp_end in Levenshtein.opcodes(ref, hyp):
-        refs, hyps = ref[ref_start:ref_end], hyp[hyp_start:hyp_end]
-        if operation == "delete":
+    for block in Levenshtein.opcodes(ref, hyp):
+        refs, hyps = ref[block.src_start : block.src_end], hyp[block.dest_start : block.dest_end]
+        if block.tag == "delete":
             steps.extend(Step("delete", word, None) for word in refs)
-        elif operation == "insert":
+        elif block.tag == "insert":
             steps.extend(Step("insert", None, word) for word in hyps)
         else:
-            name: Operation = "equal" if operation == "equal" else "substitute"
-            steps.extend(Step(name, *words) for words in zip(refs, hyps, strict=True))
+            operation: Operation = "equal" if block.tag == "equal" else "substitute"
+            steps.extend(Step(operation, *words) for words in zip(refs, hyps, strict=True))
     return tuple(steps)
 
 
@@ -105,8 +105,8 @@ def count_steps(steps: Iterable[Step]) -> Counts:
 def count_edits(ref: Sequence[str], hyp: Sequence[str]) -> Counts:
     """The operations between two word sequences (or, for characters, two strings), without building the alignment."""
     totals = {"replace": 0, "delete": 0, "insert": 0}
-    for operation, _, _ in Levenshtein.editops(ref, hyp).as_list():
-        totals[operation] += 1
+    for edit in Levenshtein.editops(ref, hyp):
+        totals[edit.tag] += 1
     hits = len(ref) - totals["replace"] - totals["delete"]
     return Counts(hits, totals["replace"], totals["delete"], totals["insert"])
 
@@ -194,9 +194,3 @@ def format_alignment(item: ScoredPair) -> str:
     )
     lines = [f"{name} {row}".rstrip() for name, row in zip(("REF", "HYP", "   "), rows, strict=True)]
     return "\n".join([head, *(line for line in lines if line)])
-
-
-def format_alignments(scored: Iterable[ScoredPair]) -> Iterator[str]:
-    """The alignment of every pair, with a blank line after each."""
-    for item in scored:
-        yield f"{format_alignment(item)}\n\n"

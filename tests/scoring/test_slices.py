@@ -26,11 +26,8 @@ def test_the_counts_of_the_groups_sum_to_the_corpus():
     pairs = scored(("A B", "A"), ("A B C", "A B C"), ("A", "B"))
     by_speaker = slices.slice_by_column("speaker", ["x", "y", "x"])
     found = slices.slice_rates(pairs, [by_speaker])
-    assert {key: (rate.numerators.sum(), rate.denominators.sum()) for key, rate in found.items()} == {
-        ("speaker", "x"): (2, 3),
-        ("speaker", "y"): (0, 3),
-    }
-    assert slices.group_sizes([by_speaker]) == {("speaker", "x"): 2, ("speaker", "y"): 1}
+    sums = {key: (rate.numerators.sum(), rate.denominators.sum(), size) for key, (rate, size) in found.items()}
+    assert sums == {("speaker", "x"): (2, 3, 2), ("speaker", "y"): (0, 3, 1)}
 
 
 @pytest.mark.parametrize("ratio", [5.0, 15.0, 30.0])
@@ -53,7 +50,6 @@ def test_scores_by_word():
         ("A", 2, 1, 1, ()),
         ("D", 1, 1, 0, ()),
     ]
-    assert words[0].recall == pytest.approx(100 / 3) and words[0].substitutions == 2
 
 
 def test_the_confusion_table_has_the_most_confused_words_only():

@@ -1,4 +1,4 @@
-"""Word and character error rates: hand-made answers, then jiwer and SpeechBrain as witnesses."""
+"""Word and character error rates: known answers, then agreement with jiwer and SpeechBrain."""
 
 import random
 
@@ -15,7 +15,7 @@ texts = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
 
 
 def random_pairs(count: int, seed: int) -> list[wer.Pair]:
-    """Pairs as a recogniser makes them: words of the reference dropped, replaced and added; some sides empty."""
+    """Pairs with random deletions, substitutions and insertions; some references and hypotheses are empty."""
     generator = random.Random(seed)
     pairs = []
     for number in range(count):
@@ -33,14 +33,14 @@ def random_pairs(count: int, seed: int) -> list[wer.Pair]:
     return pairs
 
 
-def test_counts_of_a_pair_written_by_hand():
+def test_counts_of_a_pair():
     scored = wer.score_pair(wer.Pair("u", "DELTA ONE TWO CLIMB NOW", "DELTA NINER TWO CLIMB RIGHT NOW"))
     assert scored.words == wer.Counts(hits=4, substitutions=1, deletions=0, insertions=1)
     assert scored.words.rate == pytest.approx(40.0)
     assert [step.operation for step in scored.steps] == ["equal", "substitute", "equal", "equal", "insert", "equal"]
 
 
-def test_characters_count_the_space_between_words():
+def test_the_space_between_words_is_a_character():
     scored = wer.score_pair(wer.Pair("u", "AB C", "ABC"))
     assert scored.characters == wer.Counts(hits=3, deletions=1)
 
@@ -55,16 +55,16 @@ def test_characters_count_the_space_between_words():
         ("  DELTA  ONE ", "DELTA ONE", wer.Counts(hits=2)),
     ],
 )
-def test_empty_sides_and_stray_spaces(ref, hyp, counts):
+def test_empty_texts_and_extra_spaces(ref, hyp, counts):
     assert wer.score_pair(wer.Pair("u", ref, hyp)).words == counts
 
 
-def test_corpus_rate_is_not_the_mean_of_the_utterances_rates():
+def test_the_corpus_rate_is_not_the_mean_of_the_utterance_rates():
     pairs = [wer.Pair("a", "ONE", "TWO"), wer.Pair("b", "ONE TWO A AH", "ONE TWO A AH")]
     assert wer.summarize([wer.score_pair(pair) for pair in pairs])["wer"] == pytest.approx(20.0)
 
 
-def test_empty_references_are_counted_apart():
+def test_empty_references_are_counted_separately():
     pairs = [wer.Pair("a", "ONE TWO", "ONE"), wer.Pair("b", "", "AH AH"), wer.Pair("c", "", "")]
     summary = wer.summarize([wer.score_pair(pair) for pair in pairs])
     assert summary["wer"] == pytest.approx(50.0)
@@ -72,7 +72,7 @@ def test_empty_references_are_counted_apart():
     assert (summary["insertions"], summary["insertions_on_empty_references"]) == (0, 2)
 
 
-def test_nothing_but_empty_references_has_no_rate():
+def test_a_corpus_of_empty_references_has_no_rate():
     summary = wer.summarize([wer.score_pair(wer.Pair("a", "", "AH"))])
     assert summary["wer"] is None and summary["cer"] is None and summary["sentence_error_rate"] is None
 
@@ -80,17 +80,17 @@ def test_nothing_but_empty_references_has_no_rate():
 def test_counts_equal_jiwer_on_a_thousand_pairs():
     pairs = random_pairs(1000, seed=1)
     summary = wer.summarize([wer.score_pair(pair) for pair in pairs])
-    witness = jiwer.process_words([pair.ref for pair in pairs], [pair.hyp for pair in pairs])
+    expected = jiwer.process_words([pair.ref for pair in pairs], [pair.hyp for pair in pairs])
     insertions = summary["insertions"] + summary["insertions_on_empty_references"]
     assert summary["num_empty_references"] > 10 and summary["num_empty_hypotheses"] > 10
     assert (insertions, summary["deletions"], summary["substitutions"]) == (
-        witness.insertions,
-        witness.deletions,
-        witness.substitutions,
+        expected.insertions,
+        expected.deletions,
+        expected.substitutions,
     )
-    spoken = [pair for pair in pairs if pair.ref]
-    words = jiwer.process_words([pair.ref for pair in spoken], [pair.hyp for pair in spoken])
-    characters = jiwer.process_characters([pair.ref for pair in spoken], [pair.hyp for pair in spoken])
+    rated = [pair for pair in pairs if pair.ref]
+    words = jiwer.process_words([pair.ref for pair in rated], [pair.hyp for pair in rated])
+    characters = jiwer.process_characters([pair.ref for pair in rated], [pair.hyp for pair in rated])
     assert summary["wer"] == pytest.approx(100 * words.wer)
     assert summary["cer"] == pytest.approx(100 * characters.cer)
     assert (
@@ -101,7 +101,7 @@ def test_counts_equal_jiwer_on_a_thousand_pairs():
 
 
 def test_errors_equal_speechbrain_on_a_thousand_pairs():
-    """SpeechBrain splits equal-cost alignments otherwise, so the sum of errors is what must agree."""
+    """SpeechBrain chooses other alignments of equal cost, so only the sums of errors agree."""
     metric_stats = pytest.importorskip("speechbrain.utils.metric_stats")
     pairs = random_pairs(1000, seed=2)
     stats = metric_stats.ErrorRateStats()
@@ -113,9 +113,9 @@ def test_errors_equal_speechbrain_on_a_thousand_pairs():
     assert ours.rate == pytest.approx(theirs["error_rate"])
 
 
-@settings(deadline=None)  # the first example may import what the others find imported
+@settings(deadline=None)  # the first example may import modules
 @given(ref=texts, hyp=texts)
-def test_an_alignment_spells_both_sides_and_costs_the_least(ref, hyp):
+def test_an_alignment_contains_both_texts_and_has_the_fewest_errors(ref, hyp):
     steps = wer.align(ref.split(), hyp.split())
     assert [step.ref for step in steps if step.ref is not None] == ref.split()
     assert [step.hyp for step in steps if step.hyp is not None] == hyp.split()
@@ -125,7 +125,7 @@ def test_an_alignment_spells_both_sides_and_costs_the_least(ref, hyp):
 
 
 def edit_distance(ref: list[str], hyp: list[str]) -> int:
-    """The textbook's recurrence, as a witness."""
+    """The textbook recurrence."""
     row = list(range(len(hyp) + 1))
     for i, word in enumerate(ref, start=1):
         diagonal, row[0] = row[0], i
@@ -134,7 +134,7 @@ def edit_distance(ref: list[str], hyp: list[str]) -> int:
     return row[-1]
 
 
-def test_pairs_follow_the_references():
+def test_pairs_are_in_the_order_of_the_references():
     pairs = wer.pair_by_id({"b": "ONE", "a": "TWO"}, {"a": "TWO", "b": "A"})
     assert pairs == [wer.Pair("b", "ONE", "A"), wer.Pair("a", "TWO", "TWO")]
 
@@ -144,7 +144,7 @@ def test_ids_without_a_partner_are_listed():
         wer.pair_by_id({"a": "", "b": ""}, {"a": "", "x": "", "y": ""})
 
 
-def test_a_long_list_of_ids_is_cut_on_one_line():
+def test_a_long_list_of_ids_is_shortened():
     with pytest.raises(InputError, match="and 30 more") as caught:
         wer.pair_by_id({f"u{number}": "" for number in range(40)}, {})
     assert "\n" not in str(caught.value)
@@ -160,7 +160,7 @@ def test_an_alignment_as_text():
     ]
 
 
-def test_an_alignment_of_nothing_with_nothing():
+def test_an_alignment_of_empty_texts_as_text():
     scored = wer.score_pair(wer.Pair("u", "", ""))
     assert wer.format_alignment(scored).splitlines() == [
         "id: u  WER: -  [0 / 0, 0 ins, 0 del, 0 sub]",

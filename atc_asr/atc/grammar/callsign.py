@@ -1,8 +1,11 @@
-"""Callsigns: from spoken words to ICAO form (`UAL686`, `N345AB`), or to "there is one, but which?".
+"""Call signs: from spoken words to ICAO form (`UAL686`, `N345AB`).
 
-A flight is an operator's telephony and up to four signs (ICAO Annex 10, volume II, 5.2.1.7.2.1, type c); an aircraft
-a registration, whole or cut to its last three signs (Aeronautical Information Manual, 4-2-4). Where the words allow
-two readings none is taken: a guessed callsign is worse than one that is counted as unreadable.
+A flight is called by the telephony name of its operator and up to four characters (ICAO Annex 10, volume II,
+5.2.1.7.2.1, type c), another aircraft by its registration, whole or shortened to its last three characters
+(Aeronautical Information Manual, 4-2-4). Words with two readings make a call sign that cannot be read: a wrong call
+sign is worse than one that is counted as unreadable.
+
+To add an operator, add a row to atc_asr/atc/vocabulary/airlines.csv; a further name of one belongs in `OTHER_NAMES`.
 """
 
 import dataclasses
@@ -10,14 +13,14 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 
-from atc_asr.atc.grammar.spoken_numbers import Numeral, join_digits, read_run
-from atc_asr.atc.vocabulary import words
+from atc_asr.atc.grammar.spoken_numbers import Numeral, join_digits, read_run, word_at
+from atc_asr.atc.vocabulary import words as vocabulary
 
-LETTERS = {word.upper(): letter for letter, word in words.PHONETIC.items()} | {
+LETTERS = {word.upper(): letter for letter, word in vocabulary.PHONETIC.items()} | {
     "ALFA": "A", "JULIETT": "J", "JULIETTE": "J", "WHISKY": "W", "QUEBECK": "Q",
 }  # fmt: skip
-# what a US registration is called by instead of November: make, model or kind of flight
-AIRCRAFT = frozenset(word.upper() for word in words.AIRCRAFT) | {
+# Makes, models and kinds of flight, said instead of NOVEMBER before a US registration.
+AIRCRAFT = frozenset(word.upper() for word in vocabulary.AIRCRAFT) | {
     "APACHE", "ARCHER", "ARROW", "AZTEC", "BARON", "BEECH", "BEECHCRAFT", "CARAVAN", "CARDINAL", "CENTURION",
     "CHALLENGER", "CHEYENNE", "CITATION", "COMANCHE", "COMMANDER", "CONQUEST", "DIAMOND", "DUKE", "EXPERIMENTAL",
     "FALCON", "GRUMMAN", "GULFSTREAM", "HAWKER", "HELICOPTER", "LANCE", "LEAR", "LEARJET", "LIFEGUARD", "MALIBU",
@@ -25,32 +28,32 @@ AIRCRAFT = frozenset(word.upper() for word in words.AIRCRAFT) | {
     "SENECA", "SKYLANE", "SKYMASTER", "TOMAHAWK", "WARRIOR", "WESTWIND",
 }  # fmt: skip
 AIRCRAFT_PAIRS = frozenset({("KING", "AIR"), ("TWIN", "CESSNA"), ("TWIN", "COMMANDER"), ("TWIN", "BEECH")})
-# what operators are called beside the telephony of the table
-ALSO_CALLED = {"FRONTIER": "FFT", "AMERICAWEST": "AWE"}
-# flights without a three-letter operator in the table: heard as a callsign, not readable as one
+# Names of operators other than their telephony name in the table, without spaces.
+OTHER_NAMES = {"FRONTIER": "FFT", "AMERICAWEST": "AWE"}
+# Flights without an ICAO designator in the table: recognised as a call sign that cannot be read.
 MILITARY = frozenset({("ARMY",), ("NAVY",), ("MARINE",), ("AIR", "FORCE"), ("COAST", "GUARD"), ("GUARD", "COPTER")})
-WAKE = frozenset({"HEAVY", "SUPER"})
-# registrations made of letters only, by nationality mark (ICAO Annex 7)
+WAKE_CATEGORIES = frozenset({"HEAVY", "SUPER"})
+# Nationality marks of registrations that consist of letters (ICAO Annex 7).
 LETTER_MARKS = ("G", "F", "I", "DE", "HB", "OE", "OK", "OM", "OO", "PH", "SP", "LN", "SE", "OY", "EC", "CS", "EI", "HA")
 
-# before an operator's name: it is spoken about, not to
-ABOUT = frozenset({"A", "AN", "THE", "THAT", "ANOTHER", "BEHIND", "FOLLOW", "FOLLOWING", "COMPANY", "IS"})
-AIRLINERS = frozenset("707 717 727 737 747 757 767 777 787 319 320 321 330 340 350 380 145 190".split())
+# Before an operator's name: other traffic is described, not called.
+DESCRIBING = frozenset({"A", "AN", "THE", "THAT", "ANOTHER", "BEHIND", "FOLLOW", "FOLLOWING", "COMPANY", "IS"})
+AIRLINER_TYPES = frozenset("707 717 727 737 747 757 767 777 787 319 320 321 330 340 350 380 145 190".split())
 LIGHT_TYPES = frozenset("150 152 172 182 206 208 210 310 340 402 414 421".split())
-# before a letter of the alphabet: it names a taxiway, a gate, a recording
-LETTER_PLACES = frozenset(
+# Before a letter: it names a taxiway, a gate or a recorded information.
+BEFORE_PLACES = frozenset(
     {"VIA", "TAXIWAY", "INFORMATION", "GATE", "SPOT", "INTERSECTION", "ON", "AT", "CATEGORY", "SHORT", "OF", "WITH",
      "CROSS", "CROSSING", "AND", "RAMP"}
 )  # fmt: skip
-# before a letter that is complete by itself: `INFORMATION KILO`, `WITH KILO`
-LETTER_OWNERS = frozenset({"INFORMATION", "WITH", "HAVE"})
+# Before a letter that is complete by itself: INFORMATION KILO, WITH KILO.
+BEFORE_SINGLE_LETTERS = frozenset({"INFORMATION", "WITH", "HAVE"})
 TAXI_WORDS = frozenset({"TAXI", "VIA", "TAXIWAY", "RAMP", "GATE", "SPOT", "TAXIING"})
 SIDES = {"LEFT": "L", "RIGHT": "R", "CENTER": "C", "CENTRE": "C"}
 AFTER_TURN = frozenset({"TURN", "HEADING", "TO", "DOWNWIND", "BASE", "TRAFFIC", "CLOSED", "ON", "ONTO", "AT"})
 
-MAX_FLIGHT_SIGNS = 4
-MAX_TAIL_SIGNS = 5
-SHORT_TAIL_SIGNS = 3
+MAX_FLIGHT_LENGTH = 4
+MAX_TAIL_LENGTH = 5
+SHORT_TAIL_LENGTH = 3
 
 WRITTEN_FLIGHT = re.compile(r"([A-Z]{3})([1-9]\d{0,3}[A-Z]{0,2})")
 WRITTEN_TAIL = re.compile(r"N[1-9](?:\d{0,4}|\d{0,3}[A-HJ-NP-Z]|\d{0,2}[A-HJ-NP-Z]{2})")
@@ -58,12 +61,12 @@ WRITTEN_TAIL = re.compile(r"N[1-9](?:\d{0,4}|\d{0,3}[A-HJ-NP-Z]|\d{0,2}[A-HJ-NP-
 
 @dataclasses.dataclass(frozen=True)
 class Callsign:
-    """A callsign that was heard.
+    """A spoken call sign.
 
     Attributes:
-        icao: `UAL686`, `N345AB`; `*5AB` where the words say but the end of it; None where they cannot be read.
+        icao: `UAL686`, `N345AB`; `*5AB` for the last characters of a registration; None where it cannot be read.
         end: position after its last word.
-        operator: `UAL`; `N` for a tail number, "" for what has none.
+        operator: `UAL`; `N` for a US registration, empty for call signs without an operator.
     """
 
     icao: str | None
@@ -73,24 +76,19 @@ class Callsign:
 
 @functools.cache
 def telephony() -> dict[str, str]:
-    """Telephony in upper case without spaces -> ICAO designator: `USAIR`, `US AIR` and `U S AIR` are one."""
-    return {row.telephony.upper().replace(" ", ""): row.icao for row in words.read_airlines()} | ALSO_CALLED
-
-
-@functools.cache
-def operators() -> frozenset[str]:
-    """The ICAO designators of the table."""
-    return frozenset(telephony().values())
+    """Telephony name without spaces -> ICAO designator: USAIR for US AIR and U S AIR."""
+    names = {row.telephony.upper().replace(" ", ""): row.icao for row in vocabulary.read_airlines()}
+    return names | OTHER_NAMES
 
 
 @functools.cache
 def longest_telephony() -> int:
-    """Most words that a telephony name can take."""
-    return max(len(row.telephony.split()) for row in words.read_airlines())
+    """The largest number of words of a telephony name."""
+    return max(len(row.telephony.split()) for row in vocabulary.read_airlines())
 
 
 def read_callsign(words: Sequence[str], start: int) -> Callsign | None:
-    """The callsign that begins at position `start`, None when none does."""
+    """The call sign that begins at position `start`; None where none does."""
     for read in (_read_written, _read_flight, _read_tail, _read_letters, _read_military, _read_short_tail):
         found = read(words, start)
         if found is not None:
@@ -99,19 +97,15 @@ def read_callsign(words: Sequence[str], start: int) -> Callsign | None:
 
 
 def reread_callsign(words: Sequence[str], start: int, operator: str) -> Callsign | None:
-    """A corrected callsign said without its first part: `UNITED SIX EIGHTY SIX CORRECTION SIX EIGHTY EIGHT`."""
+    """A corrected call sign without its operator: UNITED SIX EIGHTY SIX CORRECTION SIX EIGHTY EIGHT."""
     if operator == "N":
-        return _read_tail_signs(words, start)
+        return _read_tail_number(words, start)
     return _read_flight_number(words, start, operator) if operator and read_run(words, start) else None
-
-
-def _word(words: Sequence[str], position: int) -> str:
-    return words[position] if 0 <= position < len(words) else ""
 
 
 def _read_written(words: Sequence[str], start: int) -> Callsign | None:
     flight = WRITTEN_FLIGHT.fullmatch(words[start])
-    if flight and flight[1] in operators() and len(flight[2]) <= MAX_FLIGHT_SIGNS:
+    if flight and flight[1] in telephony().values() and len(flight[2]) <= MAX_FLIGHT_LENGTH:
         return Callsign(words[start], start + 1, flight[1])
     if WRITTEN_TAIL.fullmatch(words[start]) and len(words[start]) > 2:
         return Callsign(words[start], start + 1, "N")
@@ -119,7 +113,7 @@ def _read_written(words: Sequence[str], start: int) -> Callsign | None:
 
 
 def _find_operator(words: Sequence[str], start: int) -> tuple[str, int] | None:
-    """(ICAO designator, position after the name) of the longest telephony name at `start`."""
+    """ICAO designator of the longest telephony name at `start`, and the position after the name."""
     for end in range(min(len(words), start + longest_telephony()), start, -1):
         icao = telephony().get("".join(words[start:end]))
         if icao is not None:
@@ -132,55 +126,55 @@ def _read_flight(words: Sequence[str], start: int) -> Callsign | None:
     if found is None:
         return None
     operator, position = found
-    before = _word(words, start - 1)
     run = read_run(words, position)
     if not run or run[0].kind != "digits":
         return None
     if words[start] in LETTERS and _names_place(words, start):
-        return _doubtful(run, words, operator)
-    if before in ABOUT and any(join_digits(run[:length]) in AIRLINERS for length in range(1, len(run) + 1)):
+        return _read_at_place(words, run, operator)
+    types = {join_digits(run[:length]) for length in range(1, len(run) + 1)}
+    if word_at(words, start - 1) in DESCRIBING and types & AIRLINER_TYPES:
         return None
     return _read_flight_number(words, position, operator)
 
 
 def _names_place(words: Sequence[str], start: int) -> bool:
-    """Whether the letter at `start` may name a taxiway, a gate or a recording by the words before it."""
-    before = _word(words, start - 1)
+    """Whether the letter at `start` may name a taxiway, a gate or a recorded information."""
+    before = word_at(words, start - 1)
     if before in LETTERS:
-        return _word(words, start - 2) not in LETTER_OWNERS
-    return before in LETTER_PLACES
+        return word_at(words, start - 2) not in BEFORE_SINGLE_LETTERS
+    return before in BEFORE_PLACES
 
 
-def _doubtful(run: Sequence[Numeral], words: Sequence[str], operator: str) -> Callsign | None:
-    """A taxiway's number or a callsign: from three signs on there is one, but it cannot be told from what is before."""
+def _read_at_place(words: Sequence[str], run: Sequence[Numeral], operator: str) -> Callsign | None:
+    """A run after a letter that may name a place: the number of a taxiway if short, else an unreadable call sign."""
     letters, end = _letters_from(words, run[-1].end)
     digits = join_digits(run)
-    return Callsign(None, end, operator) if digits is None or len(digits + letters) >= SHORT_TAIL_SIGNS else None
+    is_callsign = digits is None or len(digits + letters) >= SHORT_TAIL_LENGTH
+    return Callsign(None, end, operator) if is_callsign else None
 
 
 def _read_flight_number(words: Sequence[str], start: int, operator: str) -> Callsign:
     run = read_run(words, start)
-    taken = _split_signs(run, words, MAX_FLIGHT_SIGNS)
-    if taken is None:
-        return Callsign(None, _skip_wake(words, run[-1].end), operator)
-    digits, end = taken
-    letters, letters_end = _suffix_letters(words, end, MAX_FLIGHT_SIGNS - len(digits))
+    number = _split_number(run, words, MAX_FLIGHT_LENGTH)
+    if number is None:
+        return Callsign(None, _skip_wake_category(words, run[-1].end), operator)
+    digits, end = number
+    letters, letters_end = _suffix_letters(words, end, MAX_FLIGHT_LENGTH - len(digits))
     if letters is None:
         return Callsign(None, letters_end, operator)
-    return Callsign(f"{operator}{digits}{letters}", _skip_wake(words, letters_end), operator)
+    return Callsign(f"{operator}{digits}{letters}", _skip_wake_category(words, letters_end), operator)
 
 
-def _skip_wake(words: Sequence[str], position: int) -> int:
-    return position + (_word(words, position) in WAKE)
+def _skip_wake_category(words: Sequence[str], position: int) -> int:
+    return position + (word_at(words, position) in WAKE_CATEGORIES)
 
 
-def _suffix_letters(words: Sequence[str], position: int, room: int) -> tuple[str | None, int]:
-    """The letters that end a flight number; None when they may as well be a taxiway or begin the next callsign."""
+def _suffix_letters(words: Sequence[str], position: int, max_letters: int) -> tuple[str | None, int]:
+    """The letters that end a flight number; None where they may name a taxiway or begin the next call sign."""
     letters, end = _letters_from(words, position)
     if not letters or (_begins_flight(words, position) and _goes_on(words, end)):
         return "", position
-    next_is_number = bool(read_run(words, end))
-    if len(letters) > min(room, 2) or next_is_number or TAXI_WORDS & set(words):
+    if len(letters) > min(max_letters, 2) or read_run(words, end) or TAXI_WORDS & set(words):
         return None, end
     return letters, end
 
@@ -191,57 +185,57 @@ def _begins_flight(words: Sequence[str], position: int) -> bool:
 
 
 def _letters_from(words: Sequence[str], position: int) -> tuple[str, int]:
-    """Letters of the alphabet in a row, X-ray in one word or two."""
+    """Consecutive letters, and the position after them; X-ray is one word or two."""
     letters = ""
     while True:
-        if _word(words, position) == "X" and _word(words, position + 1) == "RAY":
+        if word_at(words, position) == "X" and word_at(words, position + 1) == "RAY":
             letters, position = letters + "X", position + 2
-        elif _word(words, position) in LETTERS:
+        elif word_at(words, position) in LETTERS:
             letters, position = letters + LETTERS[words[position]], position + 1
         else:
             return letters, position
 
 
-def _split_signs(run: Sequence[Numeral], words: Sequence[str], most: int) -> tuple[str, int] | None:
-    """The digits of a callsign at the head of a run, with the position after them.
+def _split_number(run: Sequence[Numeral], words: Sequence[str], max_length: int) -> tuple[str, int] | None:
+    """The digits of a call sign at the start of a run, and the position after them.
 
-    Speakers put the next number right behind it (`UNITED SIX EIGHTY SIX FIVE MILES FROM …`), so what follows the run
-    says what its tail must be. None when no split or more than one makes sense.
+    Speakers put the next number directly after it (UNITED SIX EIGHTY SIX FIVE MILES FROM ...): the word after the run
+    decides what number the run must end with. None where no division or more than one makes sense.
     """
-    candidates = set(_splits(run, words, most))
+    candidates = set(_divisions(run, words, max_length))
     return candidates.pop() if len(candidates) == 1 else None
 
 
-def _splits(run: Sequence[Numeral], words: Sequence[str], most: int) -> Iterator[tuple[str, int]]:
-    wanted = _tail_wanted(run, words)
-    if wanted != "number":
+def _divisions(run: Sequence[Numeral], words: Sequence[str], max_length: int) -> Iterator[tuple[str, int]]:
+    use = _use_of_run(run, words)
+    if use != "callsign":
         for length in range(1, len(run)):
-            head = _signs(run[:length], most)
-            if head is not None and _is_tail_of(run[length:], wanted):
-                yield head, run[length - 1].end
-    if wanted in ("number", "side") or (wanted == "thousand" and len(run) == 2):
-        head = _signs(run, most)
-        if head is not None:
-            yield head, run[-1].end
+            digits = _callsign_digits(run[:length], max_length)
+            if digits is not None and _can_be(run[length:], use):
+                yield digits, run[length - 1].end
+    if use in ("callsign", "side") or (use == "thousand" and len(run) == 2):
+        digits = _callsign_digits(run, max_length)
+        if digits is not None:
+            yield digits, run[-1].end
 
 
-def _signs(run: Sequence[Numeral], most: int) -> str | None:
-    """The digits of a run as a flight number or a registration; a registration cut to three may begin with zero."""
+def _callsign_digits(run: Sequence[Numeral], max_length: int) -> str | None:
+    """The digits of a run as flight number or registration; only a shortened registration may begin with zero."""
     text = join_digits(run)
-    if text is None or len(text) > most:
+    if text is None or len(text) > max_length:
         return None
-    cut_tail = most == MAX_TAIL_SIGNS and len(text) == SHORT_TAIL_SIGNS
-    return text if text[0] != "0" or cut_tail else None
+    shortened = max_length == MAX_TAIL_LENGTH and len(text) == SHORT_TAIL_LENGTH
+    return text if text[0] != "0" or shortened else None
 
 
-def _tail_wanted(run: Sequence[Numeral], words: Sequence[str]) -> str:
-    """What the end of a run must be: `thousand`, `point`, a unit, a runway's `side`; `number` when it is one number."""
+def _use_of_run(run: Sequence[Numeral], words: Sequence[str]) -> str:
+    """What the end of a run is: `thousand`, `point`, a unit, `side` of a runway, or `callsign` for all of it."""
     kinds = [numeral.kind for numeral in run]
     for kind in ("thousand", "point"):
         if kind in kinds:
             return kind
     position = run[-1].end
-    word, following = _word(words, position), _word(words, position + 1)
+    word, following = word_at(words, position), word_at(words, position + 1)
     if tuple(words[position : position + 3]) == ("ON", "THE", "SPEED"):
         return "KNOTS"
     if word == "O" and following == "CLOCK":
@@ -250,123 +244,117 @@ def _tail_wanted(run: Sequence[Numeral], words: Sequence[str]) -> str:
         return word.replace("MILES", "MILE")
     if word in SIDES and following not in AFTER_TURN and not read_run(words, position + 1):
         return "side"
-    return "number"
+    return "callsign"
 
 
-def _is_tail_of(tail: Sequence[Numeral], wanted: str) -> bool:
-    """Whether the end of a run can be a number of the wanted kind."""
-    kinds = [numeral.kind for numeral in tail]
-    if wanted in ("thousand", "point"):
-        # `THREE THOUSAND ONE`: the ONE behind it is no thousands
-        tail = tail[: kinds.index(wanted)] if wanted in kinds else ()
-    if wanted == "FEET" and kinds[-1:] == ["hundred"]:
-        tail = tail[:-1]
-    if not tail or any(numeral.kind != "digits" for numeral in tail):
+def _can_be(numerals: Sequence[Numeral], use: str) -> bool:
+    """Whether the end of a run can be a number of that use."""
+    kinds = [numeral.kind for numeral in numerals]
+    if use in ("thousand", "point"):
+        # THREE THOUSAND ONE: the ONE after it is no number of thousands.
+        numerals = numerals[: kinds.index(use)] if use in kinds else ()
+    if use == "FEET" and kinds[-1:] == ["hundred"]:
+        numerals = numerals[:-1]
+    if not numerals or any(numeral.kind != "digits" for numeral in numerals):
         return False
-    text = "".join(numeral.digits for numeral in tail)
-    if wanted == "point":
-        # the leading 1 is left out in group form only
-        whole = len(text) == 3 and text[0] == "1"
-        return (whole or (len(text) == 2 and len(tail) == 1)) and 18 <= int(text[-2:]) <= 36
-    if text[0] == "0" and wanted != "side":
+    text = "".join(numeral.digits for numeral in numerals)
+    if use == "point":
+        # Only group form leaves out the leading 1 of a frequency.
+        complete = len(text) == 3 and text[0] == "1"
+        return (complete or (len(text) == 2 and len(numerals) == 1)) and 18 <= int(text[-2:]) <= 36
+    if text[0] == "0" and use != "side":
         return False
-    if wanted == "KNOTS":
+    if use == "KNOTS":
         return len(text) == 3
-    # from 18,000 feet up altitudes are flight levels (14 CFR 91.121)
-    highest = {"thousand": 18, "MILE": 60, "OCLOCK": 12, "DEGREES": 90, "MINUTES": 60, "FEET": 99, "side": 36}[wanted]
-    repeated = len(text) == 4 and text[:2] == text[2:]
-    return (len(text) <= 2 and 1 <= int(text) <= highest) or (wanted == "thousand" and repeated)
+    # From 18,000 feet up altitudes are flight levels (14 CFR 91.121).
+    highest = {"thousand": 18, "MILE": 60, "OCLOCK": 12, "DEGREES": 90, "MINUTES": 60, "FEET": 99, "side": 36}[use]
+    said_twice = len(text) == 4 and text[:2] == text[2:]
+    return (len(text) <= 2 and 1 <= int(text) <= highest) or (use == "thousand" and said_twice)
 
 
 def _read_tail(words: Sequence[str], start: int) -> Callsign | None:
-    """A registration after NOVEMBER or after the aircraft's name."""
-    before = _word(words, start - 1)
+    """A registration after NOVEMBER or after the name of the aircraft."""
     position = start
     if tuple(words[start : start + 2]) in AIRCRAFT_PAIRS:
         position += 2
     elif words[start] in AIRCRAFT:
         position += 1
     named = position > start
-    if named and before in ABOUT:
+    if named and word_at(words, start - 1) in DESCRIBING:
         return None
-    if _word(words, position) == "NOVEMBER":
-        if not named and _names_place(words, start):
-            run = read_run(words, position + 1)
-            return _doubtful(run, words, "N") if run else None
-        position += 1
-    elif not named:
+    november = word_at(words, position) == "NOVEMBER"
+    position += november
+    run = read_run(words, position)
+    if not run or not (named or november):
         return None
-    if not read_run(words, position):
-        return None
-    found = _read_tail_signs(words, position)
-    if words[position - 1] == "NOVEMBER" or found is None or found.icao is None:
+    if not named and _names_place(words, start):
+        return _read_at_place(words, run, "N")
+    found = _read_tail_number(words, position)
+    if november or found is None or found.icao is None:
         return found
-    if found.icao[1:] in LIGHT_TYPES or len(found.icao) <= SHORT_TAIL_SIGNS:
-        return Callsign(None, found.end, "N")
-    return found
+    is_type = found.icao[1:] in LIGHT_TYPES or len(found.icao) <= SHORT_TAIL_LENGTH
+    return Callsign(None, found.end, "N") if is_type else found
 
 
-def _read_tail_signs(words: Sequence[str], start: int) -> Callsign | None:
+def _read_tail_number(words: Sequence[str], start: int) -> Callsign | None:
     run = read_run(words, start)
     if not run:
         return None
     letters, end = _letters_from(words, run[-1].end)
     if letters and _begins_flight(words, run[-1].end):
-        # `ONE SIX DELTA TWO THOUSAND`: a letter of the registration, or Delta's flight?
+        # ONE SIX DELTA TWO THOUSAND: DELTA is a letter of the registration, or an operator.
         return Callsign(None, end, "N")
     if letters:
         digits = join_digits(run)
-        signs = f"{digits}{letters}"
-        whole = re.fullmatch(r"[1-9]\d*[A-Z]{1,2}", signs) and len(signs) <= MAX_TAIL_SIGNS
-        cut = re.fullmatch(r"0\d?[A-Z]{1,2}", signs) and len(signs) == SHORT_TAIL_SIGNS
-        complete = len(letters) == 2 or len(signs) == MAX_TAIL_SIGNS or not _goes_on(words, end)
-        clear = digits is not None and complete and (whole or cut)
-        return Callsign(f"N{signs}" if clear else None, end, "N")
-    taken = _split_signs(run, words, MAX_TAIL_SIGNS)
-    if taken is None or len(taken[0]) == 1:
+        text = f"{digits}{letters}"
+        whole = re.fullmatch(r"[1-9]\d*[A-Z]{1,2}", text) and len(text) <= MAX_TAIL_LENGTH
+        shortened = re.fullmatch(r"0\d?[A-Z]{1,2}", text) and len(text) == SHORT_TAIL_LENGTH
+        complete = len(letters) == 2 or len(text) == MAX_TAIL_LENGTH or not _goes_on(words, end)
+        clear = digits is not None and complete and (whole or shortened)
+        return Callsign(f"N{text}" if clear else None, end, "N")
+    number = _split_number(run, words, MAX_TAIL_LENGTH)
+    if number is None or len(number[0]) == 1:
         return Callsign(None, run[-1].end, "N")
-    return Callsign(f"N{taken[0]}", taken[1], "N")
+    return Callsign(f"N{number[0]}", number[1], "N")
 
 
 def _goes_on(words: Sequence[str], position: int) -> bool:
-    """Whether a number follows that no unit claims, so that it may belong to the signs before it."""
+    """Whether a number without a unit follows, which may belong to the call sign before it."""
     run = read_run(words, position)
-    return bool(run) and _tail_wanted(run, words) == "number"
+    return bool(run) and _use_of_run(run, words) == "callsign"
 
 
 def _read_letters(words: Sequence[str], start: int) -> Callsign | None:
-    """A registration of five letters: `GOLF ALPHA BRAVO CHARLIE DELTA`."""
+    """A registration of five letters: GOLF ALPHA BRAVO CHARLIE DELTA."""
     letters, end = _letters_from(words, start)
-    if len(letters) != MAX_TAIL_SIGNS or not letters.startswith(LETTER_MARKS):
+    if len(letters) != MAX_TAIL_LENGTH or not letters.startswith(LETTER_MARKS):
         return None
-    if _names_place(words, start) or read_run(words, end):
-        return None
-    return Callsign(letters, end, "")
+    return None if _names_place(words, start) or read_run(words, end) else Callsign(letters, end, "")
 
 
 def _read_military(words: Sequence[str], start: int) -> Callsign | None:
     for length in (2, 1):
-        if tuple(words[start : start + length]) in MILITARY and _word(words, start - 1) not in ABOUT:
+        if tuple(words[start : start + length]) in MILITARY and word_at(words, start - 1) not in DESCRIBING:
             run = read_run(words, start + length)
             return Callsign(None, run[-1].end, "") if run else None
     return None
 
 
 def _read_short_tail(words: Sequence[str], start: int) -> Callsign | None:
-    """A registration without what names it (`THREE ALPHA BRAVO`), where an utterance begins or ends with it."""
+    """A registration without NOVEMBER or a name (THREE ALPHA BRAVO), where an utterance begins or ends with it."""
     run = read_run(words, start)
     digits = join_digits(run)
     if not run or digits is None or any(numeral.kind != "digits" for numeral in run):
         return None
     letters, end = _letters_from(words, run[-1].end)
-    signs = f"{digits}{letters}"
+    text = f"{digits}{letters}"
+    shortened = len(text) == SHORT_TAIL_LENGTH and len(letters) in (1, 2)
+    without_mark = SHORT_TAIL_LENGTH < len(text) <= MAX_TAIL_LENGTH and len(letters) == 2
     at_edge = start == 0 or end == len(words)
-    cut = len(signs) == SHORT_TAIL_SIGNS and len(letters) in (1, 2)
-    without_mark = SHORT_TAIL_SIGNS < len(signs) <= MAX_TAIL_SIGNS and len(letters) == 2
-    if not (cut or without_mark) or not at_edge or _names_place(words, start):
+    if not (shortened or without_mark) or not at_edge or _names_place(words, start):
         return None
-    # two letters end a registration (14 CFR 47.15), after one a digit may belong to it
+    # Two letters end a registration (14 CFR 47.15); after one letter a digit may belong to it.
     goes_on = len(letters) < 2 and bool(read_run(words, end))
     if TAXI_WORDS & set(words[max(0, start - 3) : start]) or _begins_flight(words, run[-1].end) or goes_on:
         return None
-    return Callsign(f"*{signs}", end, "N")
+    return Callsign(f"*{text}", end, "N")

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from atc_asr.atc.grammar.callsign import SIDES, read_callsign
 from atc_asr.atc.grammar.spoken_numbers import Numeral, is_number_word, join_digits, join_value, read_run, word_at
 
-Reading = tuple[str | None, int]  # value, None for a number that is none of the kind, and the end
-
 
 @dataclasses.dataclass(frozen=True)
 class Slot:
@@ -36,6 +34,11 @@ class Slot:
     operator: str = ""
 
 
+Reading = tuple[str | None, int]  # value and end; the value is None for a number that the kind cannot have
+KeywordReader = Callable[[list[str], int], Slot | None]
+NumberReader = Callable[[list[str], list[Numeral]], Reading]
+
+
 @dataclasses.dataclass(frozen=True)
 class SlotKind:
     """How a kind of slot is read.
@@ -46,8 +49,8 @@ class SlotKind:
         read_bare: (words, position, run) -> slot of a number without a keyword, or None.
     """
 
-    keywords: Mapping[str, Callable[[list[str], int], Slot | None]]
-    read_number: Callable[[list[str], list[Numeral]], Reading] | None = None
+    keywords: Mapping[str, KeywordReader]
+    read_number: NumberReader | None = None
     read_bare: Callable[[list[str], int, list[Numeral]], Slot | None] | None = None
 
 
@@ -55,13 +58,23 @@ FILLERS = frozenset({"TO", "OF", "AT", "IS", "YOUR", "NOW", "THE", "ON", "FOR", 
 DISTANCE_UNITS = frozenset({"MILES", "MILE"})
 
 
-def read_number_slot(kind: str, words: list[str], start: int, position: int) -> Slot | None:
-    """The slot that begins at `start` and whose number begins at `position`; None without a number."""
-    read, run = SLOT_KINDS[kind].read_number, read_run(words, position)
+def read_number_slot(
+    kind: str, words: list[str], start: int, position: int, read_number: NumberReader | None = None
+) -> Slot | None:
+    """The slot that begins at `start`, its number at `position`; None without a number.
+
+    `read_number` replaces the kind's own reader.
+    """
+    read, run = read_number or SLOT_KINDS[kind].read_number, read_run(words, position)
     if read is None or not run:
         return None
     value, end = read(words, run)
     return Slot(kind, value, start, end)
+
+
+def number_after(kind: str, fillers: frozenset[str] = FILLERS) -> KeywordReader:
+    """Reader of a keyword that a number of the kind follows, after at most three fillers."""
+    return lambda words, start: read_number_slot(kind, words, start, skip_fillers(words, start + 1, fillers))
 
 
 def read_keyword_slot(words: list[str], position: int) -> Slot | None:
@@ -125,7 +138,7 @@ def _is_aircraft(words: list[str], position: int) -> bool:
 
 
 def _with_announcement(slot: Slot | None, end: int, num_words: int) -> Slot | None:
-    """The slot extended by the words behind its number that name its kind, so that they announce no other slot."""
+    """The slot extended by the words after its number that name its kind, so that they announce no other slot."""
     return dataclasses.replace(slot, end=end + num_words) if slot is not None and slot.end == end else slot
 
 
@@ -226,13 +239,13 @@ def _altitude_number(words: list[str], run: list[Numeral]) -> Reading:
         run = run[: kinds.index("hundred") + 1]
     elif len(run) != 1 or len(run[0].digits) < 3:
         # THREE FIVE ZERO in a climb is a flight level, a number of one written word is feet.
-        return _flight_level_number(run)
+        return _flight_level_number(words, run)
     feet = join_value(run)
     valid = feet is not None and 100 <= feet <= MAX_ALTITUDE and feet % 100 == 0
     return str(feet) if valid else None, run[-1].end
 
 
-def _flight_level_number(run: list[Numeral]) -> Reading:
+def _flight_level_number(words: list[str], run: list[Numeral]) -> Reading:
     taken = _prefix(run, 3) or (_prefix(run, 2) if len(run) <= 2 else None)
     if taken is None or not MIN_FLIGHT_LEVEL <= int(taken[0]) <= MAX_FLIGHT_LEVEL:
         return None, run[-1].end
@@ -240,11 +253,7 @@ def _flight_level_number(run: list[Numeral]) -> Reading:
 
 
 def _flight_level(words: list[str], start: int, position: int) -> Slot | None:
-    run = read_run(words, position)
-    if not run:
-        return None
-    value, end = _flight_level_number(run)
-    return Slot("altitude", value, start, end)
+    return read_number_slot("altitude", words, start, position, _flight_level_number)
 
 
 def _after_flight(words: list[str], start: int) -> Slot | None:
@@ -278,7 +287,7 @@ def _after_climb(words: list[str], start: int) -> Slot | None:
 
 def _after_maintain(words: list[str], start: int) -> Slot | None:
     """MAINTAIN TWO FIVE ZERO: knots or a flight level, by the words around it."""
-    position = skip_fillers(words, start + 1, FILLERS | {"SPEED", "AIRSPEED"})
+    position = skip_fillers(words, start + 1, SPEED_FILLERS)
     run = read_run(words, position)
     text = join_digits(run) or ""
     if any(numeral.kind != "digits" for numeral in run) and text[-2:] == "00" and int(text) >= 100:
@@ -313,6 +322,7 @@ def _bare_altitude(words: list[str], position: int, run: list[Numeral]) -> Slot 
 
 SLOWS = frozenset({"REDUCE", "REDUCING", "SLOW", "SLOWING", "INCREASE", "INCREASING"})
 AFTER_SPEED = frozenset({"KNOTS", "UNTIL", "TIL", "TILL", "OR", "TO", "THEN"})
+SPEED_FILLERS = FILLERS | {"SPEED", "AIRSPEED"}
 MIN_SPEED, MAX_SPEED = 60, 600
 
 
@@ -321,14 +331,6 @@ def _speed_number(words: list[str], run: list[Numeral]) -> Reading:
     if taken is None or not MIN_SPEED <= int(taken[0]) <= MAX_SPEED:
         return None, run[-1].end
     return str(int(taken[0])), taken[1] + (word_at(words, taken[1]) == "KNOTS")
-
-
-def _after_speed(words: list[str], start: int) -> Slot | None:
-    return read_number_slot("speed", words, start, skip_fillers(words, start + 1))
-
-
-def _after_slow(words: list[str], start: int) -> Slot | None:
-    return read_number_slot("speed", words, start, skip_fillers(words, start + 1, FILLERS | {"SPEED", "AIRSPEED"}))
 
 
 def _after_mach(words: list[str], start: int) -> Slot | None:
@@ -378,7 +380,7 @@ def _after_turn(words: list[str], start: int) -> Slot | None:
     if not run or word_at(words, run[-1].end) in AFTER_NO_HEADING:
         return None
     taken = _prefix_within(run, 3, 1, 360)
-    return Slot("heading", *taken[:1], start, taken[1]) if taken and taken[1] == run[-1].end else None
+    return Slot("heading", taken[0], start, taken[1]) if taken and taken[1] == run[-1].end else None
 
 
 def _bare_heading(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
@@ -398,6 +400,7 @@ BEFORE_RUNWAY = APPROACHES | {
 }  # fmt: skip
 AFTER_RUNWAY = frozenset({"CLEARED", "FINAL", "APPROACH", "LINE", "POSITION", "LOCALIZER"})
 AFTER_NO_RUNWAY = DISTANCE_UNITS | {"O", "OCLOCK", "DEGREES", "MINUTES", "KNOTS", "FEET"}
+RUNWAY_FILLERS = frozenset({"IS", "NUMBER"})
 MAX_RUNWAY = 36
 
 
@@ -421,10 +424,6 @@ def _runway_side(words: list[str], position: int) -> tuple[str, int]:
     if not side or turn or following == "HEADING":
         return "", position
     return side, position + 1
-
-
-def _after_runway(words: list[str], start: int) -> Slot | None:
-    return read_number_slot("runway", words, start, skip_fillers(words, start + 1, frozenset({"IS", "NUMBER"})))
 
 
 def _bare_runway(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
@@ -451,11 +450,10 @@ def _squawk_number(words: list[str], run: list[Numeral]) -> Reading:
 
 
 def _after_squawk(words: list[str], start: int) -> Slot | None:
-    if word_at(words, start + 1) == "VFR":
-        return Slot("squawk", "1200", start, start + 2)
-    if words[start + 1 : start + 4] == ["V", "F", "R"]:
-        return Slot("squawk", "1200", start, start + 4)
-    return read_number_slot("squawk", words, start, skip_fillers(words, start + 1, FILLERS | {"CODE"}))
+    vfr = next((n for n in (1, 3) if "".join(words[start + 1 : start + 1 + n]) == "VFR"), 0)
+    if vfr:
+        return Slot("squawk", "1200", start, start + 1 + vfr)
+    return number_after("squawk", FILLERS | {"CODE"})(words, start)
 
 
 # --- altimeter ------------------------------------------------------------------------------------------------------
@@ -466,10 +464,6 @@ def _altimeter_number(words: list[str], run: list[Numeral]) -> Reading:
     if len(run) == 3 and run[1].kind == "point":
         run = [run[0], run[2]]
     return _prefix_within(run, 4, 2700, 3199) or (None, run[-1].end)
-
-
-def _after_altimeter(words: list[str], start: int) -> Slot | None:
-    return read_number_slot("altimeter", words, start, skip_fillers(words, start + 1))
 
 
 def _after_qnh(words: list[str], start: int) -> Slot | None:
@@ -517,18 +511,15 @@ SLOT_KINDS = {
             "FLIGHT": _after_flight,
             "FL": lambda words, start: _flight_level(words, start, start + 1),
             "LEVEL": _after_level,
-            **dict.fromkeys(("MAINTAIN", "MAINTAINING"), _after_maintain),
-            **dict.fromkeys(CLIMBS, _after_climb),
-        },
+        }
+        | dict.fromkeys(("MAINTAIN", "MAINTAINING"), _after_maintain)
+        | dict.fromkeys(CLIMBS, _after_climb),
         _altitude_number,
         _bare_altitude,
     ),
     "speed": SlotKind(
-        {
-            "MACH": _after_mach,
-            **dict.fromkeys(("SPEED", "AIRSPEED"), _after_speed),
-            **dict.fromkeys(SLOWS, _after_slow),
-        },
+        {"SPEED": number_after("speed"), "AIRSPEED": number_after("speed"), "MACH": _after_mach}
+        | dict.fromkeys(SLOWS, number_after("speed", SPEED_FILLERS)),
         _speed_number,
         _bare_speed,
     ),
@@ -537,10 +528,13 @@ SLOT_KINDS = {
         _heading_number,
         _bare_heading,
     ),
-    "runway": SlotKind(dict.fromkeys(("RUNWAY", "RUNWAYS"), _after_runway), _runway_number, _bare_runway),
+    "runway": SlotKind(
+        dict.fromkeys(("RUNWAY", "RUNWAYS"), number_after("runway", RUNWAY_FILLERS)), _runway_number, _bare_runway
+    ),
     "squawk": SlotKind(dict.fromkeys(("SQUAWK", "SQUAWKING"), _after_squawk), _squawk_number),
     "altimeter": SlotKind(
-        dict.fromkeys(("ALTIMETER", "ALTIMETERS"), _after_altimeter) | {"QNH": _after_qnh}, _altimeter_number
+        {"ALTIMETER": number_after("altimeter"), "ALTIMETERS": number_after("altimeter"), "QNH": _after_qnh},
+        _altimeter_number,
     ),
     "wind": SlotKind(dict.fromkeys(("WIND", "WINDS"), _after_wind)),
 }

@@ -1,7 +1,7 @@
 """Spoken numbers: from words to digits, in group form or digit by digit.
 
-`SIX EIGHTY SIX` is 686, `TWENTY ONE OH FOUR` 2104, `ONE TWENTY FOUR POINT SIX FIVE` 124.65, `ONE ZERO THOUSAND`
-10000 (FAA Order JO 7110.65, section 2-4-17 to 2-4-18; ICAO Doc 9432, section 2.4). Words are upper case.
+SIX EIGHTY SIX is 686, TWENTY ONE OH FOUR 2104, ONE TWENTY FOUR POINT SIX FIVE 124.65, ONE ZERO THOUSAND 10000 (FAA
+Order JO 7110.65, section 2-4-17 to 2-4-18; ICAO Doc 9432, section 2.4). Words are upper case.
 """
 
 import dataclasses
@@ -23,8 +23,10 @@ TENS = {
     "TWENTY": "2", "THIRTY": "3", "FORTY": "4", "FOURTY": "4", "FIFTY": "5", "SIXTY": "6", "SEVENTY": "7",
     "EIGHTY": "8", "NINETY": "9",
 }  # fmt: skip
-MULTIPLIERS = {"HUNDRED": "hundred", "THOUSAND": "thousand", "TOUSAND": "thousand"}
-POINTS = {"POINT": "point", "DECIMAL": "point", "DAYSEEMAL": "point"}
+MULTIPLIERS: dict[str, Literal["hundred", "thousand"]] = {
+    "HUNDRED": "hundred", "THOUSAND": "thousand", "TOUSAND": "thousand",
+}  # fmt: skip
+POINTS = frozenset({"POINT", "DECIMAL", "DAYSEEMAL"})
 REPEATS = {"DOUBLE": 2, "TRIPLE": 3}
 NUMBER_WORDS = frozenset([*DIGITS, *TEENS, *TENS, *MULTIPLIERS, *POINTS])
 FIRST_WORDS = NUMBER_WORDS | frozenset(REPEATS)
@@ -33,7 +35,7 @@ WRITTEN = re.compile(r"(\d+)(?:\.(\d+))?")
 
 @dataclasses.dataclass(frozen=True)
 class Numeral:
-    """One spoken element of a number: digits that belong together (`86`), or what follows them."""
+    """One element of a spoken number: digits of one group (`86`), or a multiplier or point without digits."""
 
     kind: Literal["digits", "hundred", "thousand", "point"]
     digits: str
@@ -51,13 +53,13 @@ def is_number_word(word: str) -> bool:
 
 
 def read_run(words: Sequence[str], start: int) -> list[Numeral]:
-    """The longest run of numerals from position `start`; empty when no number begins there."""
+    """The longest run of numerals from position `start`; empty where no number begins."""
     run: list[Numeral] = []
     if start >= len(words) or not (words[start] in FIRST_WORDS or words[start][:1].isdigit()):
         return run
     position = start
     while position < len(words):
-        # `TWO HUNDRED AND TEN`
+        # TWO HUNDRED AND TEN
         joined = bool(run) and run[-1].kind in ("hundred", "thousand") and words[position] == "AND"
         found = _read_numeral(words, position + joined, first=not run) if position + joined < len(words) else []
         if not found or (joined and found[0].kind != "digits"):
@@ -74,7 +76,7 @@ def _read_numeral(words: Sequence[str], position: int, *, first: bool) -> list[N
     following = words[end] if end < len(words) else ""
     if word in TENS:
         unit = DIGITS.get(following, "0") if following not in ("OH", "O") else "0"
-        # `TWENTY ZERO` are two numerals, `TWENTY ONE` is one
+        # TWENTY ONE is one numeral, TWENTY ZERO are two.
         return [Numeral("digits", TENS[word] + unit, end + (unit != "0"))]
     if word in TEENS:
         return [Numeral("digits", TEENS[word], end)]
@@ -103,9 +105,9 @@ def _read_written(word: str, end: int) -> list[Numeral]:
 
 
 def join_digits(run: Sequence[Numeral]) -> str | None:
-    """The digits of a run as they are said: 6, 86 -> `686`; 12, hundred -> `1200`; None when it is no digit string.
+    """The digits of a run: 6, 86 -> `686`; 12, hundred -> `1200`; None for a run with a point or without digits.
 
-    `FIVE HUNDRED TWELVE` adds up (512): after HUNDRED at most two digits can follow, after THOUSAND three.
+    FIVE HUNDRED TWELVE is 512: at most two digits can follow HUNDRED, three THOUSAND.
     """
     text = ""
     for index, numeral in enumerate(run):
@@ -138,7 +140,7 @@ def join_value(run: Sequence[Numeral]) -> int | None:
 
 
 def _plain_value(run: Sequence[Numeral]) -> int | None:
-    """The value of a run of digits, once if it is said digit by digit and then in group form."""
+    """The value of a run of digits; a number said digit by digit and again in group form counts once."""
     text = "".join(numeral.digits for numeral in run)
     if not text:
         return None
@@ -149,7 +151,7 @@ def _plain_value(run: Sequence[Numeral]) -> int | None:
 
 
 def fold_digits(words: Sequence[str]) -> list[str]:
-    """Digit words as digits, one by one: `NINER`, `NINE` and `9` become the same; group form stays."""
+    """Replace digit words by digits: NINER, NINE and 9 become `9`; group form is unchanged."""
     folded: list[str] = []
     for word in words:
         digits = WRITTEN.fullmatch(word)
@@ -158,12 +160,12 @@ def fold_digits(words: Sequence[str]) -> list[str]:
         elif word in POINTS:
             folded.append("POINT")
         else:
-            folded.append(DIGITS.get(word, word) if word not in ("O",) else word)
+            folded.append(DIGITS.get(word, word) if word != "O" else word)
     return folded
 
 
 def fold_groups(words: Sequence[str]) -> list[str]:
-    """Numbers as single digits, however they are said: `SIX EIGHTY SIX` and `SIX EIGHT SIX` become `6 8 6`."""
+    """Replace numbers by their digits: SIX EIGHTY SIX and SIX EIGHT SIX become `6 8 6`."""
     folded: list[str] = []
     position = 0
     while position < len(words):

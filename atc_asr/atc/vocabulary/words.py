@@ -1,6 +1,6 @@
 """The words of air traffic control: digits, letters, numbers in groups, airlines and aircraft types.
 
-Read by the synthetic corpus, the boosting of call signs and the scoring. Sources: FAA Order JO 7110.65, chapter 2,
+Used by the synthetic corpus, call sign boosting and scoring. Sources: FAA Order JO 7110.65, chapter 2,
 section 4 (radio alphabet, group-form numbers); ICAO Annex 10, volume II (spoken digits).
 """
 
@@ -29,7 +29,7 @@ AIRCRAFT = ("cessna", "cirrus", "skyhawk", "bonanza", "cherokee")
 
 @dataclass(frozen=True)
 class Airline:
-    """An operator: ICAO designator, the name it is called by, and whether the synthetic corpus speaks of it."""
+    """An operator: ICAO designator, telephony name, country, and whether the synthetic corpus uses it."""
 
     icao: str
     telephony: str
@@ -53,12 +53,12 @@ def read_airlines(path: Path = AIRLINES_FILE) -> tuple[Airline, ...]:
 
 
 def is_tail(icao: str) -> bool:
-    """Whether a callsign is a US registration (`N` and a digit) and not an airline's flight."""
+    """Whether a call sign is a US registration (`N` and a digit), not a flight of an airline."""
     return icao[0] == "N" and icao[1].isdigit()
 
 
 def two_digit_words(number: int) -> str:
-    """10-99 as one number: `forty five`."""
+    """10 to 99: `forty five`."""
     if number < 20:
         return TEENS[number - 10]
     tens = TENS[number // 10 - 2]
@@ -66,14 +66,14 @@ def two_digit_words(number: int) -> str:
 
 
 def pair_words(pair: str) -> str:
-    """Two digits as they end a group-form number: `eighty six`, `oh four`, `hundred`."""
+    """The last two digits of a number in group form: `eighty six`, `oh four`, `hundred`."""
     if pair == "00":
         return "hundred"
     return f"oh {DIGITS[int(pair[1])]}" if pair[0] == "0" else two_digit_words(int(pair))
 
 
 def group_words(number: int) -> str:
-    """1-9999 in group form: 686 `six eighty six`, 2104 `twenty one oh four`, 500 `five hundred`."""
+    """1 to 9999 in group form: 686 `six eighty six`, 2104 `twenty one oh four`, 500 `five hundred`."""
     if number < 10:
         return DIGITS[number]
     if number < 100:

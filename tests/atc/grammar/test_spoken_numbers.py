@@ -23,7 +23,7 @@ from atc_asr.atc.vocabulary import words
         ("686", "686"),
     ],
 )
-def test_digits_as_they_are_said(text, digits):
+def test_digits(text, digits):
     assert join_digits(read_run(text.split(), 0)) == digits
 
 
@@ -44,22 +44,22 @@ def test_values(text, value):
 
 
 @pytest.mark.parametrize("text", ["", "HEADING", "HUNDRED", "O CLOCK", "OH OKAY", "POINT"])
-def test_no_number_begins_here(text):
+def test_words_that_begin_no_number(text):
     assert read_run(text.split() or [""], 0) == []
 
 
 @given(st.integers(1, 9999))
-def test_group_form_and_single_digits_are_the_same_number(number):
+def test_group_form_and_single_digits_give_the_same_number(number):
     grouped = words.group_words(number).upper().split()
     single = [words.DIGITS[int(digit)].upper() for digit in str(number)]
     assert join_digits(read_run(grouped, 0)) == str(number)
     assert fold_groups(grouped) == fold_groups(single) == list(str(number))
 
 
-def test_digits_fold_without_their_groups():
+def test_fold_digits_leaves_group_form():
     assert fold_digits("NINER 9 SIXTY 27.5 DECIMAL".split()) == ["9", "9", "SIXTY", "2", "7", "POINT", "5", "POINT"]
 
 
-def test_groups_fold_within_other_words():
+def test_fold_groups():
     assert fold_groups("CLIMB ONE ZERO THOUSAND NOW".split()) == ["CLIMB", "1", "0", "0", "0", "0", "NOW"]
     assert fold_groups("ONE TWENTY FOUR POINT SIX".split()) == ["1", "2", "4", "POINT", "6"]
