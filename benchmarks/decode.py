@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -274,7 +275,7 @@ def held_out(bench: Bench) -> list[Finding]:
         "lexicon + 4-gram": bench.tuned,
     }
     counts: dict[str, list[wer.Counts]] = {name: [] for name in searches}
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for seed in range(1, DRAWS + 1):
         excluded = set(random.Random(seed).sample(pool, round(len(pool) / 10)))
         sources = dataclasses.replace(exclude(bench, excluded), posteriors=bench.posteriors("test"))

@@ -9,7 +9,7 @@ class CalibrateFlags(Flags):
     """Calibrate word confidences on valid, and write the hypotheses of both splits with calibrated confidences.
 
     Reads   valid_manifest, valid_hyps, test_manifest, test_hyps  transcripts and raw hypotheses of both splits
-    Writes  out_file            slope and intercept (stages.decode and transcribe: --calibration)
+    Writes  out_file            slope, intercept and statistics (stages.decode and transcribe: --calibration)
             valid_out_file, test_out_file  hypotheses with calibrated word confidences
             metrics_file        expected calibration error on test
             reliability_file    CSV for DVC's plots: accuracy against confidence on test
