@@ -17,7 +17,6 @@ FALLBACK_DISCOUNTS = "orders %s: too little text to estimate discounts, using %s
 WEIGHTS_LOADED = "%s: loaded %.1f %% of the parameters, %d of %d tokens"
 TOO_MANY_TOKENS = "%d of %d train utterances have more tokens than frames and are left out, first: %s"
 TOO_MANY_TOKENS_AT_SPEED = "%d train utterances have more tokens than frames at the highest speed: no loss there"
-EARLY_STOP = "stopped after epoch %d: %d epochs without a lower WER"
 CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
 
 # decode, calibrate
@@ -28,3 +27,19 @@ NOT_CALIBRATED = "valid: %d correct words of %d, confidences are left as they ar
 # transcribe
 TRANSCRIBE_DONE = "%d recordings, %.0f s of audio in %.1f s: %.0f x real time"
 NO_TRANSMISSIONS = "%s: no transmissions found"
+
+# find_batch
+BATCH_TRIED = "batch_size %d: %s"  # size, peak memory
+
+# sweep
+WAITING_FOR_TRIALS = "%s: waiting for the trials that a killed sweep left running"
+TRIAL_STARTED = "%s: %s"  # experiment, its parameters
+TRIAL_RETRIED = "%s: ended without a result, retry %d of %d"
+TRIAL_FINISHED = "%s: %s%s"  # experiment, state, metric
+EXPERIMENT_SKIPPED = "left out: %s"
+SWEEP_CSV_DONE = "%s: %d experiments, %d new, %d changed, %d left out"
+
+# preset, export_onnx
+PRESET_CHANGE = "%s: %s -> %s"  # section.key, old value, new value
+PRESET_DONE = "%s: %d values of %s changed"
+ONNX_DONE = "%s: %.1f MB, log-probabilities within %.1e of the recogniser's"

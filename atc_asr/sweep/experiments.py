@@ -1,171 +1,115 @@
-"""DVC's experiments: which there are, what they hold, and their rows in the sweep's CSV."""
+"""DVC experiments of the repository in the current folder, and their rows in the sweep's CSV."""
 
 import json
-import logging
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+import dvc.api
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.repo.experiments.serialize import ExpRange
 
 from atc_asr.core.config import PARAMS_FILE
 from atc_asr.core.errors import InputError
 from atc_asr.tracking.params import RecordParams
-from atc_asr.tracking.record import SWEEP_COLUMNS
+from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
 
-log = logging.getLogger(__name__)
-
-# Columns that labels in params.yaml fill: a run restored from DVC's cache brings the first run's labels along.
-LABELS = {
-    "run_stage": "run_stage",
-    "model": "model_name",
-    "dataset_part": "dataset_part",
-    "save_full_model": "save_full_model",
-    "language": "language",
-    "task": "task",
-    "eval_strategy": "eval_strategy",
-    "eval_steps": "eval_steps",
-}
+# Columns that labels fill, by column: DVC's run cache restores metrics.json with the labels of an earlier run.
+LABELS = {name: name for name in RecordParams.model_fields if name in SWEEP_COLUMNS} | {"model": "model_name"}
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """One line of `dvc exp show`."""
-
-    name: str
-    rev: str
-    timestamp: str | None
-    trouble: str | None  # why it has no result: queued, running, failed …; None when it has
-    params: Mapping[str, Any]  # params.yaml
-    metrics: Mapping[str, Mapping[str, Any]]  # by file
-
-
-def dvc(command: Sequence[str], root: Path) -> str:
-    """What a DVC command prints.
+def list_experiments() -> list[ExpRange]:
+    """All experiments on all commits, oldest first, as in `dvc exp show`.
 
     Raises:
-        InputError: it failed; the message is DVC's own last line.
+        InputError: there is no DVC repository, or DVC cannot list its experiments.
     """
-    answer = subprocess.run(
-        [sys.executable, "-m", "dvc", *command], cwd=root, capture_output=True, text=True, check=False
-    )
-    if answer.returncode:
-        lines = [line for line in answer.stderr.splitlines() if line.startswith("ERROR")] or answer.stderr.splitlines()
-        raise InputError(f"{root}: dvc {' '.join(command)} failed: {lines[0] if lines else answer.returncode}")
-    return answer.stdout
-
-
-def data_of(files: Mapping[str, Any]) -> dict[str, Any]:
-    """The files of an experiment that could be read, by path."""
-    return {path: content["data"] for path, content in files.items() if "data" in content}
-
-
-def experiment_of(entry: Mapping[str, Any]) -> Experiment:
-    """One experiment from its entry in `dvc exp show --json`."""
-    newest = entry["revs"][0]
-    executor = entry["executor"] or {}
-    error = newest["error"] or {}
-    data = newest["data"] or {}
-    trouble = None
-    if executor.get("state") not in (None, "success"):
-        trouble = executor["state"]
-    if error:
-        trouble = f"{trouble or 'failed'}: {' '.join(str(error.get('msg', error)).split())}"
-    return Experiment(
-        name=entry["name"] or newest["rev"][:7],
-        rev=newest["rev"],
-        timestamp=data.get("timestamp"),
-        trouble=trouble,
-        params=data_of(data.get("params", {})).get(str(PARAMS_FILE), {}),
-        metrics=data_of(data.get("metrics", {})),
-    )
-
-
-def list_experiments(root: Path) -> list[Experiment]:
-    """All experiments of a repository on all its commits, oldest first; workspace and commits themselves are none."""
-    baselines = json.loads(dvc(["exp", "show", "--all-commits", "--json"], root))
-    found = [experiment_of(entry) for baseline in baselines for entry in baseline["experiments"] or []]
-    return sorted(found, key=lambda experiment: (experiment.timestamp or "~", experiment.name))
-
-
-def read_at(root: Path, rev: str, path: str) -> str | None:
-    """A file's text as it is at a revision, tracked by git or by DVC; None when it is not there."""
-    import dvc.api
-    import dvc.exceptions
-
     try:
-        return dvc.api.read(path, repo=str(root), rev=rev, encoding="utf-8")
-    except (FileNotFoundError, dvc.exceptions.DvcException):
+        with Repo() as repo:
+            baselines = repo.experiments.show(all_commits=True)
+    except DvcException as error:
+        raise InputError(f"dvc exp show --all-commits failed: {' '.join(str(error).split())}") from error
+    found = [experiment for baseline in baselines for experiment in baseline.experiments or []]
+    return sorted(found, key=lambda experiment: (timestamp_of(experiment) or "~", name_of(experiment)))
+
+
+def name_of(experiment: ExpRange) -> str:
+    """Its name, or its short commit when it has none."""
+    return experiment.name or experiment.revs[0].rev[:7]
+
+
+def timestamp_of(experiment: ExpRange) -> str | None:
+    """The time of its commit, ISO 8601."""
+    data = experiment.revs[0].data
+    return data.timestamp.isoformat() if data and data.timestamp else None
+
+
+def problem_of(experiment: ExpRange) -> str | None:
+    """Why it has no result: queued, running, failed with an error; None when it has one."""
+    state = experiment.executor.state if experiment.executor else "success"
+    error = experiment.revs[0].error
+    if error:
+        return f"{'failed' if state == 'success' else state}: {' '.join(str(error.msg).split())}"
+    return None if state == "success" else state
+
+
+def read_at(rev: str, path: str) -> str | None:
+    """The text of a file at a revision, tracked by git or by DVC; None when it is not there."""
+    try:
+        return dvc.api.read(path, repo=".", rev=rev, encoding="utf-8")
+    except (FileNotFoundError, DvcException):
         return None
 
 
-def unique_name(experiment: Experiment, names: Counter) -> str:
-    """The experiment's name; with its commit when two baselines have an experiment of that name."""
-    return experiment.name if names[experiment.name] == 1 else f"{experiment.name}_{experiment.rev[:7]}"
-
-
-def sweep_row(run: Mapping[str, Any], labels: Mapping[str, Any], name: str, timestamp: str | None) -> dict[str, Any]:
-    """The CSV row of one experiment.
+def sweep_rows(run_metrics: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The CSV rows of all experiments that have a result.
 
     Args:
-        run: the run's own `metrics.json`, which has the CSV's columns among its keys.
-        labels: section `record` of the experiment's params.yaml.
-        name: the experiment's name; the label `run_id`, which may be the same in a whole sweep, goes before it.
-        timestamp: when DVC committed the experiment.
-    """
-    row = {column: run.get(column) for column in SWEEP_COLUMNS}
-    row |= {column: labels[label] for column, label in LABELS.items() if label in labels}
-    label = labels.get("run_id") or name
-    return row | {"run_id": name if label == name else f"{label}_{name}", "timestamp": timestamp}
-
-
-def sweep_rows(root: Path, run_metrics: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """The CSV's rows of all experiments that have a result.
-
-    Args:
-        root: the repository.
-        run_metrics: path of the run's own `metrics.json` inside the repository.
+        run_metrics: path of metrics.json of the run folder, inside the repository.
 
     Returns:
-        The rows, and one line `name: reason` for each experiment that was left out.
+        The rows, and `name: reason` for each experiment without a result.
+
+    Raises:
+        InputError: a metrics.json is not a JSON object, or lacks a column.
     """
     rows, skipped = [], []
-    experiments = list_experiments(root)
-    names = Counter(experiment.name for experiment in experiments if experiment.trouble is None)
+    experiments = list_experiments()
+    counts = Counter(name_of(experiment) for experiment in experiments if problem_of(experiment) is None)
     for experiment in experiments:
-        trouble = experiment.trouble
-        text = read_at(root, experiment.rev, run_metrics) if trouble is None else None
-        if trouble is None and text is None:
-            trouble = f"has no {run_metrics}"
-        if trouble is not None:
-            skipped.append(f"{experiment.name}: {trouble}")
+        name, problem, rev = name_of(experiment), problem_of(experiment), experiment.revs[0].rev
+        text = read_at(rev, run_metrics) if problem is None else None
+        if text is None:
+            skipped.append(f"{name}: {problem or f'has no {run_metrics}'}")
             continue
-        labels = experiment.params.get(RecordParams.section, {})
-        rows.append(
-            sweep_row(
-                parse_run(text, experiment.name, run_metrics),
-                labels,
-                unique_name(experiment, names),
-                experiment.timestamp,
-            )
-        )
+        try:  # experiments of several baselines may have the same name
+            rows.append(sweep_row(text, experiment, name if counts[name] == 1 else f"{name}_{rev[:7]}"))
+        except ValueError as error:
+            raise InputError(f"{run_metrics} of experiment {name}: {error}") from error
     return rows, skipped
 
 
-def parse_run(text: str, name: str, run_metrics: str) -> dict[str, Any]:
-    """A run's `metrics.json`.
+def sweep_row(text: str, experiment: ExpRange, name: str) -> dict[str, Any]:
+    """The CSV row of an experiment.
+
+    Args:
+        text: metrics.json of its run folder.
+        experiment: gives labels and timestamp.
+        name: unique name; becomes the `run_id`, after the label `run_id` if there is one.
 
     Raises:
-        InputError: it is not a JSON object with the columns of the sweep's CSV.
+        ValueError: the text is not a JSON object with a key for each column.
     """
-    where = f"{run_metrics} of experiment {name}"
     try:
         run = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{where}: is not valid JSON: {error}") from error
+        raise ValueError(f"is not valid JSON: {error}") from error
     missing = [column for column in SWEEP_COLUMNS if not isinstance(run, dict) or column not in run]
     if missing:
-        raise InputError(f"{where}: has no {', '.join(missing)}; wanted a key for each column of the sweep's CSV")
-    return run
+        raise ValueError(f"has no {', '.join(missing)}; wanted a key for each column of the sweep's CSV")
+    data = experiment.revs[0].data
+    labels = data.params.get(str(PARAMS_FILE), {}).get("data", {}).get(RecordParams.section, {}) if data else {}
+    row = {column: run[column] for column in SWEEP_COLUMNS}
+    row |= {column: labels[label] for column, label in LABELS.items() if label in labels}
+    label = labels.get("run_id") or name
+    return row | {"run_id": name if label == name else f"{label}_{name}", "timestamp": timestamp_of(experiment)}

@@ -1,245 +1,212 @@
-"""A sweep: Optuna proposes, DVC runs and remembers, and what was killed is done again."""
+"""A sweep is an Optuna study whose trials are DVC experiments.
+
+Optuna stores the trials in `study_dir/study.db` and proposes their values. A trial that a killed sweep left RUNNING,
+or that ended without a result, becomes WAITING again; Optuna hands out WAITING trials first.
+"""
 
 import itertools
 import json
 import logging
+import math
 import os
 import re
-import subprocess
 import threading
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from atc_asr.core import messages
 from atc_asr.core.errors import InputError
-from atc_asr.sweep import attempt, experiments
-from atc_asr.sweep.params import SweepParams
-from atc_asr.sweep.space import Choice, Range, grid_values, parse_space
+from atc_asr.sweep import experiments, worker
+from atc_asr.sweep.params import SweepFlags, SweepParams
+from atc_asr.sweep.space import format_value, parse_space
 
 log = logging.getLogger(__name__)
 
-DONE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-STUDY_NAME = re.compile(r"[A-Za-z0-9_]+")
-# What a sweep may not change between two sittings: its runs would no longer belong together.
-FIXED_SETTINGS = ("method", "space", "seed", "metric", "direction")
+FIXED_SETTINGS = ("method", "space", "seed", "metric", "direction")  # must not change when a sweep resumes
+PRUNE_STARTUP_TRIALS = 5  # the first trials are never pruned
+PRUNE_WARMUP_STEPS = 3  # steps of the curve before a trial may be pruned
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where a sweep reads and writes.
-
-    Attributes:
-        root: the repository.
-        study_dir: the sweep's own folder.
-        metrics: metrics file of a run, inside the repository.
-        curve: training curve that grows during a run, inside the repository; may be a pattern.
-    """
-
-    root: Path
-    study_dir: Path
-    metrics: str
-    curve: str | None
-
-
-def settings_of(params: SweepParams) -> dict[str, Any]:
-    """The settings that one sweep keeps for good."""
-    values = asdict(params)
-    return {name: values[name] for name in FIXED_SETTINGS}
-
-
-def open_study(params: SweepParams, places: Places) -> optuna.Study:
-    """The study of a folder, new or as it was left.
+def grid_points(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """All points of a grid; the last parameter changes fastest.
 
     Raises:
-        InputError: it was begun with other settings, or its experiments' names are taken.
+        InputError: a parameter has a range.
     """
-    name = places.study_dir.resolve().name
-    if not STUDY_NAME.fullmatch(name):
-        raise InputError(
-            f"--study_dir: got {name!r}, wanted letters, digits and _ only: experiments are called after it"
-        )
-    pruner = optuna.pruners.MedianPruner(params.prune_startup_trials, params.prune_warmup_steps)
-    study = optuna.create_study(
-        study_name=name,
-        storage=f"sqlite:///{places.study_dir.resolve() / 'study.db'}",
-        direction=params.direction,
-        pruner=pruner if params.prune else optuna.pruners.NopPruner(),
-        load_if_exists=True,
-    )
-    settings = settings_of(params)
-    begun_with = study.user_attrs.get("settings")
-    if begun_with is None:
-        check_names_free(places.root, name)
-        study.set_user_attr("settings", settings)
-    elif begun_with != settings:
-        changed = next(key for key in FIXED_SETTINGS if begun_with[key] != settings[key])
-        raise InputError(
-            f"{places.study_dir}: this sweep has {changed} {begun_with[changed]!r}, got {settings[changed]!r}; "
-            "a sweep with other settings wants another folder"
-        )
-    return study
+    choices = []
+    for name, distribution in space.items():
+        if not isinstance(distribution, CategoricalDistribution):
+            raise InputError(f"space: {name} is a range, a grid wants values with commas")
+        choices.append(distribution.choices)
+    return [dict(zip(space, point, strict=True)) for point in itertools.product(*choices)]
 
 
-def check_names_free(root: Path, study: str) -> None:
-    """Refuse a new sweep whose runs would be taken for those of an older one.
-
-    Raises:
-        InputError: an experiment of that name is there.
-    """
-    for experiment in experiments.list_experiments(root):
-        if experiment.name.rpartition("-")[0] == study and experiment.name.rpartition("-")[2].isdigit():
-            raise InputError(
-                f"experiment {experiment.name} is there already: name the sweep's folder otherwise than {study}"
-            )
-
-
-def grid_points(parameters: Sequence[Choice | Range]) -> list[dict[str, str]]:
-    """All points of a grid, the last parameter changing fastest."""
-    values = grid_values(parameters)
-    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
-
-
-def new_sampler(params: SweepParams, number: int) -> optuna.samplers.BaseSampler:
-    """A sampler for the trial of that number: a sweep that is resumed draws on, it does not draw the same again."""
+def make_sampler(params: SweepParams, number: int) -> optuna.samplers.BaseSampler:
+    """The sampler of one trial; seeded with the trial's number, so that a resumed sweep does not repeat values."""
     seed = zlib.crc32(f"{params.seed} {number}".encode())
     if params.method == "bayes":
         return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-class Sweep:
-    """Hands out trials to workers, and drives each to its end."""
+def read_metric(experiment: str, path: str, metric: str) -> float | None:
+    """The metric at a dotted key; None when there is no such experiment or the metric is not a finite number."""
+    value = json.loads(experiments.read_at(experiment, path) or "null")
+    for key in metric.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
-    def __init__(self, params: SweepParams, places: Places, study: optuna.Study) -> None:
-        self._params = params
-        self._places = places
-        self._study = study
-        self._parameters = parse_space(params.space)
-        self._points = grid_points(self._parameters) if params.method == "grid" else None
-        self._num_trials = params.num_trials if self._points is None else min(params.num_trials, len(self._points))
-        # Trials a killed sweep left unfinished come first.
-        self._unfinished = study.get_trials(states=(TrialState.RUNNING,))
-        self._bookkeeping = threading.Lock()  # Optuna's and DVC's Python interfaces are used by one thread at a time
+
+class Sweep:
+    """The study of a folder, created or resumed. The caller holds `worker.lock_study`.
+
+    Raises:
+        InputError: the study has other settings, or experiments with its names exist already.
+    """
+
+    def __init__(self, params: SweepParams, flags: SweepFlags) -> None:
+        self._params, self._flags = params, flags
+        self._space = parse_space(params.space)
+        self._num_trials = params.num_trials
+        self._lock = threading.Lock()  # one thread at a time uses the Python interfaces of Optuna and DVC
         self._stopping = threading.Event()
-        self._reported: Counter[int] = Counter()  # points of each trial's curve that Optuna knows
+        self._storage = optuna.storages.RDBStorage(f"sqlite:///{flags.study_dir.resolve() / 'study.db'}")
+        pruner = optuna.pruners.MedianPruner(PRUNE_STARTUP_TRIALS, PRUNE_WARMUP_STEPS)
+        self.study = optuna.create_study(
+            study_name=flags.study_dir.resolve().name,
+            storage=self._storage,
+            direction=params.direction,
+            pruner=pruner if params.prune else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+        self._check_settings()
+        if params.method == "grid":
+            points = grid_points(self._space)[: params.num_trials]
+            self._num_trials = len(points)
+            for point in points[len(self.study.trials) :]:
+                self.study.enqueue_trial(point)
+        for trial in self.study.get_trials(states=(TrialState.RUNNING,)):  # left by a killed sweep
+            worker.remove_run_files(self.experiment(trial))
+            value = self._result(trial)
+            if value is None:
+                self._requeue(trial)
+            else:  # the experiment finished after the sweep was killed
+                self._finish(trial, TrialState.COMPLETE, value)
+
+    def experiment(self, trial: Trial | FrozenTrial) -> str:
+        """Name of a trial's experiment."""
+        return f"{self.study.study_name}-{trial.number}"
 
     def run(self) -> None:
-        """Drive all trials to their end; on Ctrl-C end the runs, to be done again when the sweep is resumed."""
-        gpus = attempt.visible_gpus()
-        num_workers = self._params.num_workers
-        with attempt.runs_lock(self._places.study_dir) as lock, ThreadPoolExecutor(num_workers) as pool:
-            shares = [
-                attempt.worker_environment(worker, num_workers, gpus, os.cpu_count() or 1)
-                for worker in range(num_workers)
-            ]
-            workers = [pool.submit(self._work, share, lock) for share in shares]
+        """Run all trials. When interrupted, stop the running ones; the resumed sweep runs them again."""
+        gpus, count, cores = worker.visible_gpus(), self._params.num_workers, os.cpu_count() or 1
+        environments = [worker.worker_environment(index, count, gpus, cores) for index in range(count)]
+        with ThreadPoolExecutor(count) as pool:
+            workers = [pool.submit(self._work, environment) for environment in environments]
             try:
                 wait(workers, return_when=FIRST_EXCEPTION)
             finally:
                 self._stopping.set()
-        for worker in workers:
-            worker.result()
+        for future in workers:
+            future.result()
 
-    def _work(self, share: dict[str, str], lock: int) -> None:
+    def ranking(self) -> str:
+        """A table of the finished trials: the complete ones, best first, then the pruned and the failed ones."""
+        sign = 1 if self._params.direction == "minimize" else -1
+        lines = [f"{'experiment':<20} {'state':<9} {self._params.metric:>10}  parameters"]
+        for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL):
+            complete = state == TrialState.COMPLETE
+            trials = self.study.get_trials(states=(state,))
+            for trial in sorted(trials, key=lambda trial: sign * (trial.value or 0)) if complete else trials:
+                value = f"{trial.value:.4g}" if complete else ""
+                params = " ".join(f"{key}={format_value(given)}" for key, given in trial.params.items())
+                lines.append(f"{self.experiment(trial):<20} {state.name.lower():<9} {value:>10}  {params}")
+        return "\n".join(lines)
+
+    def _check_settings(self) -> None:
+        """Compare the settings with those that the study began with; a new study stores them."""
+        name, study_dir = self.study.study_name, self._flags.study_dir
+        settings = self._params.model_dump(include=set(FIXED_SETTINGS))
+        stored = self.study.user_attrs.get("settings")
+        if stored is None:
+            for experiment in experiments.list_experiments():
+                if re.fullmatch(rf"{name}-\d+", experiment.name):
+                    raise InputError(
+                        f"{study_dir}: experiment {experiment.name} exists, wanted a folder of another name"
+                    )
+            self.study.set_user_attr("settings", settings)
+            return
+        for key in FIXED_SETTINGS:
+            if stored[key] != settings[key]:
+                raise InputError(
+                    f"{study_dir}: this sweep has {key} {stored[key]!r}, got {settings[key]!r}; "
+                    "use another folder for a sweep with other settings"
+                )
+
+    def _work(self, environment: Mapping[str, str]) -> None:
+        """Run one trial after another."""
         while not self._stopping.is_set():
-            trial = self._next_trial()
-            if trial is None:
-                return
-            self._drive(trial, share, lock)
+            with self._lock:
+                trials = self.study.get_trials(deepcopy=False)
+                waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+                if not waiting and len(trials) >= self._num_trials:
+                    return
+                self.study.sampler = make_sampler(self._params, waiting[0] if waiting else len(trials))
+                trial = self.study.ask(self._space)
+            self._run_trial(trial, environment)
 
-    def _next_trial(self) -> Trial | None:
-        with self._bookkeeping:
-            if self._unfinished:
-                return Trial(self._study, self._unfinished.pop(0)._trial_id)
-            number = len(self._study.get_trials(deepcopy=False))
-            if number >= self._num_trials:
-                return None
-            self._study.sampler = new_sampler(self._params, number)
-            if self._points is not None:
-                self._study.enqueue_trial(self._points[number])
-            return self._study.ask()
+    def _run_trial(self, trial: Trial, environment: Mapping[str, str]) -> None:
+        name = self.experiment(trial)
+        values = {key: format_value(value) for key, value in trial.params.items()}
+        log.info(messages.TRIAL_STARTED, name, " ".join(f"{key}={value}" for key, value in values.items()))
+        log_file = self._flags.study_dir / f"{name}.log"
+        stopped = worker.run_experiment(
+            name, values, environment, log_file, lambda: self._stopping.is_set() or self._should_prune(trial)
+        )
+        with self._lock:
+            value = self._result(trial)
+            retry = trial.user_attrs.get("retries", 0) + 1
+            if value is not None:
+                self._finish(trial, TrialState.COMPLETE, value)
+            elif self._stopping.is_set():
+                pass  # stays RUNNING in the study, so that the resumed sweep runs it again
+            elif stopped:
+                self._finish(trial, TrialState.PRUNED)
+            elif retry <= self._params.max_retries:
+                log.warning(messages.TRIAL_RETRIED, name, retry, self._params.max_retries)
+                trial.set_user_attr("retries", retry)
+                self._requeue(trial)
+            else:
+                self._finish(trial, TrialState.FAIL)
 
-    def _drive(self, trial: Trial, share: dict[str, str], lock: int) -> None:
-        name = f"{self._study.study_name}-{trial.number}"
-        with self._bookkeeping:
-            overrides = {parameter.name: parameter.suggest(trial) for parameter in self._parameters}
-            value = self._result(name)  # the run outlived the driver that started it
-        for number in range(1 + self._params.max_retries):
-            if value is not None or self._stopping.is_set():
-                break
-            if number:
-                log.warning("%s: run died, trying again (%d of %d)", name, number, self._params.max_retries)
-            log.info("%s: %s", name, " ".join(f"{key}={given}" for key, given in overrides.items()))
-            process = self._start(name, overrides, share, lock)
-            status = attempt.attend(process, lambda: self._stopping.is_set() or self._is_bad(trial, name))
-            attempt.remove_remains(self._places.root, name)
-            if status is None and not self._stopping.is_set():
-                return self._end(trial, name, TrialState.PRUNED, None)
-            with self._bookkeeping:
-                value = self._result(name)
-        if value is not None:
-            self._end(trial, name, TrialState.COMPLETE, value)
-        elif not self._stopping.is_set():
-            self._end(trial, name, TrialState.FAIL, None)
-        return None
+    def _requeue(self, trial: Trial | FrozenTrial) -> None:
+        """Make a RUNNING trial a WAITING one."""
+        study_id = self._storage.get_study_id_from_name(self.study.study_name)
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
-    def _start(self, name: str, overrides: dict[str, str], share: dict[str, str], lock: int) -> subprocess.Popen:
-        attempt.remove_remains(self._places.root, name)
-        log_file = self._places.study_dir / f"{name}.log"
-        return attempt.start(self._places.root, name, overrides, share, log_file, lock)
+    def _finish(self, trial: Trial | FrozenTrial, state: TrialState, value: float | None = None) -> None:
+        self.study.tell(trial.number, value, state)
+        result = "" if value is None else f", {self._params.metric} {value:g}"
+        log.info(messages.TRIAL_FINISHED, self.experiment(trial), state.name.lower(), result)
 
-    def _end(self, trial: Trial, name: str, state: TrialState, value: float | None) -> None:
-        with self._bookkeeping:
-            self._study.tell(trial, value, state)
-        log.info("%s: %s%s", name, state.name.lower(), "" if value is None else f", {self._params.metric} {value:g}")
+    def _result(self, trial: Trial | FrozenTrial) -> float | None:
+        return read_metric(self.experiment(trial), self._flags.metrics, self._params.metric)
 
-    def _result(self, name: str) -> float | None:
-        """The experiment's metric; None when there is no such experiment or it has no number there."""
-        text = experiments.read_at(self._places.root, name, self._places.metrics)
-        if text is None:
-            return None
-        value = json.loads(text)
-        for key in self._params.metric.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        return float(value) if isinstance(value, int | float) else None
-
-    def _is_bad(self, trial: Trial, name: str) -> bool:
-        if not self._params.prune or self._places.curve is None:
+    def _should_prune(self, trial: Trial) -> bool:
+        """Report new points of the training curve to Optuna and ask its pruner."""
+        if not self._params.prune or self._flags.curve is None:
             return False
-        for _, folder in attempt.information_of(self._places.root, name):
-            for path in sorted(folder.glob(self._places.curve)):
-                curve = attempt.read_curve(path, self._params.curve_step, self._params.curve_value)
-                with self._bookkeeping:
-                    for step, value in curve[self._reported[trial.number] :]:
-                        trial.report(value, step)
-                    self._reported[trial.number] = len(curve)
-                    return trial.should_prune()
-        return False
-
-
-def ranking(study: optuna.Study) -> Iterator[FrozenTrial]:
-    """The trials that ended, the best first, then the pruned and the failed ones."""
-    sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
-    ended = study.get_trials(states=DONE)
-    yield from sorted(ended, key=lambda trial: (DONE.index(trial.state), sign * (trial.value or 0.0), trial.number))
-
-
-def format_trial(trial: FrozenTrial, name: str) -> str:
-    """A trial's line in the table."""
-    value = f"{trial.value:.4g}" if trial.state == TrialState.COMPLETE else ""
-    given = [f"{key}={x:.6g}" if isinstance(x, float) else f"{key}={x}" for key, x in trial.params.items()]
-    return f"{name:<20} {trial.state.name.lower():<9} {value:>10}  {' '.join(given)}"
-
-
-def format_ranking(study: optuna.Study, metric: str) -> str:
-    """A table of the trials that ended."""
-    header = f"{'run':<20} {'state':<9} {metric:>10}  parameters"
-    lines = [format_trial(trial, f"{study.study_name}-{trial.number}") for trial in ranking(study)]
-    return "\n".join([header, *lines])
+        sign = 1 if self._params.direction == "minimize" else -1  # a lower WER is better, whatever the metric
+        with self._lock:
+            reported = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+            for step, value in worker.read_curve(self.experiment(trial), self._flags.curve).items():
+                if step not in reported:
+                    trial.report(sign * value, step)
+            return trial.should_prune()
