@@ -12,6 +12,7 @@ import speechbrain as sb
 import torch
 from speechbrain.decoders import ctc_greedy_decode
 from speechbrain.nnet.losses import ctc_loss
+from speechbrain.utils.checkpoints import register_checkpoint_hooks
 from speechbrain.utils.distributed import ddp_broadcast
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.train_logger import FileTrainLogger
@@ -29,6 +30,9 @@ from atc_asr.training.recoverables import Curves, RandomState
 from atc_asr.training.schedule import make_schedule
 from atc_asr.training.updates import NonblockingBrain
 from atc_asr.wer.wer import Counts, count_edits, total
+
+# SpeechBrain registers only the parent class, so that a resumed training would forget its best epoch.
+register_checkpoint_hooks(EpochCounterWithStopper)
 
 WER = "valid_wer"  # column of the curves by which epochs are selected
 

@@ -154,7 +154,7 @@ def make_features(
     """Computes the features of a train batch; on a CPU only once per utterance, where they never change."""
     compute_features.to(device)
     max_bytes = config.train.audio_cache_mb * 1_000_000
-    if config.train.cpu_fast_path and device.type == "cpu":
-        if cpu_fast_path.can_cache_features(compute_features, dataset, config.augment, max_bytes):
-            return cpu_fast_path.CachedFeatures(compute_features)
+    fast = config.train.cpu_fast_path and device.type == "cpu"
+    if fast and cpu_fast_path.can_cache_features(compute_features, dataset, config.augment, max_bytes):
+        return cpu_fast_path.CachedFeatures(compute_features)
     return lambda batch: compute_features(batch.wavs)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from speechbrain.utils.distributed import ddp_broadcast, ddp_init_group, is_distributed_initialized
 from torch import distributed
-from torch.multiprocessing import _prctl_pr_set_pdeathsig
+from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
 from atc_asr.core.errors import InputError
 from atc_asr.model.batches import DurationBatches

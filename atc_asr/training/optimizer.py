@@ -8,7 +8,7 @@ ADAM_BETAS = (0.9, 0.98)  # as the Conformer was trained (Gulati et al. 2020, se
 LR_FACTOR = "lr_factor"  # key of a parameter group: factor on the scheduled learning rate
 
 
-def lowest_layers(front_end: torch.nn.Module, conformer: torch.nn.Module, count: int) -> list[torch.nn.Module]:
+def lowest_layers(front_end: torch.nn.Module, conformer: Any, count: int) -> list[torch.nn.Module]:
     """The front-end, its projection and the lowest `count` encoder layers; an empty list for 0."""
     if count == 0:
         return []

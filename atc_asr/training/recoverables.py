@@ -5,6 +5,7 @@ import functools
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ class RandomState:
     def save(self, path: Path) -> None:
         """Writes the states of torch (including the process's CUDA device), numpy and Python."""
         cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-        numpy_state = np.random.get_state()
+        numpy_state: Any = np.random.get_state()
         state = {
             "torch": torch.get_rng_state(),
             "cuda": cuda,

@@ -62,11 +62,8 @@ def locked_staging_dir(parent: Path, key: str) -> Iterator[Path]:
         parent: where staging folders are.
         key: name of exactly this training.
     """
-    for number in itertools.count(1):
-        folder = parent / f".training-{key}{f'-{number}' if number > 1 else ''}"
-        lock = try_lock(folder)
-        if lock is not None:
-            break
+    folders = (parent / f".training-{key}{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
+    folder, lock = next((folder, lock) for folder in folders if (lock := try_lock(folder)) is not None)
     try:
         yield folder
     except BaseException:

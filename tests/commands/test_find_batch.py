@@ -1,4 +1,4 @@
-"""The batch finder: its search on numbers alone, its trials on a tiny network."""
+"""find_batch: its search with numbers alone, its trials with a tiny network."""
 
 import shutil
 from pathlib import Path
@@ -47,13 +47,38 @@ def arguments(tmp_path):
     return ["--train_manifest", str(tmp_path / "train.csv"), "--params", str(params), *TINY]
 
 
-@pytest.mark.slow
-def test_finds_that_a_tiny_network_takes_the_whole_manifest(arguments, capsys):
+@pytest.mark.endurance
+def test_the_whole_manifest_fits_with_a_tiny_network(arguments, capsys):
     find_batch.main([*arguments, "--memory_mb", "100000"])
     assert capsys.readouterr().out.startswith("batch_size 6: the longest batch takes ")
 
 
-@pytest.mark.slow
-def test_says_that_nothing_fits(arguments):
+@pytest.mark.endurance
+def test_refuses_a_limit_that_nothing_fits(arguments):
+    with pytest.raises(InputError, match=r"batch_size 1, the smallest .* does not fit in 1 MB"):
+        find_batch.main([*arguments, "--memory_mb", "1"])
+
+
+@pytest.fixture
+def trial_here(monkeypatch):
+    """Trials in this process with peaks of 100 MB per utterance, and one of 5 that runs out of memory."""
+    trained = []
+
+    def peak_memory(config, batch_size):
+        find_batch.two_updates(config, batch_size)
+        trained.append(batch_size)
+        return None if batch_size == 5 else batch_size * 100_000_000
+
+    monkeypatch.setattr(find_batch, "peak_memory", peak_memory)
+    return trained
+
+
+def test_trains_two_updates_with_each_size(arguments, capsys, trial_here):
+    find_batch.main([*arguments, "--memory_mb", "600"])
+    assert capsys.readouterr().out == "batch_size 4: the longest batch takes 400 of 600 MB\n"
+    assert trial_here == [1, 2, 4, 5]
+
+
+def test_names_the_longest_utterance_if_it_does_not_fit(arguments, trial_here):
     with pytest.raises(InputError, match=r"batch_size 1, the smallest .* does not fit in 1 MB"):
         find_batch.main([*arguments, "--memory_mb", "1"])

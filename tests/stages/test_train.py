@@ -1,6 +1,7 @@
-"""The train door as the specification calls it: by hand, its files, its CSV, its refusals."""
+"""The stage train from its command line: files of the specification, CSV, metrics, refusals, kills."""
 
 import csv
+import datetime
 import json
 import random
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,8 @@ import soundfile
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, write_manifest
 from atc_asr.model.run_folder import MODEL, load_recognizer
-from atc_asr.tracking import record
+from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
+from atc_asr.training import distributed, staging, training
 from benchmarks import kills
 from stages import train
 
@@ -25,6 +28,14 @@ TINY = (
     "--front_end_channels 4 4 --n_mels 20 --num_layers 1 --d_model 16 --num_heads 2 --d_ffn 32 --kernel_size 3 "
     "--epochs 1 --batch_size 4 --init_from null --checkpoint_minutes 0"
 ).split()
+
+
+# Numbers of a run folder's metrics.json besides the columns of the CSV.
+RUN_KEYS = set(
+    "adapted averaged_epochs batch_seconds best_epoch flags git_commit nonfinite notes padding_fraction parameters "
+    "text_version train_hours train_seconds train_too_dense train_utterances trainable_parameters updates valid_loss "
+    "valid_wer versions".split()
+)
 
 
 @pytest.fixture
@@ -69,7 +80,7 @@ def test_a_run_folder_as_the_specification_lists_it(arguments, tmp_path):
     assert float(epoch["throughput"]) == pytest.approx(8 / float(epoch["train_seconds"]))  # 8 clips of a second
     assert float(epoch["peak_memory_mb"]) > 100
     (row,) = csv.DictReader((tmp_path / "sweep.csv").open())
-    assert tuple(row) == record.SWEEP_COLUMNS
+    assert tuple(row) == SWEEP_COLUMNS
     assert row["wer"] == str(metrics["valid_wer"])
     assert (row["model"], row["epochs"], row["device"], row["lora_r"]) == ("sb", "1", "cpu", "")
     assert (row["quant_weights_dtype"], row["quant_compute_dtype"]) == ("fp32", "float32")
@@ -77,7 +88,9 @@ def test_a_run_folder_as_the_specification_lists_it(arguments, tmp_path):
 
 def test_lora_beam_subset_and_no_test(arguments, tmp_path):
     lora = "--peft lora --lora_r 2 --lora_alpha 4 --lora_dropout 0.05 --beam_size 4 --train_subset 5 --skip_test"
-    train.main([*arguments, *lora.split(), "--run_dir", str(tmp_path / "out" / "run")])
+    paths = ["--run_dir", str(tmp_path / "out" / "run"), "--metrics_file", str(tmp_path / "m.json")]
+    train.main([*arguments, *lora.split(), *paths])
+    assert "test_wer" not in json.loads((tmp_path / "m.json").read_text())
     metrics = json.loads((tmp_path / "out" / "run" / "metrics.json").read_text())
     assert "test_wer" not in metrics
     assert metrics["train_utterances"] == 5
@@ -89,23 +102,28 @@ def test_lora_beam_subset_and_no_test(arguments, tmp_path):
     assert card["trainable_parameters"] == metrics["trainable_parameters"]
 
 
-def test_sentencepiece_learnt_on_the_way(arguments, tmp_path):
+def test_builds_sentencepiece_tokens(arguments, tmp_path):
     train.main([*arguments, "--tokenizer_type", "spm", "--vocab_size", "14", "--frame_ms", "20"])
     assert load_recognizer(run_dirs(tmp_path)[0], device="cpu").tokens.kind == "spm"
 
 
-def test_numbers_for_dvc_are_numbers(arguments, tmp_path):
-    train.main([*arguments, "--skip_test", "--metrics_file", str(tmp_path / "m.json")])
+def test_the_metrics_for_dvc(arguments, tmp_path):
+    metrics_file, run_dir = tmp_path / "m.json", tmp_path / "out" / "run"
+    train.main([*arguments, "--metrics_file", str(metrics_file), "--run_dir", str(run_dir)])
+    found, run = json.loads(metrics_file.read_text()), json.loads((run_dir / "metrics.json").read_text())
+    assert found == {
+        "wer": run["valid_wer"],
+        "test_wer": run["test_wer"],
+        "train_loss": run["train_loss"],
+        "valid_loss": run["valid_loss"],
+        "best_epoch": 1,
+        "utterances": 8,
+    }
+    assert all(isinstance(value, int | float) for value in found.values())
+    assert run.keys() >= RUN_KEYS
 
-    def leaves(value):
-        return [leaf for part in value.values() for leaf in leaves(part)] if isinstance(value, dict) else [value]
 
-    found = leaves(json.loads((tmp_path / "m.json").read_text()))
-    assert found
-    assert all(isinstance(leaf, int | float) for leaf in found)
-
-
-def test_a_run_folder_that_is_there_keeps_what_is_not_a_runs(arguments, tmp_path):
+def test_other_files_of_an_existing_run_folder_stay(arguments, tmp_path):
     run_dir = tmp_path / "out" / "run"
     run_dir.mkdir(parents=True)
     (run_dir / ".gitignore").write_text("/model.ckpt\n")
@@ -126,7 +144,7 @@ def test_a_run_folder_that_is_there_keeps_what_is_not_a_runs(arguments, tmp_path
         (["--init_from", "nowhere"], "nowhere"),
     ],
 )
-def test_refusals(arguments, tmp_path, extra, message):
+def test_refuses(arguments, tmp_path, extra, message):
     with pytest.raises(InputError, match=message):
         train.main([*arguments, *extra])
     assert not list((tmp_path / "out").glob("*"))
@@ -141,25 +159,21 @@ def test_a_csv_with_another_header_is_refused_before_the_training(arguments, tmp
     assert path.read_text() == "a,b\n1,2\n"
 
 
-def test_an_experiments_copy_keeps_unfinished_trainings_in_the_project(tmp_path, monkeypatch):
-    project, copy = tmp_path / "project", tmp_path / "project" / ".dvc" / "tmp" / "exps" / "x"
-    copy.mkdir(parents=True)
-    monkeypatch.chdir(copy)
-    parent = Path("models")
-    assert train.work_home(parent, project) == project / "models"
-    assert train.work_home(parent, copy) == train.work_home(parent, None) == copy / "models"
-    assert train.work_home(tmp_path / "elsewhere", project) == tmp_path / "elsewhere"
+class Later(datetime.datetime):
+    @classmethod
+    def now(cls):
+        return super().now() + datetime.timedelta(hours=1)
 
 
-def test_a_run_killed_before_it_has_its_place_is_one_run(arguments, tmp_path, monkeypatch):
-    """Its row is in the CSV already; the next call, a second later, finishes it under its first name."""
+def test_a_run_killed_before_it_is_published_is_one_run(arguments, tmp_path, monkeypatch):
+    """Its row is in the CSV already; the next call, at another time, finishes it under its first name."""
     command = [*arguments, "--skip_test", "--metrics_csv", str(tmp_path / "sweep.csv")]
     with monkeypatch.context() as patched:
         patched.setattr(staging, "publish", lambda *_: sys.exit("killed"))
         with pytest.raises(SystemExit):
             train.main(command)
     (row,) = csv.DictReader((tmp_path / "sweep.csv").open())
-    time.sleep(1)
+    monkeypatch.setattr(train, "datetime", SimpleNamespace(datetime=Later))
     train.main(command)
     assert [item.name for item in run_dirs(tmp_path)] == [Path(row["output_dir"]).name]
     assert list(csv.DictReader((tmp_path / "sweep.csv").open())) == [row]
@@ -167,9 +181,18 @@ def test_a_run_killed_before_it_has_its_place_is_one_run(arguments, tmp_path, mo
     assert len(run_dirs(tmp_path)) == len(list(csv.DictReader((tmp_path / "sweep.csv").open()))) == 2
 
 
-@pytest.mark.slow
+def test_the_second_process_of_torchrun_waits_for_the_first_ones_inputs(arguments, monkeypatch):
+    for name, value in zip(distributed.ENVIRONMENT, "112", strict=True):
+        monkeypatch.setenv(name, value)
+    jobs = []
+    monkeypatch.setattr(training, "train_process", jobs.append)
+    train.main([*arguments, "--train_manifest", "none.csv"])
+    assert jobs == [None]
+
+
+@pytest.mark.endurance
 def test_killed_for_real(tmp_path):
-    """SIGKILL at random moments after a new checkpoint, several times in one training."""
+    """SIGKILL at random moments after a new checkpoint, three times in one training."""
     kills.write_corpus(tmp_path / "corpus", {"train": 60, "valid": 8})
 
     def command(folder):
@@ -177,17 +200,17 @@ def test_killed_for_real(tmp_path):
         return [sys.executable, "-m", "stages.train", *flags]
 
     def checkpoints():
-        return set((tmp_path / "torn").glob(".training-*/checkpoints/CKPT+*"))
+        return set((tmp_path / "killed").glob(".training-*/checkpoints/CKPT+*"))
 
     subprocess.run(command("whole"), cwd=ROOT, check=True)
     for _ in range(3):
         before = checkpoints()
-        process = subprocess.Popen(command("torn"), cwd=ROOT)
+        process = subprocess.Popen(command("killed"), cwd=ROOT)
         while process.poll() is None and not checkpoints() - before:
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    subprocess.run(command("torn"), cwd=ROOT, check=True)
-    assert kills.distance(tmp_path / "torn" / "run", tmp_path / "whole" / "run") <= kills.TOLERANCE
-    assert (tmp_path / "torn" / "run" / MODEL).exists()
+    subprocess.run(command("killed"), cwd=ROOT, check=True)
+    assert kills.distance(tmp_path / "killed" / "run", tmp_path / "whole" / "run") <= kills.TOLERANCE
+    assert (tmp_path / "killed" / "run" / MODEL).exists()

@@ -1,16 +1,18 @@
 """A corpus of tones that a tiny network learns in seconds, and a tiny network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soundfile
 
 from atc_asr.core.manifest import Utterance
 from atc_asr.model.network import HPARAMS_FILE
-from atc_asr.model.params import ModelParams, SpecAugmentParams
 from atc_asr.tokenizer.tokens import char_tokens
+from atc_asr.training.config import TrainingConfig
 from atc_asr.training.lora import TARGETS
 from atc_asr.training.params import AugmentParams, LoraParams, TrainParams
-from atc_asr.training.training import TrainingConfig
+from tests import tiny_network
 
 PITCH = {"A": 300.0, "B": 700.0, "C": 1500.0, "D": 2800.0}  # Hz
 LETTER_SAMPLES = 2400
@@ -45,46 +47,45 @@ def texts():
 
 @pytest.fixture
 def tiny_model():
-    return ModelParams(
-        frame_ms=40, n_mels=20, n_fft=400, win_length=25, front_end_channels=[4, 4], front_end_kernels=[3, 3],
-        num_layers=1, d_model=16, num_heads=2, d_ffn=32, kernel_size=3, activation="swish", dropout=0.1,
-        attention_type="RelPosMHAXL",
-    )  # fmt: skip
+    return tiny_network.MODEL
 
 
 @pytest.fixture
 def specaugment():
-    return SpecAugmentParams(freq_masks=1, freq_width=2, time_masks=1, time_width=3)
+    return tiny_network.SPECAUGMENT
 
 
 @pytest.fixture
-def no_augment():
-    return AugmentParams(
-        speeds=[100], radio_fraction=0.0, low_edge_low=200.0, low_edge_high=400.0, high_edge_low=2600.0,
-        high_edge_high=3800.0, snr_low=8.0, snr_high=30.0, clip_low=6.0, clip_high=20.0, level_low=-32.0,
-        level_high=-14.0, gaps=1, gap_seconds=0.08, squelch_fraction=0.3, squelch_seconds=0.2,
-    )  # fmt: skip
-
-
-@pytest.fixture
-def no_lora():
-    return LoraParams(peft="none", lora_r=2, lora_alpha=4.0, lora_dropout=0.1, lora_targets=list(TARGETS))
-
-
-@pytest.fixture
-def train_params():
-    return TrainParams(
+def config(texts, make_utterances):
+    """A training of two epochs with 24 utterances."""
+    train = TrainParams(
         epochs=2, lr=5e-3, batch_size=6, grad_accum=1, num_processes=1, seed=1, train_subset=0, schedule="linear",
-        warmup_epochs=0.5, warmup_steps=None, patience=0, ema_decay=0.0, average_checkpoints=1, average_select="best",
-        weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, max_nonfinite=3, precision="fp32", audio_cache_mb=0,
-        num_workers=0, checkpoint_minutes=0.0, beam_size=1, init_from=None, min_loaded_fraction=0.5, freeze_layers=0,
-        encoder_lr=1.0,
+        warmup_epochs=0.5, patience=0, ema_decay=0.0, average_checkpoints=1, average_select="best",
+        weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, precision="fp32", audio_cache_mb=0, cpu_fast_path=True,
+        num_workers=0, checkpoint_minutes=0.0, eval_beam_size=1, init_from=None, min_loaded_fraction=0.5,
+        freeze_layers=0, encoder_lr=1.0,
     )  # fmt: skip
-
-
-@pytest.fixture
-def setup(texts, make_utterances, tiny_model, specaugment, no_augment, no_lora, train_params):
+    augment = AugmentParams(speeds=[100], radio_fraction=0.0, snr_low=8.0, snr_high=30.0)
+    lora = LoraParams(peft="none", lora_r=2, lora_alpha=4.0, lora_dropout=0.1, lora_targets=list(TARGETS))
     rows = make_utterances(texts)
     return TrainingConfig(
-        train_params, tiny_model, specaugment, no_augment, no_lora, char_tokens(texts), rows, rows[:4], HPARAMS_FILE
+        train, tiny_network.MODEL, tiny_network.SPECAUGMENT, augment, lora, char_tokens(texts), rows, rows[:4],
+        HPARAMS_FILE,
     )  # fmt: skip
+
+
+@pytest.fixture
+def setup(config):
+    return config
+
+
+@pytest.fixture
+def changed():
+    """Changes keys of a configuration: `changed(config, train={"epochs": 1}, model={"dropout": 0.0})`."""
+
+    def change(config, **sections):
+        return replace(
+            config, **{name: getattr(config, name).model_copy(update=keys) for name, keys in sections.items()}
+        )
+
+    return change

@@ -1,4 +1,4 @@
-"""Mean weights against hand calculations."""
+"""Averages of weights, by hand."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from atc_asr.training.checkpoints import Checkpoints
 
 
 class Scalar(torch.nn.Module):
-    """A weight, a frozen weight, and buffers as BatchNorm has them: a number and a count."""
+    """A weight, a frozen weight, and two buffers as in BatchNorm."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ def test_moving_average_by_hand(scalar):
     assert list(ema.weights) == ["weight"]
 
 
-def test_swap_there_and_back(scalar):
+def test_swap_twice_restores_the_weights(scalar):
     ema = Ema(scalar, decay=0.5)
     step(scalar, 3.0, ema)
     average = ema.weights["weight"].item()
@@ -52,7 +52,7 @@ def test_swap_there_and_back(scalar):
     assert (scalar.weight.item(), ema.weights["weight"].item()) == (3.0, average)
 
 
-def test_moving_average_goes_on_after_a_checkpoint(scalar, tmp_path):
+def test_moving_average_continues_after_a_checkpoint(scalar, tmp_path):
     ema = Ema(scalar, decay=0.999)
     step(scalar, 3.0, ema)
     ema.save(tmp_path / "ema")
@@ -66,7 +66,7 @@ def test_moving_average_goes_on_after_a_checkpoint(scalar, tmp_path):
 
 @pytest.fixture
 def checkpoints(scalar, tmp_path):
-    """Weights 2 and 4; their moving averages with decay 0, so that d = 0, are the same but for the third."""
+    """Checkpoints with moving averages 2 and 4 (decay 0: the weights of the last update) and weights 12 and 14."""
     ema = Ema(scalar, decay=0.0)
     made = Checkpoints(tmp_path, {"model": scalar, "ema": ema})
     for name, value in {"a": 2.0, "b": 4.0}.items():
@@ -82,7 +82,7 @@ def test_mean_of_checkpoints_by_hand(checkpoints, ema, weight):
     load_mean(model, checkpoints, ema=ema)
     assert model.weight.item() == weight
     assert model.frozen.item() == 7.0
-    # buffers have no mean: those of the newest checkpoint
+    # Buffers are those of the newest checkpoint.
     assert (model.mean.item(), model.count.item()) == (14.0, 14)
 
 

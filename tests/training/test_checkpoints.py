@@ -1,4 +1,4 @@
-"""Checkpoints: whole ones are taken up, others are removed with a warning, whatever tore them."""
+"""Checkpoints: complete ones are loaded, incomplete and damaged ones are removed with a warning."""
 
 import errno
 import logging
@@ -8,7 +8,7 @@ import torch
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 
 from atc_asr.core.errors import InputError
-from atc_asr.training import checkpoints, distributed
+from atc_asr.training import checkpoints, distributed, launcher
 from atc_asr.training.checkpoints import FILES, Checkpoints, file_hash, find_corruption
 
 
@@ -33,7 +33,7 @@ def recovered(layer, folder):
     return layer.weight[0, 0].item()
 
 
-def test_the_newest_is_taken_up(layer, two, tmp_path):
+def test_loads_the_newest(layer, two, tmp_path):
     torch.nn.init.zeros_(layer.weight)
     assert [find_corruption(folder) for folder in two] == [None, None]
     assert recovered(layer, tmp_path) == 2
@@ -41,7 +41,7 @@ def test_the_newest_is_taken_up(layer, two, tmp_path):
 
 @register_checkpoint_hooks
 class TooLarge:
-    """Its file finds no room."""
+    """An object whose file does not fit on the disk."""
 
     @mark_as_saver
     def save(self, path):
@@ -53,7 +53,7 @@ class TooLarge:
         raise AssertionError
 
 
-def test_a_full_disk_is_named_and_leaves_the_checkpoints_before(layer, two, tmp_path):
+def test_a_full_disk_is_named_and_leaves_the_older_checkpoints(layer, two, tmp_path):
     with pytest.raises(OSError, match="No space left on device") as caught:
         Checkpoints(tmp_path, {"layer": layer, "large": TooLarge()}).save_checkpoint(name="large")
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))
@@ -73,56 +73,56 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("trouble", DAMAGE)
-def test_the_one_before_a_damaged_one_is_used_with_a_warning(layer, two, tmp_path, caplog, trouble):
-    DAMAGE[trouble](two[1])
+@pytest.mark.parametrize("problem", DAMAGE)
+def test_loads_the_one_before_a_damaged_one_with_a_warning(layer, two, tmp_path, caplog, problem):
+    DAMAGE[problem](two[1])
     with caplog.at_level(logging.WARNING):
         assert recovered(layer, tmp_path) == 1
-    assert f"{two[1]}: {trouble}; removed" in caplog.text
+    assert f"{two[1]}: {problem}; removed" in caplog.text
     assert not two[1].exists()
 
 
-def test_a_save_that_ends_early_is_no_checkpoint(layer, two, tmp_path, monkeypatch):
-    def die(folder):
+def test_an_interrupted_save_is_no_checkpoint(layer, two, tmp_path, monkeypatch):
+    def interrupt(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "finalize", die)
+    monkeypatch.setattr(checkpoints, "finalize", interrupt)
     with pytest.raises(KeyboardInterrupt):
         Checkpoints(tmp_path, {"layer": layer}).save_checkpoint(name="3")
     assert recovered(layer, tmp_path) == 2
 
 
-def test_without_any_nothing_is_recovered(layer, tmp_path):
+def test_loads_nothing_without_a_checkpoint(layer, tmp_path):
     torch.nn.init.constant_(layer.weight, 5)
     assert recovered(layer, tmp_path / "new") == 5
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_names_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"gone\.wav: cannot be read: No such file"):
         file_hash(tmp_path / "gone.wav")
 
 
 @pytest.mark.parametrize(
-    ("number", "lowest", "names", "left"),
+    ("number", "min_key", "names", "left"),
     [
-        (1, "wer", ["3"], {"3", "now"}),  # 3 and 1 have the lowest; the newest of them
+        (1, "wer", ["3"], {"3", "now"}),  # epochs 3 and 1 have the lowest; 3 is newer
         (2, "wer", ["3", "1"], {"1", "3", "now"}),
         (2, None, ["4", "3"], {"3", "4", "now"}),
         (9, None, ["4", "3", "2", "1"], {"1", "2", "3", "4", "now"}),
     ],
 )
-def test_keeps_the_newest_and_the_chosen_epochs(layer, tmp_path, number, lowest, names, left):
+def test_keeps_the_newest_and_the_selected_epochs(layer, tmp_path, number, min_key, names, left):
     made = Checkpoints(tmp_path, {"layer": layer})
     for name, wer in {"1": 5.0, "2": 7.0, "3": 5.0, "4": 6.0}.items():
         made.save_checkpoint({"wer": wer}, name=name)
     made.save_checkpoint(end_of_epoch=False, name="now")
-    made.keep(number, lowest)
-    assert [checkpoint.path.name for checkpoint in made.epochs(number, lowest)] == [f"CKPT+{name}" for name in names]
+    made.keep(number, min_key)
+    assert [checkpoint.path.name for checkpoint in made.epochs(number, min_key)] == [f"CKPT+{name}" for name in names]
     assert {path.name for path in tmp_path.iterdir()} == {f"CKPT+{name}" for name in left}
 
 
-def take_up(folder):
-    """A process with a disk of its own; its weights, in the first one those of both."""
+def resume(folder):
+    """A process with a disk of its own; returns the weights of all processes."""
     with distributed.group():
         network = torch.nn.Linear(2, 2)
         torch.nn.init.constant_(network.weight, distributed.rank())
@@ -133,10 +133,22 @@ def take_up(folder):
         return distributed.gather(network.weight.tolist())
 
 
-@pytest.mark.slow
-def test_processes_that_do_not_see_the_firsts_disk_take_up_its_checkpoint(tmp_path):
+@pytest.mark.endurance
+def test_processes_without_the_first_ones_disk_load_its_checkpoint(tmp_path):
     network = torch.nn.Linear(2, 2)
     Checkpoints(tmp_path / "disk0", {"model": network}).save_checkpoint()
-    assert distributed.start(take_up, (tmp_path,), 2) == [network.weight.tolist()] * 2
+    assert launcher.launch(resume, (tmp_path,), 2) == [network.weight.tolist()] * 2
     assert [item.name for item in tmp_path.iterdir()] == ["disk0"]
     assert len(list((tmp_path / "disk0").iterdir())) == 1
+
+
+def test_a_second_process_loads_from_the_files_it_is_sent(layer, two, tmp_path, monkeypatch):
+    sent = {path.name: path.read_bytes() for path in two[1].iterdir()}
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    made = Checkpoints(tmp_path / "no checkpoints", {"layer": layer})
+    monkeypatch.setattr(made, "_newest_files", lambda: sent)
+    torch.nn.init.zeros_(layer.weight)
+    made.recover_if_possible()
+    assert layer.weight[0, 0].item() == 2
+    monkeypatch.setattr(made, "_newest_files", lambda: None)
+    assert made.recover_if_possible() is None

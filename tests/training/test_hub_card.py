@@ -1,4 +1,4 @@
-"""The card: a block that the Hub can read, and no markup from strangers."""
+"""README.md of a run folder: metadata that the Hub can read, and no markup from users' texts."""
 
 import pytest
 from huggingface_hub import ModelCard
@@ -9,7 +9,7 @@ from atc_asr.training.hub_card import hub_card, plain
 CARD = {
     "model": "sb-conformer-ctc", "parameters": 2_100_000, "trainable_parameters": 90_000, "frame_ms": 40,
     "sample_rate": 16000, "language": "en", "dataset_part": "base", "beam_size": 1, "text_version": "1",
-    "tokenizer": {"type": "char", "units": 28, "blank": 0}, "init_from": None,
+    "tokenizer": {"type": "char", "size": 28, "blank": 0}, "init_from": None,
     "peft": {"peft": "none", "lora_r": 16, "lora_alpha": 32.0, "lora_dropout": 0.1, "adapted": []},
     "wer": {"valid": 16.417, "test": 13.45},
 }  # fmt: skip
@@ -33,19 +33,22 @@ def test_the_hub_reads_task_tags_and_rates():
     assert data.license is None
 
 
-def test_adapters_and_the_start_are_said():
+def test_names_adapters_and_initial_weights():
     card = CARD | {
         "peft": CARD["peft"] | {"peft": "lora", "adapted": ["layer.weight"] * 33},
         "init_from": "models/demo",
     }
     page = hub_card(card)
-    assert "LoRA (rank 16, alpha 32, 33 matrices, merged): 90,000 trained. Started from models/demo." in page
+    assert (
+        "LoRA (rank 16, alpha 32, 33 matrices, merged): 90,000 parameters were trained. Initial weights: models/demo."
+        in page
+    )
 
 
 @pytest.mark.parametrize(
     "name", ["no", "x: [1]", "a\n---\nlicense: mit\n", "<script>alert(1)</script> | **b** {0}", "'"]
 )
-def test_texts_of_strangers_stay_texts(name):
+def test_markup_in_texts_is_escaped(name):
     card = CARD | {"model": name, "dataset_part": name, "language": name, "init_from": name}
     page = hub_card(card)
     found = block(page)
@@ -57,5 +60,5 @@ def test_texts_of_strangers_stay_texts(name):
     assert body.count("\n---") == hub_card(CARD).split("\n---\n\n", 1)[1].count("\n---")
 
 
-def test_plain_has_no_markup_left():
+def test_plain_escapes_markup():
     assert plain("[a](b)\n| *c* <d> `e`") == r"\[a\]\(b\) \| \*c\* &lt;d&gt; \`e\`"

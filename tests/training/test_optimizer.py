@@ -1,4 +1,4 @@
-"""What is trained, and how fast."""
+"""Parameter groups and their learning rates."""
 
 from types import SimpleNamespace
 
@@ -19,7 +19,7 @@ def make(model, encoder_lr):
 
 
 def step(model, made, gradient=1.0):
-    """How far an update moves each layer's weights."""
+    """Largest change of each layer's weights in an update."""
     before = [layer.weight.detach().clone() for layer in model]
     for weight in model.parameters():
         weight.grad = torch.full_like(weight, gradient)
@@ -27,7 +27,7 @@ def step(model, made, gradient=1.0):
     return [(layer.weight - old).abs().max().item() for layer, old in zip(model, before, strict=True)]
 
 
-def test_the_head_learns_at_the_full_rate(model):
+def test_the_head_has_the_full_learning_rate(model):
     made = make(model, 0.25)
     optimizer.set_lr(made, 0.02)
     # AdamW's first step is the learning rate itself.
@@ -36,14 +36,14 @@ def test_the_head_learns_at_the_full_rate(model):
     assert [group["lr"] for group in made.param_groups] == [0.04, 0.01]
 
 
-def test_one_rate_is_one_group(model):
+def test_equal_learning_rates_are_one_group(model):
     made = make(model, 1.0)
     optimizer.set_lr(made, 0.02)
     assert len(made.param_groups) == 1
     assert step(model, made) == pytest.approx([0.02, 0.02], rel=1e-3)
 
 
-def test_what_is_frozen_is_in_no_group(model):
+def test_frozen_parameters_are_in_no_group(model):
     model[0].requires_grad_(False)
     for encoder_lr in (1.0, 0.5):
         groups = optimizer.parameter_groups(model, model[1], encoder_lr)

@@ -1,7 +1,6 @@
-"""One update: the same weights as SpeechBrain's own step, losses counted on the device, nothing learnt from NaN."""
+"""An update: the same weights as SpeechBrain's, losses summed on the device, NaN skipped."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import speechbrain as sb
@@ -10,10 +9,11 @@ import torch
 from atc_asr.core.errors import InputError
 from atc_asr.training import training, updates
 from atc_asr.training.brain import ConformerCTC
-from atc_asr.training.updates import Losses, Updates
+from atc_asr.training.recoverables import Losses
+from atc_asr.training.updates import NonblockingBrain
 
 
-class Regression(Updates):
+class Regression(NonblockingBrain):
     def compute_forward(self, batch, stage):
         return self.modules.net(batch[0])
 
@@ -21,24 +21,14 @@ class Regression(Updates):
         return (outputs - batch[1]).square().mean()
 
 
-class Unchecked:
-    """A checkpointer that is not asked for anything."""
-
-    def add_recoverable(self, *_):
-        pass
-
-
-def brain_of(kind, max_grad_norm=0.01, grad_accum=1, max_nonfinite=1):
+def brain_of(kind, max_grad_norm=0.01, grad_accum=1):
     torch.manual_seed(1)
     brain = kind(
         {"net": torch.nn.Linear(3, 1)},
         opt_class=lambda weights: torch.optim.AdamW(weights, lr=0.1, fused=True),
         run_opts={"device": "cpu", "max_grad_norm": max_grad_norm, "grad_accumulation_factor": grad_accum},
     )
-    brain.checkpointer = Unchecked()
-    brain.init_optimizers()
-    if isinstance(brain, Updates):
-        brain.count_losses(max_nonfinite)
+    brain.on_fit_start()
     return brain
 
 
@@ -63,8 +53,8 @@ def test_the_same_weights_as_speechbrains_step(max_grad_norm, grad_accum):
     assert ours.optimizer_step == theirs.optimizer_step == 6 // grad_accum
 
 
-def test_a_loss_that_is_not_finite_changes_nothing_and_is_counted_once():
-    brain = brain_of(Regression, max_nonfinite=9)
+def test_a_loss_that_is_not_finite_is_skipped_and_counted_once():
+    brain = brain_of(Regression)
     first = step(brain, 0).item()
     before = brain.modules.net.weight.detach().clone()
     step(brain, 1, bad=True)
@@ -76,31 +66,32 @@ def test_a_loss_that_is_not_finite_changes_nothing_and_is_counted_once():
     assert not_finite == 1
 
 
-def test_the_norm_of_a_mean_update_before_it_is_clipped():
-    brain = brain_of(Regression, max_grad_norm=0.01, max_nonfinite=9)
+def test_the_mean_gradient_norm_is_that_before_clipping():
+    brain = brain_of(Regression, max_grad_norm=0.01)
     gradients, update = [], brain.optimizer.step
 
-    def look():
+    def recorded_update():
         weights = [weight.grad for weight in brain.modules.parameters()]
         gradients.append(math.sqrt(sum(float(gradient.square().sum()) for gradient in weights)))
         update()
 
-    brain.optimizer.step = look
+    brain.optimizer.step = recorded_update
     for number in range(3):
         step(brain, number, bad=number == 1)
     assert brain.losses.read_norm() == pytest.approx((gradients[0] + gradients[2]) / 2)
     assert math.isnan(gradients[1])
 
 
-def test_too_many_end_the_training(monkeypatch):
+def test_too_many_nonfinite_losses_end_the_training(monkeypatch):
     monkeypatch.setattr(updates, "READ_EVERY", 1)
-    brain = brain_of(Regression, max_nonfinite=1)
+    monkeypatch.setattr(updates, "MAX_NONFINITE", 1)
+    brain = brain_of(Regression)
     step(brain, 0, bad=True)
-    with pytest.raises(InputError, match=r"2 losses or gradients are not finite .*max_nonfinite 1; try a lower"):
+    with pytest.raises(InputError, match=r"2 losses or gradients are not finite .*wanted at most 1; try a lower"):
         step(brain, 1, bad=True)
 
 
-def test_losses_are_part_of_a_checkpoint(tmp_path):
+def test_losses_are_saved_in_a_checkpoint(tmp_path):
     losses = Losses(torch.device("cpu"))
     assert math.isnan(losses.read()[0])
     for loss in (1.0, float("inf"), 2.0):
@@ -117,10 +108,10 @@ def test_losses_are_part_of_a_checkpoint(tmp_path):
     assert math.isnan(again.read_norm())
 
 
-def test_a_device_without_memory_is_told_in_one_line(setup, tmp_path, monkeypatch):
+def test_a_cuda_out_of_memory_error_is_one_line(config, changed, tmp_path, monkeypatch):
     def full(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate")
 
     monkeypatch.setattr(ConformerCTC, "compute_forward", full)
     with pytest.raises(InputError, match=r"out of memory in a batch of \d+ x \d\.\d s \(u\d+.*lower train\.batch_size"):
-        training.train(replace(setup, train=replace(setup.train, epochs=1)), tmp_path)
+        training.train(changed(config, train={"epochs": 1}), tmp_path)
