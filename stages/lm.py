@@ -19,14 +19,14 @@ STATS_FILE = "stats.json"
 
 def measure(model: NgramModel, arpa: Path, sentences: Sequence[str]) -> dict[str, Any]:
     """Sizes of a model, and its perplexity on sentences (words or tokens separated by spaces)."""
-    measured = perplexity(load_kenlm(arpa), sentences)
+    with_oov, without_oov, oov_rate = perplexity(load_kenlm(arpa), sentences)
     return {
         "ngrams": [len(gram.word) for gram in model.grams],
         "discounts": model.discounts,
         "fallback_orders": model.fallbacks,
-        "valid_perplexity": measured.with_oov,
-        "valid_perplexity_without_oov": measured.without_oov,
-        "valid_oov_rate": measured.oov_rate,
+        "valid_perplexity": with_oov,
+        "valid_perplexity_without_oov": without_oov,
+        "valid_oov_rate": oov_rate,
     }
 
 

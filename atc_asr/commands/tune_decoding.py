@@ -108,44 +108,40 @@ def rare_word_folds(transcripts: Iterable[str]) -> list[frozenset[str]]:
     return [frozenset(rare[first::OOV_FOLDS]) for first in range(min(OOV_FOLDS, len(rare)))]
 
 
+@dataclasses.dataclass
 class TrialRunner:
-    """Decodes a split with one combination after the other; created once per process."""
+    """Decodes a split with one combination after the other; created once per process.
 
-    def __init__(
-        self,
-        posteriors: Path,
-        transcripts: Mapping[str, str],
-        tokens: Tokens,
-        sources: SearchSources,
-        folds: Sequence[frozenset[str]],
-        unseen_fraction: float,
-    ) -> None:
-        """
-        Args:
-            posteriors: log-probabilities of the split.
-            transcripts: references by id.
-            tokens: the network's tokens.
-            sources: language model and lexicon.
-            folds: sets of words to exclude from the lexicon, one after the other.
-            unseen_fraction: weight of the utterances that contain excluded words.
-        """
-        stored = StoredPosteriors(posteriors)
-        self._jobs = [Job(name, stored.read(row)) for row, name in enumerate(stored.meta.ids)]
+    Attributes:
+        posteriors: log-probabilities of the split.
+        transcripts: references by id.
+        tokens: the network's tokens.
+        sources: language model and lexicon.
+        folds: sets of words to exclude from the lexicon, one after the other.
+        unseen_fraction: weight of the utterances that contain excluded words.
+    """
+
+    posteriors: Path
+    transcripts: Mapping[str, str]
+    tokens: Tokens
+    sources: SearchSources
+    folds: Sequence[frozenset[str]]
+    unseen_fraction: float
+
+    def __post_init__(self) -> None:
+        stored = StoredPosteriors(self.posteriors)
+        self._utterances = [
+            (self.transcripts[name].split(), Job(name, stored.read(row))) for row, name in enumerate(stored.meta.ids)
+        ]
         self._frame_seconds = stored.meta.frame_seconds
-        self._references = {name: text.split() for name, text in transcripts.items()}
-        self._tokens = tokens
-        self._sources = sources
-        self._folds = folds
-        self._unseen_fraction = unseen_fraction
 
     def _count(self, params: DecodeParams, excluded: frozenset[str]) -> Counts:
-        """Errors with some words excluded from the lexicon, on the utterances that contain them; () = on all."""
-        sources = dataclasses.replace(self._sources, excluded_words=excluded)
-        decoder = Decoder(params, self._tokens, self._frame_seconds, sources)
-        references = ((self._references[job.id], job) for job in self._jobs)
+        """Errors with some words excluded from the lexicon, on the utterances that contain them; on all without."""
+        sources = dataclasses.replace(self.sources, excluded_words=excluded)
+        decoder = Decoder(params, self.tokens, self._frame_seconds, sources)
         return total(
             count_edits(ref, decoder(job).hyp.split())
-            for ref, job in references
+            for ref, job in self._utterances
             if not excluded or not excluded.isdisjoint(ref)
         )
 
@@ -153,11 +149,11 @@ class TrialRunner:
         """Word error rates of a combination."""
         counts = self._count(params, frozenset())
         wer = 100 * counts.errors / counts.ref_length
-        if not self._folds:
+        if not self.folds:
             return Trial(params, wer, None, wer)
-        counts = total(self._count(params, fold) for fold in self._folds)
+        counts = total(self._count(params, fold) for fold in self.folds)
         oov_wer = 100 * counts.errors / counts.ref_length
-        return Trial(params, wer, oov_wer, (1 - self._unseen_fraction) * wer + self._unseen_fraction * oov_wer)
+        return Trial(params, wer, oov_wer, (1 - self.unseen_fraction) * wer + self.unseen_fraction * oov_wer)
 
 
 def run_grid(
@@ -189,12 +185,7 @@ def run_grid(
 
 def best_of(trials: Sequence[Trial]) -> Trial:
     """The trial with the lowest expected WER; of equal ones that with the narrowest beam, then the smallest weights."""
-
-    def rank(trial: Trial) -> tuple[float, ...]:
-        weights = (abs(getattr(trial.params, name)) for name in AXES)
-        return trial.expected_wer, *weights
-
-    return min(trials, key=rank)
+    return min(trials, key=lambda trial: (trial.expected_wer, *(abs(getattr(trial.params, name)) for name in AXES)))
 
 
 def print_table(trials: Sequence[Trial], file: TextIO) -> None:

@@ -185,15 +185,12 @@ def write_arpa(path: Path, model: NgramModel) -> None:
         texts: list[str] = []
         for k, gram in enumerate(model.grams, start=1):
             file.write(f"\n\\{k}-grams:\n")
-            names = [model.words[word] for word in gram.word.tolist()]
-            if k > 1:
-                names = [f"{texts[history]} {name}" for history, name in zip(gram.history.tolist(), names, strict=True)]
-            texts = names
-            lines = zip(model.log_probs[k - 1].tolist(), texts, model.backoffs[k - 1].tolist(), strict=True)
-            if k == len(model.grams):
-                file.writelines(f"{log_prob:.7g}\t{name}\n" for log_prob, name, _ in lines)
-            else:
-                file.writelines(f"{log_prob:.7g}\t{name}\t{backoff:.7g}\n" for log_prob, name, backoff in lines)
+            words = [model.words[word] for word in gram.word.tolist()]
+            histories = [f"{texts[history]} " for history in gram.history.tolist()] if k > 1 else [""] * len(words)
+            texts = [history + word for history, word in zip(histories, words, strict=True)]
+            is_highest = k == len(model.grams)
+            for log_prob, text, backoff in zip(model.log_probs[k - 1], texts, model.backoffs[k - 1], strict=True):
+                file.write(f"{log_prob:.7g}\t{text}\n" if is_highest else f"{log_prob:.7g}\t{text}\t{backoff:.7g}\n")
         file.write("\n\\end\\\n")
 
 
@@ -256,23 +253,12 @@ def load_kenlm(path: Path, vocabulary: Iterable[str] = ()) -> Any:
     return model
 
 
-@dataclass(frozen=True)
-class Perplexity:
-    """Perplexity of sentences under a model; `</s>` counts as a word.
+def perplexity(model: Any, sentences: Iterable[str]) -> tuple[float, float, float]:
+    """Perplexity of sentences (words or tokens separated by spaces) under a KenLM model; `</s>` counts as a word.
 
-    Attributes:
-        with_oov: of all words, out-of-vocabulary words with the probability of `<unk>`.
-        without_oov: of the words in the vocabulary.
-        oov_rate: fraction of out-of-vocabulary words, per cent.
-    """
-
-    with_oov: float
-    without_oov: float
-    oov_rate: float
-
-
-def perplexity(model: Any, sentences: Iterable[str]) -> Perplexity:
-    """Perplexity of sentences (words or tokens separated by spaces) under a KenLM model.
+    Returns:
+        Perplexity of all words, with `<unk>` for out-of-vocabulary words; perplexity of the words in the vocabulary;
+        fraction of out-of-vocabulary words, per cent.
 
     Raises:
         InputError: no word is in the vocabulary.
@@ -281,8 +267,5 @@ def perplexity(model: Any, sentences: Iterable[str]) -> Perplexity:
     known = [score for score, oov in scores if not oov]
     if not known:
         raise InputError("lm: no valid word is in the language model, wanted train and valid texts of the same kind")
-    return Perplexity(
-        10 ** (-sum(score for score, _ in scores) / len(scores)),
-        10 ** (-sum(known) / len(known)),
-        100 * (len(scores) - len(known)) / len(scores),
-    )
+    with_oov = 10 ** (-sum(score for score, _ in scores) / len(scores))
+    return with_oov, 10 ** (-sum(known) / len(known)), 100 * (len(scores) - len(known)) / len(scores)

@@ -68,6 +68,7 @@ def test_every_rare_word_is_in_one_fold(monkeypatch: pytest.MonkeyPatch) -> None
         tune_decoding.rare_word_folds(texts)
 
 
+@pytest.mark.endurance
 def test_two_processes_give_the_same_result(
     flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -142,7 +142,7 @@ def test_text_is_complete_when_no_word_can_end(seed: int) -> None:
 
 
 def test_added_entries_are_removed() -> None:
-    search = LexiconSearch(options(oov_score=-1.0), TOKENS, LEXICON, None)
+    search = LexiconSearch(options(oov_score=-1.0, beam_size=100), TOKENS, LEXICON, None)
     noise = random_log_probs(3, 40, len(TOKENS))
     before = [(one.hyp, one.score) for one in search(noise)]
     for seed in range(20):
