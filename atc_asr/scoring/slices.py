@@ -108,7 +108,7 @@ def estimate_snr(samples: np.ndarray, sample_rate: int) -> float | None:
 
 
 def slice_rates(scored: Sequence[ScoredPair], slices: Iterable[Slice]) -> dict[tuple[str, str], tuple[Rate, int]]:
-    """(slice, group) -> WER of the group, as a rate of the whole corpus that is zero outside it; number of utterances."""
+    """(slice, group) -> (WER, number of utterances); the WER as a rate of the corpus, zero outside the group."""
     found = {}
     for part in slices:
         for group in part.order:

@@ -256,6 +256,10 @@ def _flight_level(words: list[str], start: int, position: int) -> Slot | None:
     return read_number_slot("altitude", words, start, position, _flight_level_number)
 
 
+def _after_fl(words: list[str], start: int) -> Slot | None:
+    return _flight_level(words, start, start + 1)
+
+
 def _after_flight(words: list[str], start: int) -> Slot | None:
     if word_at(words, start + 1) not in ("LEVEL", "LEVELS"):
         return None
