@@ -1,9 +1,9 @@
-"""Trainings that are killed at random moments and run again: do they end with the undisturbed weights?
+"""benchmarks/kills: whether trainings that are killed at random moments resume to the weights of an undisturbed one.
 
     python -m benchmarks.kills --work_dir DIR [--kills 20] [--seed 1]
 
-A tiny network learns tones, with a checkpoint after every batch, so that a kill mostly hits one that is being written
-or deleted. Each training gets SIGKILL at a moment drawn from the undisturbed one's time, then runs again to its end.
+A tiny network learns tones with a checkpoint after every update, so that most kills happen while a checkpoint is being
+written or deleted. Each training is killed at a random moment of the undisturbed training's duration, then run again.
 """
 
 import argparse
@@ -35,7 +35,7 @@ FLAGS = (
 
 
 def write_corpus(folder: Path, sizes: dict[str, int]) -> None:
-    """Manifests of random letters, each letter a tone of 150 ms."""
+    """Writes manifests of random letters; each letter is a tone of 150 ms."""
     rng = np.random.default_rng(7)
     clock = np.arange(LETTER_SAMPLES) / RATE
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,17 +58,17 @@ def flags_for(corpus: Path, run_dir: Path, extra: Sequence[str] = ()) -> list[st
 
 
 def train(argv: list[str], log_file: Path) -> None:
-    """`python -m stages.train` in this process, which is a fork of one that has imported it."""
+    """Runs `python -m stages.train` in this process, a fork of one that has imported it."""
     from atc_asr.core.cli import enter
-    from stages import train as door
+    from stages import train as stage
 
     sys.stderr = open(log_file, "a", encoding="utf-8")  # noqa: SIM115
     torch.set_num_threads(1)
-    enter(lambda: door.main(argv))
+    enter(lambda: stage.main(argv))
 
 
 def run_for(argv: list[str], log_file: Path, seconds: float | None) -> int:
-    """Start a training and kill it after `seconds` (None: never); returns its exit code, -9 when killed."""
+    """Starts a training and kills it after `seconds` (None = never); returns its exit code, -9 if killed."""
     process = multiprocessing.get_context("forkserver").Process(target=train, args=(argv, log_file))
     process.start()
     process.join(seconds)
@@ -78,41 +78,44 @@ def run_for(argv: list[str], log_file: Path, seconds: float | None) -> int:
 
 
 def distance(left: Path, right: Path) -> float:
-    """Largest difference of a weight between two run folders."""
+    """Largest difference between the weights of two run folders."""
     states = [torch.load(folder / run_folder.MODEL, weights_only=True) for folder in (left, right)]
     if states[0].keys() != states[1].keys():
         return float("inf")
     return max(float((states[0][name] - states[1][name]).abs().max()) for name in states[0])
 
 
-def torn_checkpoints(folder: Path) -> int:
-    """Checkpoints in a killed training's work folder that are not whole."""
+def corrupt_checkpoints(folder: Path) -> int:
+    """Number of incomplete checkpoints in the staging folder of a killed training."""
     return sum(find_corruption(checkpoint) is not None for checkpoint in folder.glob(".training-*/checkpoints/CKPT+*"))
 
 
 def kill_and_resume(
     corpus: Path, folder: Path, whole: Path, seconds: float, extra: Sequence[str]
 ) -> tuple[int, bool] | None:
-    """One training, killed and run again; returns torn checkpoints found and whether the weights are the same; None
-    when it was over before."""
+    """Kills a training and runs it again.
+
+    Returns:
+        The number of corrupt checkpoints and whether the weights are the same; None if it ended before the kill.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     argv, log_file = flags_for(corpus, folder / "run", extra), folder / "log"
     if run_for(argv, log_file, seconds) == 0:
         return None
-    torn = torn_checkpoints(folder)
+    corrupt = corrupt_checkpoints(folder)
     resumed = run_for(argv, log_file, None)
     off = distance(folder / "run", whole) if resumed == 0 else float("inf")
-    print(f"killed after {seconds:.2f} s, {torn} torn, exit {resumed}, weights off by {off:.1e}")
-    return torn, off <= TOLERANCE
+    print(f"killed after {seconds:.2f} s, {corrupt} corrupt, exit {resumed}, weights off by {off:.1e}")
+    return corrupt, off <= TOLERANCE
 
 
 def main() -> None:
-    """Command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work_dir", type=Path, required=True)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the moments")
     parser.add_argument("extra", nargs="*", help="after --: further flags of stages.train")
     args = parser.parse_args()
     multiprocessing.get_context("forkserver").set_forkserver_preload(["stages.train", "speechbrain.inference"])
@@ -135,7 +138,7 @@ def main() -> None:
         one = kill_and_resume(corpus, folder, whole, moments.uniform(0, seconds), args.extra)
         found += [one] if one else []
     print(f"{sum(same for _, same in found)} of {args.kills} resumed to the undisturbed weights; ", end="")
-    print(f"{sum(torn > 0 for torn, _ in found)} kills tore a checkpoint")
+    print(f"{sum(corrupt > 0 for corrupt, _ in found)} kills corrupted a checkpoint")
     sys.exit(not all(same for _, same in found))
 
 

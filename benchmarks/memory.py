@@ -1,14 +1,13 @@
-"""benchmarks/memory: what a training holds in memory, all weights against adapters.
+"""benchmarks/memory: the memory of a training, for all weights and for adapters.
 
     .venv/bin/python -m benchmarks.memory
 
 For the network of params.yaml and that of presets/atc0.yaml, in float32: parameters, gradients and AdamW's state after
-one update, counted; and what autograd keeps for the backward pass (storages seen by saved_tensors_hooks, parameters
-left out), for 4 and for 8 utterances of 5 s: the difference is a second of audio's, what remains is a step's own.
-Prints a table for RESULTS.md. Modules as on a GPU: without the cheaper arithmetic of atc_asr.training.cpu_fast_path.
+one update; and the tensors that autograd saves for the backward pass (storages seen by saved_tensors_hooks, without
+parameters), for 4 and for 8 utterances of 5 s, which gives the bytes per second of audio and those per update. Prints a
+table for RESULTS.md. The modules are those of a GPU, without the fast path of a CPU (atc_asr.training.cpu_fast_path).
 """
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,13 +27,13 @@ MB = 1e6
 PRESET = Path("presets/atc0.yaml")
 
 
-def section(kind: type, preset: dict) -> object:
-    """A section of params.yaml with a preset's values in it."""
-    return replace(config.load_section(kind), **preset.get(kind.section, {}))
+def section(kind: type[config.AnySection], preset: dict) -> config.AnySection:
+    """A section of params.yaml with the values of a preset."""
+    return config.load_section(kind).model_copy(update=preset.get(kind.section, {}))
 
 
 def build(model: ModelParams, specaugment: SpecAugmentParams) -> SimpleNamespace:
-    """A network of random weights, in training mode, with statistics."""
+    """A network with random weights and statistics, in training mode."""
     torch.manual_seed(0)
     values = network.hparams_values(model, specaugment, NUM_TOKENS)
     hparams = network.build(network.fill_placeholders(network.HPARAMS_FILE, values), "params.yaml")
@@ -44,7 +43,7 @@ def build(model: ModelParams, specaugment: SpecAugmentParams) -> SimpleNamespace
 
 
 def loss_of(hparams: SimpleNamespace, num_utterances: int, inter_ctc: float) -> torch.Tensor:
-    """Loss of a batch of noise, as in training."""
+    """Training loss of a batch of noise."""
     with torch.no_grad():
         features = hparams.compute_features(torch.randn(num_utterances, SECONDS * hparams.sample_rate))
         features = hparams.normalizer(features, torch.ones(num_utterances), epoch=9)
@@ -60,25 +59,25 @@ def loss_of(hparams: SimpleNamespace, num_utterances: int, inter_ctc: float) -> 
     return (1 - inter_ctc) * ctc(hidden) + inter_ctc * ctc(half)
 
 
-def kept_for_backward(hparams: SimpleNamespace, num_utterances: int, inter_ctc: float) -> int:
-    """Bytes of the tensors that autograd keeps of a batch, each storage once, without the parameters'."""
+def saved_for_backward(hparams: SimpleNamespace, num_utterances: int, inter_ctc: float) -> int:
+    """Bytes of the storages that autograd saves for a batch, without those of parameters."""
     own = {weight.untyped_storage().data_ptr() for weight in hparams.model.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
+    saved: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage
+            saved[storage.data_ptr()] = storage
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         loss = loss_of(hparams, num_utterances, inter_ctc)
     loss.backward()
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(storage.nbytes() for storage in saved.values())
 
 
 def measure(model: ModelParams, specaugment: SpecAugmentParams, train: TrainParams, adapters: LoraParams | None) -> str:
-    """A row of the table: trained parameters, then MB, then MB per second of audio."""
+    """A row of the table: trained parameters, MB, MB per second of audio."""
     hparams = build(model, specaugment)
     frozen = optimizer.lowest_layers(hparams.front_end, hparams.conformer, train.freeze_layers)
     for module in frozen:
@@ -86,8 +85,8 @@ def measure(model: ModelParams, specaugment: SpecAugmentParams, train: TrainPara
     if adapters is not None:
         hparams.front_end.requires_grad_(False)
         lora.add_adapters(hparams.conformer, adapters, frozen)
-    few = kept_for_backward(hparams, FEW, train.inter_ctc)
-    many = kept_for_backward(hparams, MANY, train.inter_ctc)
+    few = saved_for_backward(hparams, FEW, train.inter_ctc)
+    many = saved_for_backward(hparams, MANY, train.inter_ctc)
     per_second = (many - few) / ((MANY - FEW) * SECONDS)
     groups = optimizer.parameter_groups(hparams.model, hparams.ctc_head, train.encoder_lr)
     adamw = optimizer.make_adamw(groups, lr=train.lr, weight_decay=train.weight_decay)
@@ -103,21 +102,21 @@ def measure(model: ModelParams, specaugment: SpecAugmentParams, train: TrainPara
 
 
 def main() -> None:
-    """Print the table."""
+    """Prints the table."""
     print("| network | training | trained parameters | parameters, MB | gradients, MB | AdamW's state, MB | "
-          "kept per step, MB | kept per second of audio, MB |")  # fmt: skip
+          "saved per update, MB | saved per second of audio, MB |")  # fmt: skip
     print("|" + "---|" * 8)
     for name, preset in (("params.yaml", {}), (str(PRESET), config.read_yaml(PRESET))):
         model, specaugment = section(ModelParams, preset), section(SpecAugmentParams, preset)
         train = section(TrainParams, preset)
-        adapters = replace(section(LoraParams, preset), lora_r=16)
-        half = replace(train, freeze_layers=model.num_layers // 2)
+        adapters = section(LoraParams, preset).model_copy(update={"lora_r": 16})
+        half = train.model_copy(update={"freeze_layers": model.num_layers // 2})
         for title, how, low_rank in (
             ("all weights", train, None),
             (f"lowest {half.freeze_layers} layers frozen", half, None),
             (f"LoRA r=16, dropout {adapters.lora_dropout}", train, adapters),
-            ("LoRA r=16, no dropout", train, replace(adapters, lora_dropout=0.0)),
-            ("LoRA r=16, attention only", train, replace(adapters, lora_targets=["attention"])),
+            ("LoRA r=16, no dropout", train, adapters.model_copy(update={"lora_dropout": 0.0})),
+            ("LoRA r=16, attention only", train, adapters.model_copy(update={"lora_targets": ["attention"]})),
         ):
             print(f"| {name} | {title} | {measure(model, specaugment, how, low_rank)} |", flush=True)
 

@@ -1,14 +1,14 @@
-"""benchmarks/train: this project's training beside SpeechBrain's LibriSpeech CTC recipe, on the same network and data.
+"""benchmarks/train: the speed of this project's training beside SpeechBrain's LibriSpeech CTC recipe.
 
     python -m benchmarks.train --train_manifest data/corpus/base/train.csv [--preset presets/atc0.yaml]
         [--train_subset 700] [--blocks 6] [--updates 40]
 
-Two processes take turns, BLOCKS times UPDATES updates each, from the same weights, over the same batches, with the same
-learning rates: `atc_asr.training.training.train` as it is, and a Brain as recipes/LibriSpeech/ASR/CTC/train.py writes it
-(SpeechBrain's fit_batch, DynamicItemDataset that reads WAVs, PaddedBatch, AdamW as its YAML makes it, no loader
-processes: on two cores they only take them away). No masks, no dropout, one CTC loss, as that recipe has; both read
-features normalised by the same statistics. The last block is measured part by part. Prints audio seconds (without
-padding) per second, the ratio block by block, how far the losses are apart, and the share of time of each part.
+Two processes run alternately, BLOCKS times UPDATES updates each, with the same network, initial weights, batches and
+learning rates: `atc_asr.training.training.train`, and a Brain as in recipes/LibriSpeech/ASR/CTC/train.py (SpeechBrain's
+fit_batch, a DynamicItemDataset that reads WAVs, PaddedBatch, AdamW as in its YAML; no loader processes, which would
+compete for two cores). Neither uses masks, dropout or an intermediate loss, as in that recipe; both normalise features
+with the same statistics. In the last block every part is timed. Prints audio seconds (without padding) per second, the
+ratio by block, the differences of the losses, and the time of each part.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import speechbrain as sb
@@ -31,24 +31,25 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from atc_asr.commands import preset
 from atc_asr.core.config import PARAMS_FILE, load_section
 from atc_asr.core.manifest import read_manifests
-from atc_asr.model import batches, network, padding
+from atc_asr.model import batches, network
 from atc_asr.model.params import ModelParams, SpecAugmentParams
 from atc_asr.tokenizer.tokens import char_tokens
-from atc_asr.training import training
+from atc_asr.training import data, initial_weights, training
 from atc_asr.training.brain import ConformerCTC
+from atc_asr.training.config import TrainingConfig
 from atc_asr.training.optimizer import ADAM_BETAS
 from atc_asr.training.params import AugmentParams, LoraParams, TrainParams
-from atc_asr.training.training import TrainingConfig
+from atc_asr.training.schedule import make_schedule
 
 PARTS = ("loader", "features", "front-end", "encoder", "head and loss", "backward", "optimizer", "rest of the loop")
 
 
-class EnoughError(Exception):
-    """Enough updates."""
+class FinishedError(Exception):
+    """Ends a training after the last block."""
 
 
-class Turns:
-    """A process's side of taking turns: after every block of updates it reports and waits."""
+class Blocks:
+    """Runs a training in blocks: reports after each block and waits for the next order."""
 
     def __init__(self, pipe, updates: int) -> None:
         self._pipe, self._updates = pipe, updates
@@ -56,7 +57,7 @@ class Turns:
         self._seconds: dict[str, float] = {}
 
     def after_batch(self, brain: sb.Brain, loss: torch.Tensor) -> None:
-        """One update is done; the first one is not counted, it warms up."""
+        """To be called after each batch. The first one is a warm-up and belongs to no block."""
         self._losses.append(loss.detach())
         if len(self._losses) % self._updates != 1:
             return
@@ -64,7 +65,7 @@ class Turns:
         self._pipe.send((elapsed, [float(one) for one in self._losses[-self._updates :]], dict(self._seconds)))
         order = self._pipe.recv()
         if order == "stop":
-            raise EnoughError
+            raise FinishedError
         if order == "measure":
             self._measure(brain)
         self._started = time.perf_counter()
@@ -72,10 +73,10 @@ class Turns:
     def _measure(self, brain: sb.Brain) -> None:
         encoder = brain.modules.encoder
         for owner, name, part in (
-            (brain, "features_of", "features"),
+            (brain.hparams, "features_of", "features"),
             (encoder["normalizer"], "forward", "features"),
-            (encoder["front_end"], "forward", "front-end"),  # the recipe's
-            (padding, "front_end", "front-end"),  # here
+            (encoder["front_end"], "forward", "front-end"),  # of the recipe
+            (network, "front_end", "front-end"),  # of this project
             (encoder["conformer"], "forward", "encoder"),
             (encoder["ctc_head"], "forward", "head and loss"),
             (encoder["log_softmax"], "forward", "head and loss"),
@@ -98,15 +99,15 @@ class Turns:
 
 
 class Recipe(sb.Brain):
-    """The hooks of SpeechBrain's recipe around the same modules."""
+    """SpeechBrain's recipe around the same modules."""
 
     def compute_forward(self, batch, stage):
         """Log-probabilities (B, T, V)."""
         batch = batch.to(self.device)
         wavs, wav_lens = batch.sig
         encoder = self.modules.encoder
-        feats = self.features_of(wavs)
-        feats = encoder["normalizer"](feats, wav_lens, epoch=padding.STATISTICS_TAKEN)
+        feats = self.hparams.features_of(wavs)
+        feats = encoder["normalizer"](feats, wav_lens, epoch=network.STATISTICS_TAKEN)
         enc_out, _ = encoder["conformer"](encoder["front_end"](feats), wav_lens)
         return encoder["log_softmax"](encoder["ctc_head"](enc_out)), wav_lens
 
@@ -117,20 +118,20 @@ class Recipe(sb.Brain):
         return ctc_loss(p_ctc, tokens, wav_lens, tokens_lens, blank_index=0)
 
     def set_lr(self) -> None:
-        """Learning rate of the coming update."""
+        """Sets the learning rate of the next update."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr_of_step(self.optimizer_step)
+            group["lr"] = self.hparams.lr_schedule(self.optimizer_step)
 
     def on_fit_start(self):
-        """The first learning rate."""
+        """Sets the first learning rate."""
         super().on_fit_start()
         self.set_lr()
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        """The next learning rate."""
+        """Sets the next learning rate."""
         if should_step:
             self.set_lr()
-        self.turns.after_batch(self, loss)
+        self.hparams.blocks.after_batch(self, loss)
 
 
 def recipe_dataset(rows, tokens) -> DynamicItemDataset:
@@ -152,65 +153,62 @@ def recipe_dataset(rows, tokens) -> DynamicItemDataset:
     return dataset
 
 
-def run_recipe(setup: TrainingConfig, turns: Turns) -> None:
-    """The recipe's training."""
-    torch.manual_seed(setup.train.seed)
-    values = network.hparams_values(setup.model, setup.specaugment, len(setup.tokens))
-    hparams = network.build(network.fill_placeholders(setup.hparams_file, values), str(setup.hparams_file))
-    rows, sampler = same_batches(setup)
+def run_recipe(config: TrainingConfig, blocks: Blocks) -> None:
+    """Trains as the recipe."""
+    torch.manual_seed(config.train.seed)
+    values = network.hparams_values(config.model, config.specaugment, len(config.tokens))
+    hparams = network.build(network.fill_placeholders(config.hparams_file, values), str(config.hparams_file))
+    rows, sampler = same_batches(config)
     device = torch.device("cpu")
-    dataset = training.make_dataset(rows, setup, 16000, setup.tokens.encode, device)
-    training.take_statistics(
-        hparams.normalizer,
-        lambda batch: hparams.compute_features(batch.wavs),
-        training.make_loader(dataset, sampler, 0),
-        device,
-    )
+    initial_weights.compute_statistics(hparams.normalizer, data.make_data(config, hparams, device), device)
     brain = Recipe(
         hparams.modules,
         opt_class=lambda weights: torch.optim.AdamW(
-            weights, lr=setup.train.lr, betas=ADAM_BETAS, weight_decay=setup.train.weight_decay
+            weights, lr=config.train.lr, betas=ADAM_BETAS, weight_decay=config.train.weight_decay
         ),
-        run_opts={"device": "cpu", "max_grad_norm": setup.train.max_grad_norm, "noprogressbar": True},
+        hparams={
+            "features_of": hparams.compute_features,
+            "lr_schedule": make_schedule(config.train, [len(sampler.batches(1))]),
+            "blocks": blocks,
+        },
+        run_opts={"device": "cpu", "max_grad_norm": config.train.max_grad_norm, "noprogressbar": True},
     )
-    brain.features_of = hparams.compute_features
-    brain.turns, brain.lr_of_step = turns, training.lr_schedule(setup.train, sampler)
-    brain.fit(range(1, 2), recipe_dataset(rows, setup.tokens), train_loader_kwargs={"batch_sampler": sampler})
+    brain.fit(range(1, 2), recipe_dataset(rows, config.tokens), train_loader_kwargs={"batch_sampler": sampler})
 
 
-def run_ours(setup: TrainingConfig, turns: Turns) -> None:
-    """This project's training, as stages.train calls it."""
+def run_ours(config: TrainingConfig, blocks: Blocks) -> None:
+    """Trains as stages.train."""
     end = ConformerCTC.on_fit_batch_end
 
     def on_fit_batch_end(brain, batch, outputs, loss, should_step):
         end(brain, batch, outputs, loss, should_step)
-        turns.after_batch(brain, loss)
+        blocks.after_batch(brain, loss)
 
     ConformerCTC.on_fit_batch_end = on_fit_batch_end
     with tempfile.TemporaryDirectory() as folder:
-        training.train(setup, Path(folder))
+        training.train(config, Path(folder))
 
 
-def same_batches(setup: TrainingConfig):
-    """Rows and sampler of a training."""
-    rows = training.alignable_set(setup, 16000)
-    seconds = training.batch_seconds(rows, setup.train.batch_size)
+def same_batches(config: TrainingConfig):
+    """Utterances and sampler of a training."""
+    rows = data.alignable(config, network.SAMPLE_RATE)
+    seconds = data.batch_seconds(rows, config.train.batch_size)
     durations = [row.duration for row in rows]
-    return rows, batches.DurationBatches(durations, max_seconds=seconds, seed=setup.train.seed)
+    return rows, batches.DurationBatches(durations, max_seconds=seconds, seed=config.train.seed)
 
 
 RUNS = {"recipe": run_recipe, "ours": run_ours}
 
 
-def child(name: str, setup: TrainingConfig, pipe, updates: int) -> None:
-    """A process that trains in turns."""
-    with contextlib.suppress(EnoughError):
-        RUNS[name](setup, Turns(pipe, updates))
+def child(name: str, config: TrainingConfig, pipe, updates: int) -> None:
+    """Main function of a process."""
+    with contextlib.suppress(FinishedError):
+        RUNS[name](config, Blocks(pipe, updates))
 
 
 @dataclass
 class Contender:
-    """A process, and what it reported."""
+    """A training process and its measurements."""
 
     pipe: object
     process: multiprocessing.Process
@@ -218,57 +216,53 @@ class Contender:
     losses: list[float]
     parts: dict[str, float]
 
-    def turn(self, order: str) -> None:
-        """Let it run a block."""
+    def run_block(self, order: str) -> None:
+        """Lets it train for a block."""
         self.pipe.send(order)
         elapsed, losses, self.parts = self.pipe.recv()
         self.seconds.append(elapsed)
         self.losses += losses
 
 
-def start(name: str, setup: TrainingConfig, updates: int) -> Contender:
-    """Start a process and wait until its first update is done."""
+def start(name: str, config: TrainingConfig, updates: int) -> Contender:
+    """Starts a process and waits for its first update."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=child, args=(name, setup, theirs, updates))
+    process = context.Process(target=child, args=(name, config, theirs, updates))
     process.start()
     ours.recv()
     return Contender(ours, process, [], [], {})
 
 
 def recipe_padding(rows, max_seconds: float) -> float:
-    """Padding share of the recipe's own sampler, with its settings, at the same audio a batch."""
+    """Fraction of padding with the recipe's sampler and settings, for batches of the same duration."""
     durations = [row.duration for row in rows]
-    data = DynamicItemDataset({row.id: {"duration": row.duration} for row in rows}, output_keys=["id", "duration"])
+    dataset = DynamicItemDataset({row.id: {"duration": row.duration} for row in rows}, output_keys=["id", "duration"])
     sampler = DynamicBatchSampler(
-        data, max_batch_length=max_seconds, num_buckets=200, shuffle=False, batch_ordering="random", max_batch_ex=128,
-        length_func=lambda item: item["duration"],
+        dataset, max_batch_length=max_seconds, num_buckets=200, shuffle=False, batch_ordering="random",
+        max_batch_ex=128, length_func=lambda item: item["duration"],
     )  # fmt: skip
     return batches.padding_fraction(durations, list(sampler), padded=float)
 
 
-def make_setup(args: argparse.Namespace, params_file: Path) -> TrainingConfig:
-    """What both train."""
+def make_config(args: argparse.Namespace, params_file: Path) -> TrainingConfig:
+    """The training of both processes."""
     train, model, specaugment, augment, lora = (
         load_section(section, params_file)
         for section in (TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams)
     )
     rows = read_manifests([args.train_manifest])[: args.train_subset]
-    train = replace(
-        train,
-        epochs=1,
-        grad_accum=1,
-        ema_decay=0.0,
-        inter_ctc=0.0,
-        num_workers=0,
-        checkpoint_minutes=0.0,
-        init_from=None,
-    )
+    train = train.model_copy(
+        update={
+            "epochs": 1, "grad_accum": 1, "ema_decay": 0.0, "inter_ctc": 0.0, "num_workers": 0,
+            "checkpoint_minutes": 0.0, "init_from": None,
+        }
+    )  # fmt: skip
     return TrainingConfig(
         train,
-        replace(model, dropout=0.0),
-        replace(specaugment, freq_masks=0, time_masks=0),
-        replace(augment, speeds=[100], radio_fraction=0.0),
+        model.model_copy(update={"dropout": 0.0}),
+        specaugment.model_copy(update={"freq_masks": 0, "time_masks": 0}),
+        augment.model_copy(update={"speeds": [100], "radio_fraction": 0.0}),
         lora,
         char_tokens([row.transcript for row in rows]),
         rows,
@@ -277,15 +271,15 @@ def make_setup(args: argparse.Namespace, params_file: Path) -> TrainingConfig:
     )
 
 
-def shares(contender: Contender) -> str:
-    """The last block's time by part, milliseconds an update and per cent."""
+def times(contender: Contender) -> str:
+    """The time of each part in the last block, in seconds and per cent."""
     total, parts = contender.seconds[-1], dict(contender.parts)
     parts["rest of the loop"] = total - sum(parts.values())
     return " | ".join(f"{parts[part]:.3f} s {100 * parts[part] / total:.1f} %" for part in PARTS)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train_manifest", type=Path, required=True)
     parser.add_argument("--preset", type=Path)
@@ -298,18 +292,18 @@ def main() -> None:
         params_file.write_text(PARAMS_FILE.read_text(encoding="utf-8"), encoding="utf-8")
         if args.preset:
             preset.run(args.preset, params_file)
-        setup = make_setup(args, params_file)
-    rows, sampler = same_batches(setup)
-    made = sampler.batches(1)
+        config = make_config(args, params_file)
+    rows, sampler = same_batches(config)
+    epoch = sampler.batches(1)
     durations = [row.duration for row in rows]
     wanted = args.blocks * args.updates + 1
-    if len(made) < wanted:
-        parser.error(f"{len(made)} batches in an epoch, wanted {wanted}: raise --train_subset")
-    audio = [sum(durations[index] for index in batch) for batch in made[1:]]
-    contenders = {name: start(name, setup, args.updates) for name in RUNS}
+    if len(epoch) < wanted:
+        parser.error(f"{len(epoch)} batches in an epoch, wanted {wanted}: raise --train_subset")
+    audio = [sum(durations[index] for index in batch) for batch in epoch[1:]]
+    contenders = {name: start(name, config, args.updates) for name in RUNS}
     for block in range(args.blocks):
         for contender in contenders.values():
-            contender.turn("measure" if block == args.blocks - 1 else "go")
+            contender.run_block("measure" if block == args.blocks - 1 else "go")
     for contender in contenders.values():
         contender.pipe.send("stop")
         contender.process.join()
@@ -323,15 +317,15 @@ def main() -> None:
     ratios = [left / right for left, right in zip(recipe.seconds[:-1], ours.seconds[:-1], strict=True)]
     print(f"ratio {speeds['ours'] / speeds['recipe']:.2f}; by block {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
     apart = [abs(left - right) / left for left, right in zip(recipe.losses, ours.losses, strict=True)]
-    print(f"loss of the last block: recipe {statistics.mean(recipe.losses[-args.updates :]):.4f}, ", end="")
+    print(f"mean loss of the last block: recipe {statistics.mean(recipe.losses[-args.updates :]):.4f}, ", end="")
     print(f"ours {statistics.mean(ours.losses[-args.updates :]):.4f}; ", end="")
-    print(f"apart at most {100 * max(apart):.3f} %, in the median {100 * statistics.median(apart):.4f} %")
+    print(f"difference at most {100 * max(apart):.3f} %, median {100 * statistics.median(apart):.4f} %")
     print(f"parts: {' | '.join(PARTS)}")
     for name, contender in contenders.items():
-        print(f"{name}: {shares(contender)}")
-    seconds = training.batch_seconds(rows, setup.train.batch_size)
+        print(f"{name}: {times(contender)}")
+    seconds = data.batch_seconds(rows, config.train.batch_size)
     print(
-        f"batches of {seconds:.1f} s; padding: here {100 * batches.padding_fraction(durations, made):.1f} %, ", end=""
+        f"batches of {seconds:.1f} s; padding: here {100 * batches.padding_fraction(durations, epoch):.1f} %, ", end=""
     )
     print(f"the recipe's DynamicBatchSampler {100 * recipe_padding(rows, seconds):.1f} %")
 
