@@ -1,13 +1,14 @@
-"""atc_asr.sweep.experiments: `dvc exp show --json` as experiments, and experiments as rows."""
+"""atc_asr.sweep.experiments: DVC's experiments as rows of the sweep's CSV."""
 
+import datetime
 import json
-from collections import Counter
 
 import pytest
+from dvc.repo.experiments.serialize import ExpExecutor, ExpRange, ExpState, SerializableError, SerializableExp
 
 from atc_asr.core.errors import InputError
 from atc_asr.sweep import experiments
-from atc_asr.tracking.record import SWEEP_COLUMNS
+from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
 
 LABELS = {
     "run_id": "",
@@ -19,42 +20,69 @@ LABELS = {
 }
 
 
-def entry(name: str, *, state: str | None = None, error: str | None = None, data: bool = True) -> dict:
-    """An entry of `dvc exp show --json` (DVC 3.67), shortened."""
-    content = {
-        "timestamp": "2026-11-23T07:14:08",
-        "params": {"params.yaml": {"data": {"record": LABELS}}, "broken.yaml": {"error": {"msg": "no"}}},
-        "metrics": {"metrics/valid.json": {"data": {"wer": 8.5}}},
-    }
-    revision = {"rev": f"{name}0123456", "data": content if data else None, "error": {"msg": error} if error else None}
-    return {"name": name, "revs": [revision], "executor": {"state": state} if state else None}
+def experiment(
+    name: str | None, *, state: str | None = None, error: str | None = None, data: bool = True, **labels
+) -> ExpRange:
+    """An experiment as DVC 3.67 describes it."""
+    content = SerializableExp(
+        rev=f"{name}0123456",
+        timestamp=datetime.datetime(2026, 11, 23, 7, 14, 8),
+        params={"params.yaml": {"data": {"record": LABELS | labels}}, "broken.yaml": {"error": {"msg": "no"}}},
+    )
+    revision = ExpState(
+        rev=content.rev,
+        data=content if data else None,
+        error=SerializableError(error) if error else None,
+    )
+    return ExpRange(revs=[revision], executor=ExpExecutor(state, name="dvc-task") if state else None, name=name)
 
 
-def test_experiments_with_and_without_a_result():
-    found = experiments.experiment_of(entry("good", state="success"))
-    assert (found.name, found.trouble, found.timestamp) == ("good", None, "2026-11-23T07:14:08")
-    assert found.params == {"record": LABELS} and found.metrics == {"metrics/valid.json": {"wer": 8.5}}
-    assert experiments.experiment_of(entry("a")).trouble is None
-    assert experiments.experiment_of(entry("a", state="queued", data=False)).trouble == "queued"
-    assert experiments.experiment_of(entry("a", state="running")).trouble == "running"
-    assert experiments.experiment_of(entry("a", error="stage\nbroke")).trouble == "failed: stage broke"
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"state": "success"}, None),
+        ({}, None),
+        ({"state": "queued", "data": False}, "queued"),
+        ({"state": "running"}, "running"),
+        ({"error": "stage\nbroke"}, "failed: stage broke"),
+        ({"state": "failed", "error": "stage broke", "data": False}, "failed: stage broke"),
+    ],
+)
+def test_problem_of_an_experiment_without_a_result(given, problem):
+    assert experiments.problem_of(experiment("a", **given)) == problem
 
 
-def test_rows_hold_the_runs_numbers_and_the_experiments_labels():
+def test_row_holds_the_numbers_of_the_run_and_the_labels_of_the_experiment():
     run = dict.fromkeys(SWEEP_COLUMNS) | {"wer": 12.5, "run_id": "20260101_000000", "run_stage": "stale", "notes": "x"}
-    row = experiments.sweep_row(run, LABELS, "puffy-daks", "2026-11-23T07:14:08")
+    row = experiments.sweep_row(json.dumps(run), experiment("puffy-daks"), "puffy-daks")
     assert tuple(row) == SWEEP_COLUMNS
     assert (row["run_id"], row["run_stage"], row["wer"], row["gpu"]) == ("puffy-daks", "refine", 12.5, None)
     assert row["model"] == "m"
     assert row["timestamp"] == "2026-11-23T07:14:08"
-    assert experiments.sweep_row(run, LABELS | {"run_id": "mine"}, "a-1", None)["run_id"] == "mine_a-1"
-    assert experiments.sweep_row(run, LABELS | {"run_id": "a-1"}, "a-1", None)["run_id"] == "a-1"
+    for label, run_id in (("mine", "mine_a-1"), ("a-1", "a-1")):
+        assert experiments.sweep_row(json.dumps(run), experiment("a-1", run_id=label), "a-1")["run_id"] == run_id
 
 
-def test_the_same_name_on_two_baselines_stays_two_rows():
-    found = [experiments.experiment_of(entry(name)) for name in ("a", "a", "b")]
-    names = Counter(experiment.name for experiment in found)
-    assert [experiments.unique_name(experiment, names) for experiment in found] == ["a_a012345", "a_a012345", "b"]
+def use(monkeypatch, found: list[ExpRange], text: str | None) -> None:
+    """Let the repository have these experiments, each with this metrics.json."""
+    monkeypatch.setattr(experiments, "list_experiments", lambda: found)
+    monkeypatch.setattr(experiments, "read_at", lambda rev, path: text)
+
+
+def test_experiments_without_a_result_are_skipped_with_the_reason(monkeypatch):
+    found = [experiment("a"), experiment("b", state="queued", data=False)]
+    use(monkeypatch, found, json.dumps(dict.fromkeys(SWEEP_COLUMNS)))
+    rows, skipped = experiments.sweep_rows("models/metrics.json")
+    assert [row["run_id"] for row in rows] == ["a"] and skipped == ["b: queued"]
+    use(monkeypatch, found, None)
+    assert experiments.sweep_rows("m.json") == ([], ["a: has no m.json", "b: queued"])
+
+
+def test_experiments_of_one_name_on_two_baselines_have_two_rows(monkeypatch):
+    use(monkeypatch, [experiment(name) for name in ("a", "b")], json.dumps(dict.fromkeys(SWEEP_COLUMNS)))
+    monkeypatch.setattr(experiments, "name_of", lambda _: "same")
+    rows, _ = experiments.sweep_rows("models/metrics.json")
+    assert [row["run_id"] for row in rows] == ["same_a012345", "same_b012345"]
 
 
 @pytest.mark.parametrize(
@@ -65,12 +93,14 @@ def test_the_same_name_on_two_baselines_stays_two_rows():
         (json.dumps(dict.fromkeys(SWEEP_COLUMNS[:-1])), "has no eval_steps; wanted a key for each column"),
     ],
 )
-def test_a_metrics_file_without_the_columns_is_refused(text, complaint):
+def test_metrics_file_without_the_columns_is_an_error(monkeypatch, text, complaint):
+    use(monkeypatch, [experiment("puffy-daks")], text)
     with pytest.raises(InputError, match=rf"models/metrics\.json of experiment puffy-daks: {complaint}"):
-        experiments.parse_run(text, "puffy-daks", "models/metrics.json")
+        experiments.sweep_rows("models/metrics.json")
 
 
-def test_outside_of_a_repository_is_one_line(tmp_path):
-    with pytest.raises(InputError, match="dvc exp show --all-commits --json failed") as caught:
-        experiments.list_experiments(tmp_path)
+def test_outside_of_a_repository_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="dvc exp show --all-commits failed") as caught:
+        experiments.list_experiments()
     assert "\n" not in str(caught.value)
