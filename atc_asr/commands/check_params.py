@@ -1,54 +1,54 @@
-"""check_params: every section and key of params.yaml, before any stage does any work.
-
-Reads   params.yaml
-"""
+"""Command check_params: validate params.yaml before any stage runs. Imports no stage, so that it takes no time."""
 
 import importlib
-import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import stages
-from atc_asr import commands
-from atc_asr.core import config
-from atc_asr.core.cli import Door, enter
+import atc_asr
+from atc_asr.core import cli, config
+from atc_asr.core.config import Flags, Section, argument
 from atc_asr.core.errors import InputError
+from atc_asr.decoding.params import DecodeParams, check_search
 
-SECTIONS = ()
+
+class CheckParamsFlags(Flags):
+    """Check every section and key of params.yaml: names, types and limits."""
+
+    params: Path = argument("parameter file", config.PARAMS_FILE)
 
 
-def section_classes() -> dict[str, type]:
-    """Section name -> its dataclass, of all doors in `stages` and `tools`."""
-    names = [
-        f"{package.__name__}.{door.name}"
-        for package in (stages, commands)
-        for door in pkgutil.iter_modules(package.__path__)
-    ]
-    doors = [importlib.import_module(name) for name in names]
-    return {section_class.section: section_class for door in doors for section_class in door.SECTIONS}
+def section_classes() -> dict[str, type[Section]]:
+    """Section name -> its class, of the params.py modules of all packages."""
+    found = {}
+    for path in sorted(Path(atc_asr.__file__).parent.glob("*/params.py")):
+        module = importlib.import_module(f"atc_asr.{path.parent.name}.params")
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Section) and value.__module__ == module.__name__:
+                found[value.section] = value
+    return found
 
 
 def run(path: Path) -> None:
-    """Check a params file as a whole.
+    """Check a params file.
 
     Raises:
-        InputError: a section or key is missing, unknown or wrongly typed; the first one is named.
+        InputError: a section or key is missing, unknown, or has a value of another type or outside its limits.
     """
-    content = config.read_yaml(path)
-    classes = section_classes()
+    content, classes = config.read_yaml(path), section_classes()
     for name in content:
         if name not in classes:
             raise InputError(f"{path}: unknown section {name}{config.did_you_mean(str(name), classes)}")
-    for name, section_class in classes.items():
-        if name not in content:
-            raise InputError(f"{path}: section {name} is missing")
-        config.make_section(section_class, content[name], f"{path}: {name}")
+    for name, section in classes.items():
+        params = config.make_section(section, config.find_section(content, section, path), f"{path}: {name}")
+        if isinstance(params, DecodeParams):
+            check_search(params)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the tool."""
-    run(Door(__doc__, sections=SECTIONS).parse(argv).params)
+    """Command line of the command."""
+    (flags,) = cli.parse(argv, CheckParamsFlags)
+    run(flags.params)
 
 
 if __name__ == "__main__":
-    enter(main)
+    cli.enter(main)

@@ -1,41 +1,41 @@
-"""export_onnx: a trained recogniser -> one ONNX file, tried in onnxruntime.
-
-Reads   checkpoint_dir  run folder of stages.train, or one brought by `dvc get`
-Writes  out_file        waveforms in, log-probabilities out; units, rate and frame in its metadata
-"""
+"""Command export_onnx: a trained recogniser -> one ONNX file, compared with the recogniser in onnxruntime."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from atc_asr.core.cli import Door, enter
+from atc_asr.core import cli, messages
+from atc_asr.core.config import Flags, argument
 from atc_asr.deploy import onnx_export
 from atc_asr.model.run_folder import load_recognizer
-
-SECTIONS = ()
 
 log = logging.getLogger(__name__)
 
 
-def run(*, checkpoint_dir: Path, out_file: Path) -> None:
+class ExportOnnxFlags(Flags):
+    """Export a trained recogniser as one ONNX file, and compare it with the recogniser.
+
+    The file has waveforms as input, log-probabilities as output, and tokens, sample rate and frame as metadata.
+    """
+
+    checkpoint_dir: Path = argument("run folder of stages.train, or a copy of it")
+    out_file: Path = argument("the ONNX file")
+
+
+def run(flags: ExportOnnxFlags) -> None:
     """Export a run folder.
 
     Raises:
-        InputError: the folder cannot be used, or onnxruntime disagrees with it.
+        InputError: the folder cannot be used, or the outputs of onnxruntime differ.
     """
-    difference = onnx_export.export(load_recognizer(checkpoint_dir, device="cpu"), out_file)
-    size = out_file.stat().st_size / 1e6
-    log.info("%s: %.1f MB, log-probabilities within %.1e of the recogniser's", out_file, size, difference)
+    difference = onnx_export.export(load_recognizer(flags.checkpoint_dir, device="cpu"), flags.out_file)
+    log.info(messages.ONNX_DONE, flags.out_file, flags.out_file.stat().st_size / 1e6, difference)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the tool."""
-    door = Door(__doc__, sections=SECTIONS)
-    door.path("--checkpoint_dir", required=True, help="run folder")
-    door.path("--out_file", required=True, help="the ONNX file")
-    args = door.parse(argv)
-    run(checkpoint_dir=args.paths.checkpoint_dir, out_file=args.paths.out_file)
+    """Command line of the command."""
+    run(*cli.parse(argv, ExportOnnxFlags))
 
 
 if __name__ == "__main__":
-    enter(main)
+    cli.enter(main)

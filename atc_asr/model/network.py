@@ -151,7 +151,7 @@ def build(text: str, where: str) -> SimpleNamespace:
 
 
 def encode(
-    modules: Mapping[str, torch.nn.Module], features: torch.Tensor, num_steps: torch.Tensor
+    modules: torch.nn.ModuleDict, features: torch.Tensor, num_steps: torch.Tensor
 ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
     """Forward pass of front-end and Conformer.
 
@@ -169,7 +169,7 @@ def encode(
 
 
 def forward(
-    modules: Mapping[str, torch.nn.Module], wavs: torch.Tensor, num_samples: torch.Tensor
+    modules: torch.nn.ModuleDict, wavs: torch.Tensor, num_samples: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Forward pass of the whole network, for inference.
 

@@ -1,16 +1,17 @@
-"""Presets: comments kept, unknown keys refused, nothing half-written."""
+"""Presets and the check of params.yaml: comments kept, unknown keys refused, nothing half-written."""
 
 import shutil
-from dataclasses import replace
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from atc_asr.commands import check_params, preset
-from atc_asr.core.config import read_yaml
+from atc_asr.core.config import load_section, read_yaml
 from atc_asr.core.errors import InputError
-from atc_asr.model import network
-from atc_asr.model.params import ModelParams, SpecAugmentParams
+from atc_asr.model.params import ModelParams
+from tests import tiny_network
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,33 +35,32 @@ def test_every_preset_fits_params_yaml(path, params_file):
         assert values.items() <= content[section].items()
 
 
-def test_a_source_says_what_model_must_be(tmp_path, params_file):
-    """From a run folder: the network's file filled in another way than params.yaml has it, and the files beside it."""
-    model = ModelParams(**read_yaml(params_file)["model"] | {"front_end_channels": [8, 6, 4], "d_model": 72})
-    model = replace(model, front_end_kernels=[5, 5, 1], activation="gelu", n_fft=512, win_length=32)
-    text = network.fill_placeholders(
-        network.HPARAMS_FILE, network.hparams_values(model, SpecAugmentParams(1, 2, 1, 2), 5)
-    )
+def test_the_architecture_of_a_run_folder_is_written(tmp_path, params_file):
+    model = load_section(ModelParams, params_file).model_copy(
+        update={
+            "front_end_channels": [8, 6, 4], "front_end_kernels": [5, 5, 1], "d_model": 72, "activation": "gelu",
+            "n_fft": 512, "win_length": 32,
+        }
+    )  # fmt: skip
     source = tmp_path / "run"
     source.mkdir()
-    (source / "hyperparams.yaml").write_text(text)
+    (source / "hyperparams.yaml").write_text(tiny_network.hparams_text(**model.model_dump()))
     for name in ("model.ckpt", "normalizer.ckpt"):
         (source / name).touch()
     lines = params_file.read_text(encoding="utf-8").splitlines()
     preset.main(["--from_source", str(source), "--params", str(params_file)])
-    content = read_yaml(params_file)
-    assert ModelParams(**content["model"]) == model
-    assert content["train"]["init_from"] == str(source)
+    assert load_section(ModelParams, params_file) == model
+    assert read_yaml(params_file)["train"]["init_from"] == str(source)
     assert len(params_file.read_text(encoding="utf-8").splitlines()) == len(lines)
 
 
-def test_one_of_file_and_source(tmp_path, params_file):
+def test_either_a_file_or_a_source_is_needed(tmp_path, params_file):
     for arguments in ([], [str(tmp_path / "p.yaml"), "--from_source", "x"]):
-        with pytest.raises(InputError, match="wanted a preset file or --from_source"):
+        with pytest.raises(InputError, match="wanted either a preset file or --from_source"):
             preset.main([*arguments, "--params", str(params_file)])
 
 
-def test_comments_and_all_other_lines_stay(tmp_path, params_file):
+def test_comments_and_other_lines_stay(tmp_path, params_file):
     before = params_file.read_text(encoding="utf-8").splitlines()
     preset.run(write(tmp_path, "train: {epochs: 77}"), params_file)
     after = params_file.read_text(encoding="utf-8").splitlines()
@@ -79,7 +79,7 @@ def test_comments_and_all_other_lines_stay(tmp_path, params_file):
         ("train: 3", "train: got 3, wanted a section with keys"),
     ],
 )
-def test_a_preset_that_does_not_fit_changes_nothing(tmp_path, params_file, text, message):
+def test_an_invalid_preset_changes_nothing(tmp_path, params_file, text, message):
     before = params_file.read_bytes()
     with pytest.raises(InputError, match=message):
         preset.run(write(tmp_path, text), params_file)
@@ -95,7 +95,7 @@ def test_a_preset_that_does_not_fit_changes_nothing(tmp_path, params_file, text,
         ("  beam_size: 1 ", "  beam_size: one ", r"beam_size: got 'one', wanted int >= 1"),
     ],
 )
-def test_a_damaged_params_file_is_refused(params_file, old, new, message):
+def test_an_invalid_params_file_is_refused(params_file, old, new, message):
     text = params_file.read_text(encoding="utf-8")
     assert old in text
     params_file.write_text(text.replace(old, new), encoding="utf-8")
@@ -103,5 +103,11 @@ def test_a_damaged_params_file_is_refused(params_file, old, new, message):
         check_params.run(params_file)
 
 
-def test_ours_is_fine():
-    check_params.run(ROOT / "params.yaml")
+def test_params_yaml_is_valid():
+    check_params.main(["--params", str(ROOT / "params.yaml")])
+
+
+def test_the_check_does_not_import_torch():
+    code = "import sys; from atc_asr.commands import check_params; check_params.main(['--params', 'params.yaml'])"
+    command = [sys.executable, "-c", f"{code}; assert not {{'torch', 'speechbrain', 'stages'}} & set(sys.modules)"]
+    subprocess.run(command, cwd=ROOT, check=True)
