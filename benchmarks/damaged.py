@@ -1,4 +1,4 @@
-"""Damaged inputs: one maker for each way in which a clip can be broken, with the reason it must be refused for.
+"""Damaged inputs: one generator for each kind of damage, with the reason for which the clip must be rejected.
 
 Used by `benchmarks.export --damaged` and by the tests.
 """
@@ -30,14 +30,14 @@ configs:
 ---
 """
 EMPTY_TEXTS = ["", "\n", "[noise]", "<hes>", "(unintelligible)"]
-STRANGE_IDS = ["../../x", "/tmp/x", "a/b", "a\\b", "..", "con", "aux.txt", "x" * 300, "дом é 家", "a\nb", "-rf", "nul"]
+UNSAFE_IDS = ["../../x", "/tmp/x", "a/b", "a\\b", "..", "con", "aux.txt", "x" * 300, "дом é 家", "a\nb", "-rf", "nul"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the data set, and the reasons of which one must be given; none: it must be kept."""
+    """A row of the dataset, and the expected reasons for its rejection, any of them; none = it must be accepted."""
 
-    own_id: str
+    row_id: str
     audio: bytes | None
     text: str | None
     reasons: tuple[str, ...]
@@ -45,52 +45,52 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """What became of damaged inputs."""
+    """Result of exporting damaged inputs: counts, wrong decisions, and files written outside the output folder."""
 
-    kept: int
+    accepted: int
     rejected: Counter[str]
     wrong: list[str]
     outside: list[str]
 
 
-def speech(draw: random.Random, seconds: float = 1.5, channels: int = 1) -> np.ndarray:
+def speech(rng: random.Random, seconds: float = 1.5, channels: int = 1) -> np.ndarray:
     """Noise at speech level, (num_samples, channels)."""
-    rng = np.random.default_rng(draw.getrandbits(32))
-    return (rng.standard_normal((int(RATE * seconds), channels)) * 0.1).astype(np.float32)
+    noise = np.random.default_rng(rng.getrandbits(32))
+    return (noise.standard_normal((int(RATE * seconds), channels)) * 0.1).astype(np.float32)
 
 
 def encode(samples: np.ndarray, rate: int = RATE, form: str = "WAV", subtype: str = "PCM_16") -> bytes:
-    """Samples as the bytes of a file."""
+    """Samples as an encoded file."""
     file = io.BytesIO()
     sf.write(file, samples, rate, format=form, subtype=subtype)
     return file.getvalue()
 
 
-def truncated(draw: random.Random, form: str) -> tuple[bytes, tuple[str, ...]]:
-    """A file cut off anywhere, its header included."""
-    data = encode(speech(draw), form=form)
-    return data[: draw.randrange(len(data) - 2)], ("truncated_audio", "unreadable_audio", "no_audio", "too_short")
+def truncated(rng: random.Random, form: str) -> tuple[bytes, tuple[str, ...]]:
+    """A file cut off anywhere, possibly within the header."""
+    data = encode(speech(rng), form=form)
+    return data[: rng.randrange(len(data) - 2)], ("truncated_audio", "unreadable_audio", "no_audio", "too_short")
 
 
-def wrong_header(draw: random.Random) -> tuple[bytes, tuple[str, ...]]:
-    """A WAV whose format chunk says something impossible."""
-    data = bytearray(encode(speech(draw)))
-    place, value = draw.choice([(22, 0), (22, 999), (24, 0), (24, 96_000), (34, 0), (0, 0x1234), (40, 0x7FFFFFFF)])
-    struct.pack_into("<H" if place in (22, 34) else "<I", data, place, value)
+def wrong_header(rng: random.Random) -> tuple[bytes, tuple[str, ...]]:
+    """A WAV with an impossible value in its header."""
+    data = bytearray(encode(speech(rng)))
+    offset, value = rng.choice([(22, 0), (22, 999), (24, 0), (24, 96_000), (34, 0), (0, 0x1234), (40, 0x7FFFFFFF)])
+    struct.pack_into("<H" if offset in (22, 34) else "<I", data, offset, value)
     return bytes(data), ("unreadable_audio", "truncated_audio", "sample_rate", "channels", "too_short")
 
 
-def not_finite(draw: random.Random) -> tuple[bytes, tuple[str, ...]]:
+def not_finite(rng: random.Random) -> tuple[bytes, tuple[str, ...]]:
     """A float WAV with NaN or infinite samples."""
-    samples = speech(draw)
-    samples[draw.randrange(len(samples))] = draw.choice([np.nan, np.inf, -np.inf])
+    samples = speech(rng)
+    samples[rng.randrange(len(samples))] = rng.choice([np.nan, np.inf, -np.inf])
     return encode(samples, subtype="FLOAT"), ("not_finite",)
 
 
-def noise_bytes(draw: random.Random) -> tuple[bytes, tuple[str, ...]]:
-    """Random bytes, some behind the beginning of a real file."""
-    head = draw.choice([b"", b"RIFF", b"fLaC", b"OggS", b"ID3", b"NIST_1A\n   1024\n", encode(speech(draw))[:44]])
-    return head + draw.randbytes(draw.randrange(3_000)), (
+def noise_bytes(rng: random.Random) -> tuple[bytes, tuple[str, ...]]:
+    """Random bytes, some after the beginning of a real file."""
+    head = rng.choice([b"", b"RIFF", b"fLaC", b"OggS", b"ID3", b"NIST_1A\n   1024\n", encode(speech(rng))[:44]])
+    return head + rng.randbytes(rng.randrange(3_000)), (
         "unreadable_audio",
         "truncated_audio",
         "too_short",
@@ -104,54 +104,54 @@ def hours_of_silence() -> bytes:
 
 
 def makers(long_file: bytes) -> list[Callable[[random.Random], tuple[Any, ...]]]:
-    """Each returns (audio, text, reasons)."""
+    """Functions that return (audio, text, reasons)."""
     text = "turn left heading two four zero"
 
-    def sound(make: Callable[..., tuple[bytes, tuple[str, ...]]], *args: Any) -> Callable[[random.Random], tuple]:
-        def maker(draw: random.Random) -> tuple:
-            audio, reasons = make(draw, *args)
+    def with_text(make: Callable[..., tuple[bytes, tuple[str, ...]]], *args: Any) -> Callable[[random.Random], tuple]:
+        def maker(rng: random.Random) -> tuple:
+            audio, reasons = make(rng, *args)
             return audio, text, reasons
 
         return maker
 
     return [
-        sound(truncated, "WAV"),
-        sound(truncated, "FLAC"),
-        sound(wrong_header),
-        sound(not_finite),
-        sound(noise_bytes),
-        lambda draw: (encode(speech(draw, 0.0)), text, ("too_short",)),
-        lambda draw: (encode(speech(draw), rate=96_000), text, ("sample_rate",)),
-        lambda draw: (encode(speech(draw, channels=8)), text, ("channels",)),
-        lambda draw: (long_file, text, ("too_long",)),
-        lambda draw: (None, text, ("no_audio",)),
-        lambda draw: (encode(speech(draw)), None, ("empty_text",)),
-        lambda draw: (encode(speech(draw)), draw.choice(EMPTY_TEXTS), ("empty_text",)),
-        lambda draw: (encode(speech(draw)), "x" * 10_000, ("too_fast",)),
-        lambda draw: (encode(speech(draw)), "поверните налево", ("foreign_characters",)),
-        lambda draw: (encode(np.zeros(2 * RATE, np.int16)), text, ("silence",)),
-        lambda draw: (encode(np.sign(speech(draw))), text, ("clipping",)),
-        lambda draw: (encode(speech(draw) * 0.1 + 0.5), text, ("dc_offset",)),
+        with_text(truncated, "WAV"),
+        with_text(truncated, "FLAC"),
+        with_text(wrong_header),
+        with_text(not_finite),
+        with_text(noise_bytes),
+        lambda rng: (encode(speech(rng, 0.0)), text, ("too_short",)),
+        lambda rng: (encode(speech(rng), rate=96_000), text, ("sample_rate",)),
+        lambda rng: (encode(speech(rng, channels=8)), text, ("channels",)),
+        lambda rng: (long_file, text, ("too_long",)),
+        lambda rng: (None, text, ("no_audio",)),
+        lambda rng: (encode(speech(rng)), None, ("empty_text",)),
+        lambda rng: (encode(speech(rng)), rng.choice(EMPTY_TEXTS), ("empty_text",)),
+        lambda rng: (encode(speech(rng)), "x" * 10_000, ("too_fast",)),
+        lambda rng: (encode(speech(rng)), "поверните налево", ("foreign_characters",)),
+        lambda rng: (encode(np.zeros(2 * RATE, np.int16)), text, ("silence",)),
+        lambda rng: (encode(np.sign(speech(rng))), text, ("clipping",)),
+        lambda rng: (encode(speech(rng) * 0.1 + 0.5), text, ("dc_offset",)),
     ]  # fmt: skip
 
 
 def make_rows(count: int, seed: int) -> list[Row]:
-    """`count` damaged rows, each followed by a good one with an id that wants to break out."""
-    draw = random.Random(seed)
+    """`count` damaged rows, each followed by an undamaged one with an unsafe id (`../../x`)."""
+    rng = random.Random(seed)
     all_makers = makers(hours_of_silence())
     rows = []
     for number in range(count):
-        audio, text, reasons = all_makers[number % len(all_makers)](draw)
+        audio, text, reasons = all_makers[number % len(all_makers)](rng)
         rows.append(Row(f"bad_{number}", audio, text, reasons))
-        strange = STRANGE_IDS[number % len(STRANGE_IDS)]
-        # the strange ids come again and again: the first is good, the others are duplicates
-        repeated = number >= len(STRANGE_IDS)
-        rows.append(Row(strange, encode(speech(draw)), f"roger {number}", ("duplicate_id",) if repeated else ()))
+        unsafe = UNSAFE_IDS[number % len(UNSAFE_IDS)]
+        # The list of unsafe ids is repeated, so later rows are duplicates.
+        repeated = number >= len(UNSAFE_IDS)
+        rows.append(Row(unsafe, encode(speech(rng)), f"roger {number}", ("duplicate_id",) if repeated else ()))
     return rows
 
 
 def write_corpus(folder: Path, rows: list[Row]) -> None:
-    """The rows as a local data set in the Hub's schema, with an id column."""
+    """Write the rows as a local dataset in the Hub's schema, with an id column."""
     (folder / "base").mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(README)
     table = pa.table(
@@ -161,14 +161,14 @@ def write_corpus(folder: Path, rows: list[Row]) -> None:
                 pa.struct({"bytes": pa.binary(), "path": pa.string()}),
             ),
             "text": pa.array([row.text for row in rows], pa.string()),
-            "id": [row.own_id for row in rows],
+            "id": [row.row_id for row in rows],
         }
     )
     pq.write_table(table, folder / "base/train-00000.parquet", row_group_size=64)
 
 
 def export_damaged(work: Path, count: int, seed: int) -> Found:
-    """Export damaged rows, and compare what was done with each with what had to be done."""
+    """Export damaged rows and compare each decision with the expected one."""
     work.mkdir(parents=True, exist_ok=True)
     rows = make_rows(count, seed)
     write_corpus(work / "corpus", rows)
@@ -183,12 +183,12 @@ def export_damaged(work: Path, count: int, seed: int) -> Found:
     reasons = Counter(line["reason"] for line in lines)
     stats = json.loads((out_dir / "base/stats.json").read_text())["splits"]["train"]
     wrong = [
-        f"{row.own_id}: got {rejected.get(f'base_train_{row.own_id}')}, wanted one of {row.reasons}"
+        f"{row.row_id}: got {rejected.get(f'base_train_{row.row_id}')}, wanted one of {row.reasons}"
         for row in rows
-        if row.own_id.startswith("bad_") and rejected.get(f"base_train_{row.own_id}") not in row.reasons
+        if row.row_id.startswith("bad_") and rejected.get(f"base_train_{row.row_id}") not in row.reasons
     ]
     if stats["dropped_by_reason"] != dict(reasons) or stats["rows"] + stats["dropped"] != len(rows):
         wrong.append(f"stats.json counts {stats['dropped_by_reason']}, rejected.csv {dict(reasons)}")
     if len(list((out_dir / "base/wavs").iterdir())) != stats["rows"]:
-        wrong.append("not one WAV for each row that was kept")
+        wrong.append("the number of WAVs is not the number of accepted rows")
     return Found(stats["rows"], reasons, wrong, outside)

@@ -193,5 +193,5 @@ def speak(text: str, settings: VoiceSettings, sample_rate: int) -> np.ndarray:
     with Engine() as engine:
         speech, from_rate = engine.speak(text, settings), engine.sample_rate
     if not np.any(speech):
-        raise InputError(f"voice {settings.voice}: espeak-ng returned silence for {text!r}")
+        raise InputError(f"voice {settings.voice}: espeak-ng returned no speech for {text!r}")
     return soxr.resample(trim(speech, from_rate), from_rate, sample_rate, quality="HQ")

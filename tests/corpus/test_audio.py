@@ -1,3 +1,5 @@
+"""Decoding, resampling and writing of audio."""
+
 import io
 import resource
 import wave
@@ -38,25 +40,25 @@ def test_header_of_arrays():
 @pytest.mark.parametrize(
     "data", [b"", b"RIFF", b"no audio at all", b"RIFF\x00\x00\x00\x00WAVEfmt ", b"fLaC" + b"\0" * 40]
 )
-def test_what_is_no_audio(data):
+def test_bytes_that_are_not_audio(data):
     with pytest.raises(audio.AudioError):
         audio.read_header(data, None)
 
 
-def test_truncated_wav_is_seen():
+def test_missing_bytes_of_a_truncated_wav():
     data = encoded(np.zeros(800), 8000)
     assert audio.missing_wav_bytes(data) == 0
     assert audio.missing_wav_bytes(data[:-100]) == 100
     assert audio.read_header(data[:-100], None).missing == 100
 
 
-def test_wav_written_to_a_pipe_has_no_size():
+def test_a_wav_written_to_a_pipe_is_not_truncated():
     data = bytearray(encoded(np.zeros(800), 8000))
     data[40:44] = b"\xff\xff\xff\xff"
     assert audio.missing_wav_bytes(bytes(data)) == 0
 
 
-def test_decode_keeps_values():
+def test_decode_scales_to_full_scale_1():
     samples = np.array([0, 1, -1, 32767, -32768], np.int16)
     assert audio.decode(encoded(samples, 8000))[:, 0].tolist() == (samples / 32768).tolist()
     assert audio.decode(samples)[:, 0].tolist() == (samples / 32768).tolist()
@@ -67,7 +69,7 @@ def test_channels_are_averaged():
 
 
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=200))
-def test_16_khz_pcm16_comes_through_bit_for_bit(values):
+def test_16_khz_pcm16_is_unchanged(values):
     samples = np.array(values, np.int16)
     assert audio.to_pcm16(audio.decode(samples)[:, 0], 16000).tolist() == values
 
@@ -79,16 +81,16 @@ def test_resampling_keeps_the_tone_and_its_length():
     assert np.abs(pcm[1000:-1000] - wanted[1000:-1000]).max() < 40  # 0.1 % of full scale
 
 
-def test_resampling_is_the_same_every_time():
+def test_resampling_is_deterministic():
     noise = np.random.default_rng(1).standard_normal(8000).astype(np.float32) * 0.1
     assert np.array_equal(audio.to_pcm16(noise, 8000), audio.to_pcm16(noise, 8000))
 
 
-def test_over_full_scale_is_clipped_not_wrapped():
+def test_samples_above_full_scale_are_clipped():
     assert audio.to_pcm16(np.array([1.5, -1.5], np.float32), 16000).tolist() == [32767, -32768]
 
 
-def test_written_wav_by_the_standard_library(tmp_path):
+def test_a_written_wav_is_read_by_the_standard_library(tmp_path):
     samples = np.array([0, 1, -1, 32767, -32768], np.int16)
     audio.write_wav(tmp_path / "x.wav", samples)
     with wave.open(str(tmp_path / "x.wav")) as file:
@@ -96,10 +98,10 @@ def test_written_wav_by_the_standard_library(tmp_path):
         assert np.frombuffer(file.readframes(5), "<i2").tolist() == samples.tolist()
 
 
-@pytest.mark.parametrize("room", [20, 44, 1000])
-def test_a_wav_that_only_fits_in_part_is_an_error(tmp_path, room):
+@pytest.mark.parametrize("limit", [20, 44, 1000])
+def test_a_partial_write_is_an_error(tmp_path, limit):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         with pytest.raises(OSError, match="too large"):
             audio.write_wav(tmp_path / "x.wav", np.zeros(8000, np.int16))

@@ -1,3 +1,5 @@
+"""Validation and conversion of one clip; its id."""
+
 import re
 
 import numpy as np
@@ -15,11 +17,11 @@ NOISE = (np.random.default_rng(0).standard_normal(8000) * 0.1).astype(np.float32
 
 
 def make(**changes):
-    facts = {"id": "x1", "audio": NOISE, "sample_rate": 8000, "text": "turn left, we're", "columns": {"tape": "t"}}
-    return clips.make_row(Clip(**facts | changes), config="base", split="train", params=CHECKS)
+    values = {"id": "x1", "audio": NOISE, "sample_rate": 8000, "text": "turn left, we're", "columns": {"tape": "t"}}
+    return clips.make_row(Clip(**values | changes), config="base", split="train", params=CHECKS)
 
 
-def test_a_good_clip():
+def test_an_accepted_clip():
     row, pcm = make()
     assert (row.id, row.transcript, row.duration, row.sample_rate) == ("base_train_x1", "TURN LEFT WERE", 1.0, 8000)
     assert (row.apostrophes, dict(row.columns), row.rejection) == (("WERE",), {"tape": "t"}, None)
@@ -41,13 +43,13 @@ def test_a_good_clip():
         ({"problem": "line 3: no TIMES"}, "unreadable_row"),
     ],
 )
-def test_a_bad_clip(changes, reason):
+def test_a_rejected_clip(changes, reason):
     row, pcm = make(**changes)
     assert row.rejection.reason == reason
     assert pcm is None
 
 
-def test_the_same_sound_in_another_container_has_the_same_digest():
+def test_the_digest_does_not_depend_on_the_container():
     import io
 
     import soundfile as sf
@@ -67,14 +69,14 @@ def test_the_same_sound_in_another_container_has_the_same_digest():
         ("LJ001-0001", "base_train_LJ001-0001"),
     ],
 )
-def test_ids_of_corpora(raw, wanted):
+def test_ids_of_known_corpora(raw, wanted):
     assert clips.utterance_id(Clip(raw, None, None, None), "base", "train") == wanted
 
 
 @pytest.mark.parametrize(
     "raw", ["../../x", "a/b", "a\\b", "..", ".", "con", "x" * 300, "дом", "é", "a b", "a\nb", "\0"]
 )
-def test_strange_ids_become_plain_names(raw):
+def test_unsafe_ids_become_plain_names(raw):
     name = clips.utterance_id(Clip(raw, None, None, None), "base", "train")
     assert re.fullmatch(r"base_train_[A-Za-z0-9_-]+", name)
     assert len(name) < 150
@@ -85,7 +87,7 @@ def test_different_ids_stay_different(one, other):
     assert (clips.safe_name(one) == clips.safe_name(other)) == (one == other)
 
 
-def test_an_id_from_content_stays_with_the_content():
+def test_an_id_from_content_depends_on_the_content_only():
     row = make(id=None)[0]
     assert re.fullmatch(r"base_train_[0-9a-f]{16}", row.id)
     assert make(id=None)[0].id == row.id

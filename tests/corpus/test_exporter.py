@@ -1,3 +1,5 @@
+"""The export of sources in memory: content, resuming, full disks, validation, splits."""
+
 import csv
 import dataclasses
 import errno
@@ -14,18 +16,16 @@ import soundfile as sf
 from atc_asr.core.config import load_section
 from atc_asr.core.errors import InputError
 from atc_asr.corpus import audio, exporter, shards
-from atc_asr.corpus.exporter import SubsetSpec
-from atc_asr.corpus.params import CheckParams
-from atc_asr.corpus.source import Clip, Shard
-from atc_asr.corpus.validation import SplitSpec, Validation
+from atc_asr.corpus.params import CheckParams, ExportParams
+from atc_asr.corpus.source import Clip, Shard, make_shards
 
-ALL = SubsetSpec(train_fraction=1.0, validation_samples=0)
-GATE = Validation(load_section(CheckParams), max_rejected=0.5)
+PARAMS = load_section(ExportParams).model_copy(update={"max_rejected": 0.5})
+CHECKS = load_section(CheckParams)
 
 
 @dataclass(frozen=True)
 class ListSource:
-    """Clips from memory; every shard that is read leaves a line in `log`."""
+    """Clips from memory; reading a shard appends a line to `log`, and raises KeyboardInterrupt at clip `fails_at`."""
 
     clips: tuple[tuple[str, Clip], ...]
     log: str | None = None
@@ -36,13 +36,8 @@ class ListSource:
         return {"clips": [(split, clip.id) for split, clip in self.clips]}
 
     def shards(self) -> list[Shard]:
-        found = []
-        for split in ("train", "valid", "test"):
-            clips = [clip for home, clip in self.clips if home == split]
-            for index, start in enumerate(range(0, len(clips), self.shard_size)):
-                items = clips[start : start + self.shard_size]
-                found.append(Shard(split, index, items, len(items)))
-        return found
+        splits = {split: [clip for name, clip in self.clips if name == split] for split in ("train", "valid", "test")}
+        return [shard for split, clips in splits.items() for shard in make_shards(split, clips, self.shard_size)]
 
     def read(self, shard: Shard) -> Iterator[Clip]:
         if self.log:
@@ -66,9 +61,10 @@ def source(train=7, valid=2, test=2, **settings):
     return ListSource(tuple((split, make_clip(number)) for number, split in enumerate(splits)), **settings)
 
 
-def export(sources, out_dir, *, cut=ALL, gate=GATE, regroup=None, processes=1):
+def export(sources, out_dir, *, checks=CHECKS, processes=1, **params):
+    """Export with changed `export` parameters."""
     sources = sources if isinstance(sources, dict) else {"base": sources}
-    exporter.export(sources, out_dir=out_dir, cut=cut, gate=gate, regroup=regroup, processes=processes)
+    exporter.export(sources, PARAMS.model_copy(update=params), checks, out_dir=out_dir, processes=processes)
 
 
 def contents(folder):
@@ -80,11 +76,11 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def changed(**settings):
-    return Validation(dataclasses.replace(GATE.checks, **settings), GATE.max_rejected)
+def changed_checks(**settings):
+    return CHECKS.model_copy(update=settings)
 
 
-def test_what_an_export_holds(tmp_path):
+def test_the_files_of_an_export(tmp_path):
     export(source(), tmp_path / "atc0")
     folder = tmp_path / "atc0/base"
     assert (folder / "train.csv").read_text().splitlines()[:2] == [
@@ -104,11 +100,12 @@ def test_what_an_export_holds(tmp_path):
 def test_the_same_bytes_with_any_number_of_processes(tmp_path):
     export(source(), tmp_path / "one")
     export(source(), tmp_path / "two", processes=2)
-    export(source(shard_size=2), tmp_path / "small", processes=2)
+    assert not multiprocessing.active_children()
+    export(source(shard_size=2), tmp_path / "small")
     assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "small")
 
 
-def test_a_stopped_export_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_export_resumes(tmp_path):
     export(source(), tmp_path / "whole")
     log = tmp_path / "log"
     with pytest.raises(KeyboardInterrupt):
@@ -127,24 +124,24 @@ def test_a_stopped_export_goes_on_where_it_was(tmp_path):
     "other",
     [
         {"sources": source(train=6)},
-        {"gate": changed(max_duration=29.0)},
-        {"cut": SubsetSpec(0.5, 0)},
+        {"checks": changed_checks(max_duration=29.0)},
+        {"train_fraction": 0.5},
         {"sources": source(shard_size=4)},
     ],
 )
-def test_another_configuration_is_never_resumed(tmp_path, other):
-    settings = {"sources": source(), "gate": GATE, "cut": ALL} | other
-    export(settings["sources"], tmp_path / "whole", gate=settings["gate"], cut=settings["cut"])
+def test_shards_of_other_data_or_settings_are_not_reused(tmp_path, other):
+    settings = {"sources": source()} | other
+    export(out_dir=tmp_path / "whole", **settings)
     with pytest.raises(KeyboardInterrupt):
         export(source(fails_at=9), tmp_path / "out")
     log = tmp_path / "log"
-    logged = dataclasses.replace(settings["sources"], log=str(log))
-    export(logged, tmp_path / "out", gate=settings["gate"], cut=settings["cut"])
+    settings["sources"] = dataclasses.replace(settings["sources"], log=str(log))
+    export(out_dir=tmp_path / "out", **settings)
     assert len(log.read_text().splitlines()) == len({*log.read_text().splitlines()}) >= 3
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_half_a_shard_of_a_killed_process_is_swept_away(tmp_path):
+def test_an_unfinished_shard_is_removed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         export(source(fails_at=7), tmp_path / "out")
     half = tmp_path / ".out.partial/base/train-00002.unfinished-1"
@@ -154,7 +151,7 @@ def test_half_a_shard_of_a_killed_process_is_swept_away(tmp_path):
     assert not (tmp_path / ".out.partial").exists()
 
 
-def test_a_full_disk_is_one_error_and_no_folder(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_input_error_and_leaves_no_folder(tmp_path, monkeypatch):
     write = audio.write_wav
     calls = []
 
@@ -175,7 +172,7 @@ def test_a_full_disk_is_one_error_and_no_folder(tmp_path, monkeypatch):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-def test_a_full_disk_in_the_last_step_leaves_the_old_export(tmp_path, monkeypatch):
+def test_a_full_disk_at_the_end_keeps_the_old_export(tmp_path, monkeypatch):
     export(source(train=3), tmp_path / "out")
     before = contents(tmp_path / "out")
 
@@ -194,13 +191,13 @@ def test_a_second_export_at_the_same_time_is_refused(tmp_path):
     export(source(), tmp_path / "out")
 
 
-def test_an_older_export_is_replaced_and_foreign_files_are_not(tmp_path):
+def test_an_older_export_is_replaced_and_other_files_are_kept(tmp_path):
     export(source(), tmp_path / "out")
     export(source(train=3), tmp_path / "out")
     assert len(list((tmp_path / "out/base/wavs").iterdir())) == 7
     (tmp_path / "out/mine").mkdir()
     (tmp_path / "out/mine/thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="no export"):
+    with pytest.raises(InputError, match="is not an export"):
         export({"mine": source()}, tmp_path / "out")
     assert (tmp_path / "out/mine/thesis.txt").exists()
     with pytest.raises(InputError, match=r"thesis\.txt: is a file"):
@@ -208,25 +205,25 @@ def test_an_older_export_is_replaced_and_foreign_files_are_not(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "/abs", "a b", "-x"])
-def test_a_configuration_must_be_a_plain_name(tmp_path, name):
+def test_the_name_of_a_configuration_is_a_plain_name(tmp_path, name):
     with pytest.raises(InputError, match=r"export\.configs"):
         export({name: source()}, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_first_fraction_of_train_and_the_first_rows_of_valid(tmp_path):
+def test_subsets_are_the_first_rows(tmp_path):
     export(source(train=10, valid=4), tmp_path / "all")
-    export(source(train=10, valid=4), tmp_path / "cut", cut=SubsetSpec(0.45, 3))
+    export(source(train=10, valid=4), tmp_path / "subset", train_fraction=0.45, validation_samples=3)
     for split, count in (("train", 4), ("valid", 3), ("test", 2)):
         whole = (tmp_path / f"all/base/{split}.csv").read_text().splitlines()
-        assert (tmp_path / f"cut/base/{split}.csv").read_text().splitlines() == whole[: count + 1]
+        assert (tmp_path / f"subset/base/{split}.csv").read_text().splitlines() == whole[: count + 1]
 
 
 def with_clips(*extra):
     return ListSource(source().clips + extra)
 
 
-def test_duplicates_are_listed_with_their_first(tmp_path):
+def test_duplicates_are_rejected_and_name_the_first(tmp_path):
     same_id = ("train", make_clip(90, id="0001"))
     same_audio = ("train", dataclasses.replace(make_clip(2), id="0091"))
     export(with_clips(same_id, same_audio), tmp_path / "out")
@@ -237,7 +234,7 @@ def test_duplicates_are_listed_with_their_first(tmp_path):
     ]
     wav = sf.read(tmp_path / "out/base/wavs/base_train_0001.wav", dtype="int16")[0]
     assert np.array_equal(wav, audio.to_pcm16(audio.decode(make_clip(1).audio)[:, 0], 8000))
-    export(with_clips(same_audio), tmp_path / "allowed", gate=changed(allow_duplicates=True))
+    export(with_clips(same_audio), tmp_path / "allowed", checks=changed_checks(allow_duplicates=True))
     assert rows(tmp_path / "allowed/base/rejected.csv") == []
 
 
@@ -246,60 +243,56 @@ def test_identical_audio_across_splits_is_an_error_unless_allowed(tmp_path):
     with pytest.raises(InputError, match=r"1 clips of train-test .*base_train_0002 = base_test_0091"):
         export(with_clips(leak), tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    export(with_clips(leak), tmp_path / "out", gate=changed(allow_leakage=True))
+    export(with_clips(leak), tmp_path / "out", checks=changed_checks(allow_leakage=True))
     leakage = json.loads((tmp_path / "out/base/stats.json").read_text())["leakage"]
     assert leakage["identical_audio"]["train-test"] == 1
     assert leakage["test"]["transcripts_seen_in_train"] == pytest.approx(1 / 3, abs=1e-6)
 
 
-def test_leakage_from_another_configuration_is_seen(tmp_path):
+def test_leakage_from_another_configuration_is_an_error(tmp_path):
     more = ListSource((("train", dataclasses.replace(make_clip(9), id="0000")), ("train", make_clip(50))))
     with pytest.raises(InputError, match=r"part2_train_0000 = base_test_0009"):
         export({"base": source(), "part2": more}, tmp_path / "out")
 
 
-def test_too_many_rejections_stop_it_and_say_where_to_look(tmp_path):
+def test_too_many_rejections_are_an_error_that_names_the_list(tmp_path):
     bad = [("train", make_clip(80 + number, text="[noise]")) for number in range(8)]
     with pytest.raises(InputError, match=r"8 of 15 train rows rejected \(empty_text 8\), wanted at most 50%") as error:
         export(with_clips(*bad), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert len(rows(Path(str(error.value).rpartition("see ")[2]))) == 8
     log = tmp_path / "log"
-    export(
-        dataclasses.replace(with_clips(*bad), log=str(log)),
-        tmp_path / "out",
-        gate=Validation(GATE.checks, max_rejected=0.6),
-    )
-    assert not log.exists()  # the shards were there already
+    export(dataclasses.replace(with_clips(*bad), log=str(log)), tmp_path / "out", max_rejected=0.6)
+    assert not log.exists()  # the finished shards were reused
 
 
-def test_nothing_left_is_an_error_whatever_may_be_rejected(tmp_path):
+def test_an_empty_split_is_an_error(tmp_path):
     silent = ListSource((*source(test=0).clips, ("test", make_clip(99, text=None))))
     with pytest.raises(InputError, match="1 of 1 test rows rejected"):
-        export(silent, tmp_path / "out", gate=Validation(GATE.checks, max_rejected=1.0))
+        export(silent, tmp_path / "out", max_rejected=1.0)
     with pytest.raises(InputError, match="has no rows"):
         export(ListSource(()), tmp_path / "out")
 
 
-def test_groups_stay_whole_when_splits_are_made(tmp_path):
+def test_new_splits_keep_groups_together(tmp_path):
     clips = tuple(("train", make_clip(n, columns={"tape": f"t{n % 10}"})) for n in range(60))
-    export(ListSource(clips), tmp_path / "out", regroup=SplitSpec("tape", {"valid": 0.1, "test": 0.2}, seed=1))
+    export(ListSource(clips), tmp_path / "out", split_by="tape", valid_fraction=0.1, test_fraction=0.2)
     tapes = {
         split: {row["tape"] for row in rows(tmp_path / f"out/base/{split}.csv")} for split in ("train", "valid", "test")
     }
     assert [len(tapes[split]) for split in ("train", "valid", "test")] == [7, 1, 2]
     assert len(set.union(*tapes.values())) == 10
     with pytest.raises(InputError, match=r"has no speaker \(its columns: tape\)"):
-        export(ListSource(clips), tmp_path / "two", regroup=SplitSpec("speaker", {"valid": 0.1}, seed=1))
+        export(ListSource(clips), tmp_path / "two", split_by="speaker")
 
 
-def test_a_corpus_with_its_own_splits_keeps_them(tmp_path):
+def test_existing_splits_are_kept(tmp_path):
     export(source(), tmp_path / "out")
-    export(source(), tmp_path / "two", regroup=SplitSpec("tape", {"valid": 0.1, "test": 0.1}, seed=1))
+    export(source(), tmp_path / "two", split_by="tape")
     assert contents(tmp_path / "out") == contents(tmp_path / "two")
 
 
-def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
+def test_files_are_copied_where_hard_links_fail(tmp_path, monkeypatch):
     def refuse(*args):
         raise OSError(errno.EPERM, "Operation not permitted")
 
@@ -309,6 +302,18 @@ def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
     assert contents(tmp_path / "links") == contents(tmp_path / "copies")
 
 
-def test_workers_end_with_their_parent(tmp_path):
-    export(source(), tmp_path / "out", processes=2)
-    assert not multiprocessing.active_children()
+@dataclass(frozen=True)
+class CountingSource(ListSource):
+    """Counts calls of `shards`, which reads the corpus's manifests or transcripts."""
+
+    calls: list = dataclasses.field(default_factory=list)
+
+    def shards(self):
+        self.calls.append("shards")
+        return super().shards()
+
+
+def test_the_corpus_is_listed_once(tmp_path):
+    counting = CountingSource(source().clips)
+    export(counting, tmp_path / "out")
+    assert counting.calls == ["shards"]

@@ -1,3 +1,5 @@
+"""Reading Hub datasets and local folders."""
+
 import json
 
 import numpy as np
@@ -16,8 +18,8 @@ TOKEN = "hf_" + "s3cr3t" * 5
 
 
 @pytest.fixture(autouse=True)
-def alone(tmp_path, monkeypatch):
-    """No token, cache or `.env` of whoever runs the tests."""
+def isolated(tmp_path, monkeypatch):
+    """Run without the token and the `.env` file of the user who runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in hub_token.TOKEN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -26,8 +28,8 @@ def alone(tmp_path, monkeypatch):
 def write_parquet(path, count, *, group=10, **columns):
     path.parent.mkdir(parents=True, exist_ok=True)
     audio = [{"bytes": b"audio%d" % number, "path": f"clip_{number:04d}.wav"} for number in range(count)]
-    facts = {"audio": audio, "text": [f"text {number}\n" for number in range(count)], **columns}
-    pq.write_table(pa.table(facts), path, row_group_size=group)
+    table = {"audio": audio, "text": [f"text {number}\n" for number in range(count)], **columns}
+    pq.write_table(pa.table(table), path, row_group_size=group)
     return path
 
 
@@ -55,7 +57,7 @@ def clips(source):
     }
 
 
-def test_rows_of_a_local_folder_in_order(folder):
+def test_rows_of_a_local_folder_are_in_order(folder):
     found = clips(open_folder(folder))
     assert [len(found[split]) for split in ("train", "valid", "test")] == [30, 0, 3]
     first = found["train"][0]
@@ -63,16 +65,18 @@ def test_rows_of_a_local_folder_in_order(folder):
     assert [clip.audio for clip in found["train"][23:27]] == [b"audio23", b"audio24", b"audio0", b"audio1"]
 
 
-@pytest.mark.parametrize(("group", "rows", "largest"), [(10, 25, 4096), (40, 25, 4096), (10, 10, 4), (1000, 10, 7)])
-def test_every_row_once_however_the_file_is_cut(tmp_path, monkeypatch, group, rows, largest):
-    monkeypatch.setattr(hub, "SHARD_ROWS", rows)
-    monkeypatch.setattr(hub, "LARGEST_SHARD", largest)
+@pytest.mark.parametrize(
+    ("group", "shard_rows", "largest"), [(10, 25, 4096), (40, 25, 4096), (10, 10, 4), (1000, 10, 7)]
+)
+def test_every_row_is_in_one_range(tmp_path, monkeypatch, group, shard_rows, largest):
+    monkeypatch.setattr(hub, "SHARD_ROWS", shard_rows)
+    monkeypatch.setattr(hub, "MAX_SHARD_ROWS", largest)
     path = write_parquet(tmp_path / "x.parquet", 100, group=group)
-    pieces = hub.pieces_of(str(path), COLUMNS)
-    found = [row["text"] for piece in pieces for row in hub.rows_of(piece, COLUMNS)]
+    ranges = hub.split_file(str(path), COLUMNS)
+    found = [row["text"] for rows in ranges for row in hub.read_rows(rows, COLUMNS)]
     assert found == [f"text {number}\n" for number in range(100)]
-    assert all(0 < piece.stop - piece.start <= max(rows, largest) for piece in pieces)
-    assert len(pieces) > 1
+    assert all(0 < rows.stop - rows.start <= max(shard_rows, largest) for rows in ranges)
+    assert len(ranges) > 1
 
 
 def test_columns_and_ids(tmp_path):
@@ -80,17 +84,17 @@ def test_columns_and_ids(tmp_path):
         tmp_path / "x.parquet", 2, speaker=["tower", None], number=[7, 8], words=["roger", None], sound=[b"x", None]
     )
     columns = hub.Columns("sound", "words", "number", ("speaker",))
-    first, second = (hub.to_clip(row, columns) for row in hub.rows_of(hub.pieces_of(str(path), columns)[0], columns))
+    first, second = (hub.to_clip(row, columns) for row in hub.read_rows(hub.split_file(str(path), columns)[0], columns))
     assert (first.id, first.audio, first.text, first.columns) == ("7", b"x", "roger", {"speaker": "tower"})
     assert (second.id, second.audio, second.text, second.columns) == ("8", None, None, {"speaker": ""})
     content = hub.Columns("audio", "text", "content", ())
     assert hub.to_clip({"audio": {"bytes": b"x", "path": "a.wav"}, "text": "x"}, content).id is None
 
 
-def test_audio_that_is_a_file_of_its_own(tmp_path):
-    (tmp_path / "a.wav").write_bytes(b"sound")
+def test_audio_in_separate_files(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"audio")
     row = {"audio": {"bytes": None, "path": str(tmp_path / "a.wav")}, "text": "x"}
-    assert hub.to_clip(row, COLUMNS).audio == b"sound"
+    assert hub.to_clip(row, COLUMNS).audio == b"audio"
     row = {"audio": {"bytes": None, "path": str(tmp_path)}, "text": "x"}
     assert hub.to_clip(row, COLUMNS).audio is None
     assert hub.to_clip({"audio": None, "text": "x"}, COLUMNS).audio is None
@@ -111,7 +115,7 @@ def test_an_audio_folder(tmp_path):
     assert clip.audio == (corpus / "train/one.wav").read_bytes()
 
 
-def test_a_folder_saved_to_disk(tmp_path):
+def test_a_dataset_saved_to_disk(tmp_path):
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_dict({"audio": [{"bytes": b"x", "path": "a.wav"}], "text": ["roger"]})
     datasets.DatasetDict({"train": rows}).save_to_disk(str(tmp_path / "saved"))
@@ -123,7 +127,7 @@ def test_a_folder_saved_to_disk(tmp_path):
 
 def test_one_parquet_file_is_train(folder):
     assert len(clips(open_folder(folder / "base/train-0.parquet"))["train"]) == 25
-    with pytest.raises(InputError, match="its files are of kind md, wanted parquet"):
+    with pytest.raises(InputError, match="its files are of type md, wanted parquet"):
         open_folder(folder / "README.md")
 
 
@@ -135,7 +139,7 @@ def test_one_parquet_file_is_train(folder):
         ({"columns": hub.Columns("text", "text", "path", ())}, "column text holds string, wanted encoded audio"),
     ],
 )
-def test_what_is_not_there(folder, change, wanted):
+def test_a_missing_configuration_or_column(folder, change, wanted):
     with pytest.raises(InputError, match=wanted):
         open_folder(folder, **change).shards()
 
@@ -146,8 +150,8 @@ def test_two_splits_joined(folder):
     assert [(split, len(found)) for split, found in clips(source).items()] == [("train", 33), ("valid", 0), ("test", 0)]
 
 
-def test_no_split_of_these_names(folder):
-    for theirs, wanted in (("dev", "has no split dev, and nothing asks for its test, train"), (None, "has splits")):
+def test_no_split_with_the_given_names(folder):
+    for theirs, wanted in (("dev", "has no split dev, and its test, train is not used"), (None, "has splits")):
         with pytest.raises(InputError, match=wanted):
             hub.open_hub(
                 str(folder),
@@ -158,17 +162,17 @@ def test_no_split_of_these_names(folder):
             )
 
 
-def test_a_misspelt_split_is_an_error_and_one_that_is_not_there_is_none(folder):
+def test_a_misspelt_split_is_an_error_and_a_missing_split_is_skipped(folder):
     def open_with(**changes):
         return hub.open_hub(str(folder), "base", revision=None, splits=SPLITS | changes, columns=COLUMNS)
 
-    with pytest.raises(InputError, match=r"has no split tran, validation, and nothing asks for its train; wanted"):
+    with pytest.raises(InputError, match=r"has no split tran, validation, and its train is not used; wanted"):
         open_with(train="tran")
     assert {shard.split for shard in open_with().shards()} == {"train", "test"}
     assert {shard.split for shard in open_with(train=None, valid=None).shards()} == {"test"}
 
 
-def test_a_revision_of_a_local_folder(folder):
+def test_a_local_folder_has_no_revision(folder):
     with pytest.raises(InputError, match=r"export\.revision: got v1, but .* is a local path"):
         hub.open_hub(str(folder), "base", revision="v1", splits=SPLITS, columns=COLUMNS)
 
@@ -180,13 +184,13 @@ def test_a_damaged_parquet_file_is_named(folder):
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", ""])
-def test_no_folder_and_no_hub_name(name):
-    with pytest.raises(InputError, match=rf"export\.corpus: {name} is no folder here and no Hub name"):
+def test_a_name_that_is_neither_folder_nor_dataset(name):
+    with pytest.raises(InputError, match=rf"export\.corpus: {name} is neither a local folder nor a Hub name"):
         open_folder(name)
 
 
-class Validation:
-    """Stands for the Hub: it lets nobody in, and repeats what it was given."""
+class RefusingHub:
+    """Replaces the Hub: refuses access, and repeats its arguments in the error message."""
 
     def __init__(self, monkeypatch):
         self.tokens = []
@@ -200,57 +204,57 @@ class Validation:
         raise ConnectionError(self.reason.format(corpus=corpus, token=token))
 
 
-def test_without_a_token_the_line_names_the_variables_and_the_data_set(monkeypatch):
-    gate = Validation(monkeypatch)
+def test_the_message_without_token_names_variables_and_dataset(monkeypatch):
+    refusing_hub = RefusingHub(monkeypatch)
     with pytest.raises(InputError) as error:
         open_folder("HF-SaLAI/salai_atc0")
     message = str(error.value)
     assert all(name in message for name in ("HF-SaLAI/salai_atc0", "HF_TOKEN", "HUGGINGFACE_TOKEN", ".env"))
     assert "\n" not in message
-    assert gate.tokens == [None]
+    assert refusing_hub.tokens == [None]
 
 
-@pytest.mark.parametrize("home", ["HF_TOKEN", "HUGGINGFACE_TOKEN", ".env"])
-def test_the_token_goes_to_the_hub_and_nowhere_else(monkeypatch, tmp_path, home, caplog, capsys):
-    if home == ".env":
+@pytest.mark.parametrize("origin", ["HF_TOKEN", "HUGGINGFACE_TOKEN", ".env"])
+def test_the_token_is_sent_to_the_hub_only(monkeypatch, tmp_path, origin, caplog, capsys):
+    if origin == ".env":
         (tmp_path / ".env").write_text(f"HUGGINGFACE_TOKEN={TOKEN}\n")
     else:
-        monkeypatch.setenv(home, TOKEN)
-    gate = Validation(monkeypatch)
+        monkeypatch.setenv(origin, TOKEN)
+    refusing_hub = RefusingHub(monkeypatch)
     with pytest.raises(InputError) as error:
         open_folder("HF-SaLAI/salai_atc0")
-    assert gate.tokens == [TOKEN]
+    assert refusing_hub.tokens == [TOKEN]
     assert error.value.__cause__ is None
     printed = capsys.readouterr()
     assert TOKEN not in str(error.value) + caplog.text + printed.out + printed.err
 
 
-def test_no_part_of_a_token_is_left_where_a_long_message_is_cut(monkeypatch):
+def test_a_shortened_message_has_no_part_of_the_token(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    gate = Validation(monkeypatch)
-    for padding in range(hub_token.LONGEST_REASON - 60, hub_token.LONGEST_REASON):
-        monkeypatch.setattr(gate, "reason", "x" * padding + TOKEN)
+    refusing_hub = RefusingHub(monkeypatch)
+    for padding in range(hub_token.MAX_MESSAGE_LENGTH - 60, hub_token.MAX_MESSAGE_LENGTH):
+        monkeypatch.setattr(refusing_hub, "reason", "x" * padding + TOKEN)
         with pytest.raises(InputError) as error:
             open_folder("HF-SaLAI/salai_atc0")
         assert TOKEN[:6] not in str(error.value)
 
 
-def test_a_line_break_after_a_token_is_no_part_of_it(monkeypatch):
+def test_white_space_around_a_token_is_removed(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", f" {TOKEN}\n")
     assert hub_token.read_token() == TOKEN
     monkeypatch.setenv("HF_TOKEN", " ")
     assert hub_token.read_token() is None
 
 
-def test_a_local_folder_is_never_shown_the_token(folder, monkeypatch):
+def test_the_token_is_not_used_for_a_local_folder(folder, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    gate = Validation(monkeypatch)
+    refusing_hub = RefusingHub(monkeypatch)
     with pytest.raises(InputError):
         open_folder(folder)
-    assert gate.tokens == [None]
+    assert refusing_hub.tokens == [None]
 
 
-def test_identity_knows_revision_and_files_and_no_secret(folder, monkeypatch):
+def test_identity_depends_on_the_files_and_has_no_token(folder, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     source = open_folder(folder)
     before = json.dumps(source.identity(), sort_keys=True)

@@ -1,3 +1,5 @@
+"""Reading ATC0 as the LDC distributes it."""
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -29,7 +31,7 @@ TRANSCRIPT = """\
 
 
 def speech(seconds=10.0):
-    """Smooth as speech is, and different in every second."""
+    """A smooth signal that differs in every second."""
     time = np.arange(int(RATE * seconds)) / RATE
     return np.rint(3000 * np.sin(2 * np.pi * (200 + 50 * np.floor(time)) * time)).astype(np.int16)
 
@@ -59,37 +61,36 @@ def clips_of(corpus):
 
 
 @pytest.mark.parametrize(("stated", "true"), [("10", "10"), ("01", "01"), ("01", "10"), ("10", "01")])
-def test_samples_whatever_the_header_says_of_byte_order(tmp_path, stated, true):
-    path = write_sphere(tmp_path / "t.sph", speech(), stated=stated, true=true)
-    sphere = ldc.read_sphere(path)
-    assert (sphere.sample_rate, sphere.num_samples) == (RATE, 10 * RATE)
-    assert np.array_equal(sphere.samples(), speech())
-
-
-def test_samples_as_libsndfile_reads_them(tmp_path):
-    path = write_sphere(tmp_path / "t.sph", speech())
-    assert np.array_equal(ldc.read_sphere(path).samples(), sf.read(path, dtype="int16")[0])
+def test_a_wrong_byte_order_is_corrected(corpus, caplog, stated, true):
+    write_sphere(corpus / "atc0_dfw/data/audio/dfw_a1.sph", speech(), stated=stated, true=true)
+    first, second, *_ = clips_of(corpus)
+    assert np.array_equal(first.audio, speech()[RATE : RATE * 5 // 2])
+    assert np.array_equal(second.audio, speech()[3 * RATE : RATE * 17 // 4])
+    assert ("byte order" in caplog.text) == (stated != true)
 
 
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
         ({"channel_count": 2}, "2 channels"),
-        ({"sample_n_bytes": 1}, "1 bytes"),
-        ({"sample_rate": 0}, "0 Hz"),
-        ({"sample_rate": "x"}, "no number"),
+        ({"sample_n_bytes": 1}, "cannot be read as SPHERE"),
+        ({"sample_rate": 0}, "cannot be read as SPHERE"),
+        ({"sample_rate": "x"}, "cannot be read as SPHERE"),
     ],
 )
-def test_a_tape_that_cannot_be_read(tmp_path, changes, wanted):
+def test_an_unsupported_tape(tmp_path, changes, wanted):
     path = write_sphere(tmp_path / "t.sph", speech(), **changes)
     with pytest.raises(InputError, match=wanted):
-        ldc.read_sphere(path)
+        ldc.open_sphere(path)
 
 
-def test_no_sphere_file_at_all(tmp_path):
+def test_other_files_are_refused(tmp_path):
     (tmp_path / "t.sph").write_bytes(b"RIFF")
-    with pytest.raises(InputError, match=r"t\.sph: does not begin with NIST_1A"):
-        ldc.read_sphere(tmp_path / "t.sph")
+    with pytest.raises(InputError, match=r"t\.sph: cannot be read as SPHERE"):
+        ldc.open_sphere(tmp_path / "t.sph")
+    sf.write(tmp_path / "t.wav", speech(), RATE)
+    with pytest.raises(InputError, match=r"t\.wav: got WAV, PCM_16, 1 channels; wanted SPHERE"):
+        ldc.open_sphere(tmp_path / "t.wav")
 
 
 def test_transmissions_are_cut_by_their_times(corpus):
@@ -99,7 +100,7 @@ def test_transmissions_are_cut_by_their_times(corpus):
     assert (first.sample_rate, len(second.audio)) == (RATE, RATE * 5 // 4)
 
 
-def test_texts(corpus):
+def test_transcripts(corpus):
     first, second, *_ = clips_of(corpus)
     assert first.text == "AMERICAN FIFTEEN EIGHTY ONE TURN LEFT WE'LL CALL YOU"
     assert second.text == "(UNINTELLIGIBLE) LEFT [NOISE] AND WE'RE U_S_AIR"
@@ -118,29 +119,29 @@ def test_texts(corpus):
         (["TOWER//", "ROGER"], "TOWER ROGER"),
     ],
 )
-def test_the_five_spellings_of_a_contraction(written, wanted):
-    assert ldc.spoken_text(written) == wanted
+def test_spellings_of_contractions(written, wanted):
+    assert ldc.join_text(written) == wanted
 
 
-def test_who_speaks_to_whom(corpus):
+def test_speaker_role_and_callsign(corpus):
     first, second, *_ = clips_of(corpus)
     assert first.columns == {"tape": "dfw_a1", "speaker": "DAL13-1", "callsign": "AAL1581", "role": "controller"}
     assert second.columns == {"tape": "dfw_a1", "speaker": "AAL1581", "callsign": "AAL1581", "role": "pilot"}
 
 
-def test_what_cannot_be_cut_says_why_and_where(corpus):
+def test_problems_name_the_line(corpus):
     problems = [clip.problem for clip in clips_of(corpus)[2:]]
     assert problems == [
         "line 12: TIMES are missing, wanted two numbers",
-        "line 13: TIMES 9 11 are no stretch of a tape of 10.00 s",
-        "line 14: TIMES 5 4 are no stretch of a tape of 10.00 s",
+        "line 13: TIMES 9 11 are not within the tape of 10.00 s",
+        "line 14: TIMES 5 4 are not within the tape of 10.00 s",
         "line 15: TIMES are missing, wanted two numbers",
         None,
     ]
 
 
 @pytest.mark.parametrize("times", ["nan 2.0", "1.0 inf", "1.0 1e999", "1.0", "1 2 3", "one two", "(1) 2"])
-def test_times_that_are_no_two_numbers_cost_one_clip(corpus, times):
+def test_invalid_times_affect_one_clip(corpus, times):
     transcript = corpus / "atc0_dfw/data/transcripts/DFW_A1.txt"
     transcript.write_text(f"((FROM A) (TO B) (TEXT X) (TIMES {times}))\n((FROM A) (TO B) (TEXT Y) (TIMES 1 2))\n")
     bad, good = clips_of(corpus)
@@ -149,12 +150,12 @@ def test_times_that_are_no_two_numbers_cost_one_clip(corpus, times):
     assert good.problem is None
 
 
-def test_shards_know_their_size(corpus):
+def test_one_shard_per_tape(corpus):
     source = ldc.open_ldc(str(corpus), "base")
     assert [(shard.split, shard.size) for shard in source.shards()] == [("train", 7)]
 
 
-def test_a_transcript_without_tape_and_a_folder_without_transcripts(corpus, tmp_path):
+def test_a_missing_tape_and_missing_transcripts(corpus, tmp_path):
     (corpus / "atc0_dfw/data/transcripts/other.txt").write_text(TRANSCRIPT)
     with pytest.raises(InputError, match="has no tape"):
         ldc.open_ldc(str(corpus), "base")
@@ -163,9 +164,9 @@ def test_a_transcript_without_tape_and_a_folder_without_transcripts(corpus, tmp_
         ldc.open_ldc(str(tmp_path / "empty"), "base")
 
 
-def test_a_truncated_tape_loses_only_its_end(corpus):
+def test_a_truncated_tape_keeps_its_beginning(corpus):
     tape = corpus / "atc0_dfw/data/audio/dfw_a1.sph"
     tape.write_bytes(tape.read_bytes()[: 1024 + 2 * 3 * RATE])
     clips = clips_of(corpus)
     assert clips[0].problem is None
-    assert "no stretch of a tape of 3.00 s" in clips[1].problem
+    assert "not within the tape of 3.00 s" in clips[1].problem

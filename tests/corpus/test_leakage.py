@@ -1,3 +1,5 @@
+"""Leakage between splits."""
+
 import pytest
 
 from atc_asr.core.errors import InputError
@@ -19,7 +21,7 @@ SPLITS = {
 }
 
 
-def test_report_by_hand():
+def test_report():
     assert leakage.report(SPLITS) == {
         "identical_audio": {"train-test": 1},
         "test": {
@@ -34,7 +36,7 @@ def test_empty_columns_are_not_shared():
     assert leakage.report(splits)["test"]["columns"]["speaker"]["utterances_shared"] == 0.0
 
 
-def test_the_pairs_are_named():
+def test_shared_audio_is_an_error_that_names_the_pairs():
     with pytest.raises(InputError, match=r"1 clips of train-test have identical audio \(b = d\)"):
-        leakage.refuse_shared_audio(leakage.shared_audio(SPLITS))
-    leakage.refuse_shared_audio(leakage.shared_audio({"train": SPLITS["train"]}))
+        leakage.check_shared_audio(SPLITS)
+    leakage.check_shared_audio({"train": SPLITS["train"]})

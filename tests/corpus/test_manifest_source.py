@@ -1,3 +1,5 @@
+"""Reading manifests as a corpus."""
+
 import json
 
 import numpy as np
@@ -23,7 +25,7 @@ def folder(tmp_path):
 
 
 def test_clips_of_manifests(folder):
-    source = manifest_source.open_listed(str(folder), "base", splits=NAMES)
+    source = manifest_source.open_manifests(str(folder), "base", splits=NAMES)
     shards = source.shards()
     assert [(shard.split, shard.size) for shard in shards] == [("train", 2), ("valid", 1)]
     first, missing = source.read(shards[0])
@@ -32,25 +34,25 @@ def test_clips_of_manifests(folder):
     assert missing.audio is None
 
 
-def test_a_folder_of_each_configuration_and_our_own_names(folder):
+def test_a_folder_per_configuration_with_the_names_of_an_export(folder):
     base = folder / "base"
     base.mkdir()
     (folder / "validation.jsonl").rename(base / "valid.jsonl")
-    source = manifest_source.open_listed(str(folder), "base", splits=NAMES)
+    source = manifest_source.open_manifests(str(folder), "base", splits=NAMES)
     assert list(source.files) == ["valid"]
 
 
-def test_identity_follows_rows_and_audio(folder):
-    source = manifest_source.open_listed(str(folder), "base", splits=NAMES)
-    before = source.identity()
-    assert source.identity() == before
+def test_shards_change_with_rows_and_audio(folder):
+    source = manifest_source.open_manifests(str(folder), "base", splits=NAMES)
+    before = source.shards()
+    assert source.shards() == before
     sf.write(folder / "audio/a.flac", np.zeros(900), 8000)
-    assert source.identity() != before
+    assert source.shards() != before
 
 
-def test_no_manifest_and_no_column(folder):
+def test_a_missing_manifest_and_a_missing_column(folder):
     with pytest.raises(InputError, match=r"has no manifest, wanted one of train\.csv, validation\.csv"):
-        manifest_source.open_listed(str(folder / "audio"), "base", splits=NAMES)
+        manifest_source.open_manifests(str(folder / "audio"), "base", splits=NAMES)
     (folder / "train.csv").write_text("id,wav\na,audio/a.flac\n")
     with pytest.raises(InputError, match=r"train\.csv:2 \(id a\): column transcript is missing"):
-        manifest_source.open_listed(str(folder), "base", splits=NAMES).shards()
+        manifest_source.open_manifests(str(folder), "base", splits=NAMES).shards()

@@ -1,5 +1,7 @@
-"""The grammar: what is said is plain words, fits its columns, and belongs to one split only."""
+"""The grammar: texts are plain words and agree with their columns; splits share no callsign and no fix."""
 
+import collections
+import dataclasses
 import functools
 import re
 
@@ -16,7 +18,7 @@ from atc_asr.corpus import phraseology
 from atc_asr.corpus.phraseology import Speaker, SpeakingStyle, callsign_key, fixes, make_transmission, split_of
 from atc_asr.corpus.source import SPLITS
 
-WORDING = SpeakingStyle(
+STYLE = SpeakingStyle(
     pilot_fraction=0.5,
     tail_fraction=0.3,
     group_fraction=0.6,
@@ -28,18 +30,18 @@ PLAIN_DIGITS = {word: str(number) for number, word in enumerate(DIGITS)} | {"nin
 
 
 @functools.cache
-def transmissions(split: str, count: int, wording: SpeakingStyle = WORDING) -> list[phraseology.Transmission]:
-    return [make_transmission(split, np.random.default_rng(number), wording) for number in range(count)]
+def transmissions(split: str, count: int, style: SpeakingStyle = STYLE) -> list[phraseology.Transmission]:
+    return [make_transmission(split, np.random.default_rng(number), style) for number in range(count)]
 
 
-def spoken_number(words: list[str]) -> str:
-    """A second witness for numbers: words of a flight number, in group form or one by one, to its digits."""
+def spoken_number(spoken: list[str]) -> str:
+    """Digits of a flight number in group form or spelled: an independent implementation."""
     tens = {word: 10 * number for number, word in enumerate(words.TENS, start=2)}
     teens = {word: number for number, word in enumerate(words.TEENS, start=10)}
     text, place = "", 0
-    while place < len(words):
-        word = words[place]
-        following = words[place + 1] if place + 1 < len(words) else ""
+    while place < len(spoken):
+        word = spoken[place]
+        following = spoken[place + 1] if place + 1 < len(spoken) else ""
         if word in tens and PLAIN_DIGITS.get(following, "0") != "0":
             text, place = text + str(tens[word] + int(PLAIN_DIGITS[following])), place + 2
             continue
@@ -69,14 +71,14 @@ def test_group_form(number: int, words: str) -> None:
 
 
 @given(st.integers(1, 9999))
-def test_group_form_says_every_digit(number: int) -> None:
+def test_group_form_has_every_digit(number: int) -> None:
     assert spoken_number(group_words(number).split()) == str(number)
 
 
 @given(st.sampled_from(SPLITS), st.integers(0, 2**32), st.integers(16, 40))
 def test_text_is_plain_words_within_bounds(split: str, seed: int, max_words: int) -> None:
-    wording = SpeakingStyle(0.5, 0.3, 0.6, 0.2, 0.1, max_words)
-    transmission = make_transmission(split, np.random.default_rng(seed), wording)
+    style = dataclasses.replace(STYLE, max_words=max_words)
+    transmission = make_transmission(split, np.random.default_rng(seed), style)
     text = transmission.text
     assert re.fullmatch(r"[a-z]+( [a-z]+)*", text)
     assert normalize(text) == text.upper()
@@ -84,13 +86,13 @@ def test_text_is_plain_words_within_bounds(split: str, seed: int, max_words: int
     assert 3 <= len(text.split()) <= max_words
 
 
-def test_same_seed_same_words() -> None:
-    again = [make_transmission("train", np.random.default_rng(number), WORDING) for number in range(50)]
+def test_the_same_seed_makes_the_same_text() -> None:
+    again = [make_transmission("train", np.random.default_rng(number), STYLE) for number in range(50)]
     assert transmissions("train", 50) == again
     assert len({transmission.text for transmission in transmissions("train", 1000)}) > 980
 
 
-def test_callsign_column_is_what_is_said() -> None:
+def test_the_callsign_column_matches_the_text() -> None:
     telephony = {airline.icao: airline.telephony for airline in read_airlines()}
     letters = {word: word[0].upper() for word in ALPHABET}
     for transmission in transmissions("train", 1000):
@@ -98,10 +100,10 @@ def test_callsign_column_is_what_is_said() -> None:
         assert f" {callsign.words} " in f" {transmission.text} "
         words = callsign.words.removesuffix(" heavy")
         if is_tail(callsign.icao):
-            prefix, *spelt = words.split()
+            prefix, *letters_and_digits = words.split()
             assert prefix in ("november", *AIRCRAFT)
-            said = "".join(PLAIN_DIGITS.get(word) or letters[word] for word in spelt)
-            assert said in (callsign.icao[1:], callsign.icao[-3:])
+            spelled = "".join(PLAIN_DIGITS.get(word) or letters[word] for word in letters_and_digits)
+            assert spelled in (callsign.icao[1:], callsign.icao[-3:])
             assert re.fullmatch(r"N[1-9](\d{2,4}|\d{1,3}[A-HJ-NP-Z]|\d{1,2}[A-HJ-NP-Z]{2})", callsign.icao)
         else:
             icao, number = callsign.icao[:3], callsign.icao[3:]
@@ -109,7 +111,7 @@ def test_callsign_column_is_what_is_said() -> None:
             assert spoken_number(words.removeprefix(telephony[icao]).split()) == number
 
 
-def test_roles_speak_their_part() -> None:
+def test_controllers_give_orders_and_pilots_do_not() -> None:
     orders = re.compile(r"\b(turn (left|right)|climb and|descend and|contact|reduce speed)\b")
     by_role = {"controller": [], "pilot": []}
     for transmission in transmissions("train", 1000):
@@ -118,61 +120,58 @@ def test_roles_speak_their_part() -> None:
     assert sum(bool(orders.search(one.text)) for one in by_role["controller"]) > 150
     for one in by_role["pilot"]:
         assert not re.search(r"\b(turn (left|right) heading|climb and maintain|descend and maintain)\b", one.text)
-    # a controller calls the aircraft first
+    # controllers begin with the callsign
     for one in by_role["controller"]:
         assert re.sub(r"^(ah|uh) ", "", one.text).startswith(one.callsign.words)
 
 
-def test_shares_are_kept() -> None:
+def test_fractions_of_tails_and_hesitations() -> None:
     made = transmissions("train", 2000)
     words = [len(one.text.split()) for one in made]
     # ATC0 has 11.9 words a transmission
     assert 11 < np.mean(words) < 13
-    share = {
+    fractions = {
         "tail": np.mean([is_tail(one.callsign.icao) for one in made]),
         "hesitation": np.mean([bool(re.search(r"\b(ah|uh)\b", one.text)) for one in made]),
     }
     # 4 standard errors of 2,000 draws
-    assert share["tail"] == pytest.approx(0.3, abs=0.041)
-    assert share["hesitation"] == pytest.approx(0.1, abs=0.027)
+    assert fractions["tail"] == pytest.approx(0.3, abs=0.041)
+    assert fractions["hesitation"] == pytest.approx(0.1, abs=0.027)
 
 
-def test_no_hesitations_or_variants_when_not_wanted() -> None:
-    calm = SpeakingStyle(0.5, 0.3, 0.6, 0.0, 0.0, 24)
+def test_fractions_of_zero_disable_hesitations_and_variants() -> None:
+    calm = dataclasses.replace(STYLE, variant_fraction=0.0, hesitation_fraction=0.0)
     words = {word for one in transmissions("train", 500, calm) for word in one.text.split()}
     assert not words & {"ah", "uh", "niner", "tree", "fife"}
 
 
-def test_every_digit_and_letter_is_heard_in_training() -> None:
-    heard: dict[str, int] = {}
-    for one in transmissions("train", 2000):
-        for word in one.text.split():
-            heard[word] = heard.get(word, 0) + 1
+def test_train_has_every_digit_and_letter() -> None:
+    counts = collections.Counter(word for one in transmissions("train", 2000) for word in one.text.split())
     for word in (*DIGITS, *ALPHABET, *words.TEENS, *words.TENS, "niner", "oh", "hundred", "thousand"):
-        assert heard.get(word, 0) >= 10, word
+        assert counts[word] >= 10, word
 
 
 def test_splits_share_no_callsign_no_short_tail_no_fix() -> None:
-    said = {split: {callsign_key(one.callsign.icao) for one in transmissions(split, 1000)} for split in SPLITS}
+    callsigns = {split: {callsign_key(one.callsign.icao) for one in transmissions(split, 1000)} for split in SPLITS}
     texts = {split: {one.text for one in transmissions(split, 1000)} for split in SPLITS}
     for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
-        assert not said[one] & said[other]
+        assert not callsigns[one] & callsigns[other]
         assert not texts[one] & texts[other]
         assert not set(fixes(one)) & set(fixes(other))
     assert {split: len(fixes(split)) > 15 for split in SPLITS} == dict.fromkeys(SPLITS, True)
 
 
-def test_a_name_keeps_its_split() -> None:
-    # another answer would move callsigns between train and test of every corpus made so far
+def test_the_split_of_a_name_never_changes() -> None:
+    # A change would move callsigns between train and test of existing corpora.
     names = ("UAL686", "DAL12", "SWA4", "5AB", "kokab", "bodak")
     assert [split_of(name) for name in names] == ["train", "train", "train", "valid", "test", "test"]
-    shares = np.unique([split_of(f"UAL{number}") for number in range(1, 5001)], return_counts=True)
-    counts = dict(zip(*shares, strict=True))
+    unique = np.unique([split_of(f"UAL{number}") for number in range(1, 5001)], return_counts=True)
+    counts = dict(zip(*unique, strict=True))
     assert counts["train"] / 5000 == pytest.approx(0.7, abs=0.03)
     assert counts["test"] / 5000 == pytest.approx(0.2, abs=0.03)
 
 
-def test_fixes_are_five_letters_and_no_other_word() -> None:
+def test_fixes_are_five_letters_and_differ_from_other_words() -> None:
     other = {word for one in transmissions("train", 500) for word in one.text.split() if word not in fixes("train")}
     for split in SPLITS:
         assert all(re.fullmatch(r"[a-z]{5}", fix) for fix in fixes(split))
@@ -180,19 +179,21 @@ def test_fixes_are_five_letters_and_no_other_word() -> None:
 
 
 def test_quantities_are_in_range() -> None:
-    talk = Speaker("train", np.random.default_rng(3), SpeakingStyle(0.5, 0.3, 0.0, 0.0, 0.0, 24))
+    speaker = Speaker(
+        "train", np.random.default_rng(3), dataclasses.replace(STYLE, group_fraction=0.0, variant_fraction=0.0)
+    )
     for _ in range(300):
-        heading = spoken_number(talk.heading().split())
+        heading = spoken_number(speaker.heading().split())
         assert len(heading) == 3 and 10 <= int(heading) <= 360
-        squawk = spoken_number(talk.squawk().split())
+        squawk = spoken_number(speaker.squawk().split())
         assert re.fullmatch(r"[0-7]{4}", squawk)
-        frequency = spoken_number([word for word in talk.frequency().split() if word not in ("point", "decimal")])
+        frequency = spoken_number([word for word in speaker.frequency().split() if word not in ("point", "decimal")])
         assert re.fullmatch(r"1(1[89]|2\d|3[0-5])\d{1,2}", frequency)
-        runway = talk.runway().split()
+        runway = speaker.runway().split()
         assert 1 <= int(spoken_number([word for word in runway if word in PLAIN_DIGITS])) <= 36
 
 
-def test_airline_table_is_sound() -> None:
+def test_airline_table_is_consistent() -> None:
     airlines = read_airlines()
     assert len({airline.icao for airline in airlines}) == len(airlines) >= 40
     assert len({airline.telephony for airline in airlines}) == len(airlines)
@@ -201,11 +202,15 @@ def test_airline_table_is_sound() -> None:
         assert re.fullmatch(r"[a-z]+( [a-z]+)*", airline.telephony)
 
 
-def test_missing_airline_table_is_named(tmp_path) -> None:
+def test_a_missing_airline_table_is_an_error(tmp_path) -> None:
     with pytest.raises(InputError, match=r"absent\.csv: cannot be read"):
         read_airlines(tmp_path / "absent.csv")
 
 
-def test_too_few_words_are_refused() -> None:
+def test_a_too_small_limit_of_words_is_an_error() -> None:
     with pytest.raises(InputError, match="max_words: got 4"):
-        transmissions("train", 20, SpeakingStyle(0.5, 1.0, 0.0, 0.0, 0.0, 4))
+        transmissions(
+            "train",
+            20,
+            dataclasses.replace(STYLE, tail_fraction=1.0, group_fraction=0.0, variant_fraction=0.0, max_words=4),
+        )

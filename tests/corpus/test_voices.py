@@ -1,4 +1,4 @@
-"""Voices: splits share no vocal tract, and speech depends on what is asked for and on nothing else."""
+"""Voices: splits share no family, and speech depends on text and settings only."""
 
 import re
 import sys
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from atc_asr.core.errors import InputError
-from atc_asr.corpus.voices import ACCENTS, FAMILIES, VoiceSettings, resample, speak, split_families, split_voices, trim
+from atc_asr.corpus.voices import ACCENTS, FAMILIES, VoiceSettings, speak, split_families, split_voices, trim
 
 TEXT = "boston approach united six eighty six turn left heading two seven zero"
-CALM = VoiceSettings("en-us+f3", 160, 50, 50)
+SETTINGS = VoiceSettings("en-us+f3", 160, 50, 50)
 
 
 def test_splits_share_no_variant() -> None:
@@ -24,18 +24,20 @@ def test_splits_share_no_variant() -> None:
     assert sum(map(len, variants.values())) == sum(map(len, FAMILIES))
 
 
-def test_a_family_stays_together() -> None:
-    home = {variant: split for split, families in split_families(8, 14).items() for one in families for variant in one}
+def test_a_family_is_in_one_split() -> None:
+    splits = {
+        variant: split for split, families in split_families(8, 14).items() for one in families for variant in one
+    }
     for family in FAMILIES:
-        assert len({home[variant] for variant in family}) == 1
+        assert len({splits[variant] for variant in family}) == 1
 
 
-def test_test_voices_do_not_move_with_valid() -> None:
+def test_test_voices_do_not_depend_on_the_size_of_valid() -> None:
     assert split_voices(1, 14)["test"] == split_voices(20, 14)["test"]
     assert len(split_voices(8, 14)["test"]) >= 100
 
 
-def test_no_voice_left_for_train_is_refused() -> None:
+def test_no_voice_left_for_train_is_an_error() -> None:
     with pytest.raises(InputError, match="leave none of"):
         split_families(len(FAMILIES) - 1, 1)
 
@@ -48,19 +50,19 @@ def test_every_accent_speaks(accent: str) -> None:
 
 
 def test_every_variant_speaks_and_sounds_different() -> None:
-    spoken = {
+    speech = {
         variant: speak("turn left", VoiceSettings(f"en-us+{variant}", 160, 50, 50), 16000).tobytes()
         for family in FAMILIES
         for variant in family
     }
-    assert len(set(spoken.values())) == len(spoken)
+    assert len(set(speech.values())) == len(speech)
 
 
-def test_speech_does_not_depend_on_what_was_said_before() -> None:
-    # breath noise (Alicia), flutter (m3, f3) and a Klatt voice all carry state in the library
-    manners = [VoiceSettings(f"en-us+{variant}", 160, 50, 50) for variant in ("Alicia", "m3", "f3", "klatt3", "rob")]
-    forwards = [speak(TEXT, manner, 16000).tobytes() for manner in manners]
-    backwards = [speak(TEXT, manner, 16000).tobytes() for manner in reversed(manners)]
+def test_speech_does_not_depend_on_earlier_texts() -> None:
+    # These voices keep state in the library: breath noise (Alicia), flutter (m3), a Klatt voice.
+    settings = [VoiceSettings(f"en-us+{variant}", 160, 50, 50) for variant in ("Alicia", "m3", "f3", "klatt3", "rob")]
+    forwards = [speak(TEXT, voice, 16000).tobytes() for voice in settings]
+    backwards = [speak(TEXT, voice, 16000).tobytes() for voice in reversed(settings)]
     assert forwards == backwards[::-1]
 
 
@@ -69,7 +71,7 @@ def test_duration_follows_rate() -> None:
         len(speak(TEXT, VoiceSettings("en-us+m3", rate, 50, 50), 16000)) / 16000 for rate in (120, 160, 200, 240)
     ]
     assert durations == sorted(durations, reverse=True)
-    # twice the rate, about half the time
+    # Twice the rate is about half the duration.
     assert durations[0] / durations[3] == pytest.approx(2.0, abs=0.3)
 
 
@@ -84,61 +86,52 @@ def pitch_of(samples: np.ndarray) -> float:
     return 16000 / float(np.median(lags))
 
 
-def test_pitch_follows_param() -> None:
+def test_pitch_follows_the_setting() -> None:
     low, high = (pitch_of(speak(TEXT, VoiceSettings("en-us+m3", 160, pitch, 20), 16000)) for pitch in (20, 80))
     assert 60 < low < 1.2 * low < high < 300
 
 
 def test_no_silence_at_the_ends() -> None:
-    samples = speak(TEXT, CALM, 16000)
+    samples = speak(TEXT, SETTINGS, 16000)
     loudest = np.abs(samples).max()
     assert np.abs(samples[:800]).max() > 0.01 * loudest
     assert np.abs(samples[-800:]).max() > 0.01 * loudest
 
 
-def test_trim_keeps_the_loud_middle() -> None:
+def test_trim_removes_silence_at_both_ends() -> None:
     tone = np.sin(np.arange(1600, dtype=np.float32))
     padded = np.concatenate([np.zeros(3200, np.float32), tone, np.zeros(4800, np.float32)])
     assert np.array_equal(trim(padded, 16000), tone)
 
 
-def test_resampling_keeps_a_tone() -> None:
-    rate, seconds = 22050, 0.5
-    tone = np.sin(2 * np.pi * 1000 * np.arange(int(rate * seconds)) / rate).astype(np.float32)
-    resampled = resample(tone, rate, 16000)
-    expected = np.sin(2 * np.pi * 1000 * np.arange(len(resampled)) / 16000)
-    assert len(resampled) == 8000
-    assert np.abs(resampled - expected)[200:-200].max() < 1e-3
-
-
-def test_unknown_voice_is_named() -> None:
+def test_an_unknown_voice_is_an_error() -> None:
     with pytest.raises(InputError, match=re.escape("en-us+nobody")):
         speak(TEXT, VoiceSettings("en-us+nobody", 160, 50, 50), 16000)
 
 
-def test_nothing_to_say_is_refused() -> None:
-    with pytest.raises(InputError, match="said nothing"):
-        speak("", CALM, 16000)
+def test_an_empty_text_is_an_error() -> None:
+    with pytest.raises(InputError, match="returned no speech"):
+        speak("", SETTINGS, 16000)
 
 
-def test_missing_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import espeakng_loader
 
     monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: "/nowhere/libespeak-ng.so")
     with pytest.raises(InputError, match="espeak-ng cannot be loaded") as caught:
-        speak(TEXT, CALM, 16000)
+        speak(TEXT, SETTINGS, 16000)
     assert "\n" not in str(caught.value)
 
 
-def test_missing_wheel_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_wheel_is_an_error_that_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(InputError, match="package espeakng-loader is not installed"):
-        speak(TEXT, CALM, 16000)
+        speak(TEXT, SETTINGS, 16000)
 
 
-def test_voice_data_in_the_wrong_place_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_missing_voice_data_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     import espeakng_loader
 
     monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(tmp_path))
     with pytest.raises(InputError, match="voice data"):
-        speak(TEXT, CALM, 16000)
+        speak(TEXT, SETTINGS, 16000)

@@ -1,7 +1,8 @@
-"""The export against a gated data set on a Hub of our own: the few endpoints that `datasets` asks, on this machine."""
+"""The export of a gated dataset from a local server with the Hub's endpoints that `datasets` uses."""
 
 import hashlib
 import http.server
+import io
 import json
 import os
 import re
@@ -10,9 +11,13 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile as sf
+
+from stages import export
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "hf_" + "s3cr3t" * 5
@@ -31,13 +36,13 @@ pytestmark = pytest.mark.slow
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Serves `files` (path -> bytes) to whoever shows the token, and notes what it is asked for."""
+    """Serves `files` (path -> bytes) to requests with the token, and lists the requested paths."""
 
     files: dict[str, bytes]
-    asked: list[str]
+    requested: list[str]
 
     def log_message(self, *args):
-        self.asked.append(self.path)
+        self.requested.append(self.path)
 
     def do_HEAD(self):
         self._answer(with_body=False)
@@ -46,13 +51,13 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def do_POST(self):
-        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self._is_known():
-            paths = json.loads(asked).get("paths", []) if asked.startswith(b"{") else []
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self._is_authorized():
+            paths = json.loads(body).get("paths", []) if body.startswith(b"{") else []
             self._json([self._entry(path) for path in paths if path in self.files])
 
     def _answer(self, with_body):
-        if not self._is_known():
+        if not self._is_authorized():
             return
         path = self.path.partition("?")[0]
         if match := re.fullmatch(rf"/datasets/{NAME}/resolve/[^/]+/(.+)", path):
@@ -65,7 +70,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         else:
             self._send(404, b"", {})
 
-    def _is_known(self):
+    def _is_authorized(self):
         if self.headers.get("Authorization") == f"Bearer {TOKEN}":
             return True
         headers = {"X-Error-Code": "GatedRepo", "X-Error-Message": f"Access to dataset {NAME} is restricted."}
@@ -107,11 +112,6 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 
 def parquet(split, count):
-    import io
-
-    import numpy as np
-    import soundfile as sf
-
     rows = []
     for number in range(count):
         file = io.BytesIO()
@@ -133,22 +133,33 @@ def files():
 
 
 @pytest.fixture
-def asked():
-    """Every path that the Hub was asked for."""
+def requested():
+    """The paths of all requests."""
     return []
 
 
 @pytest.fixture
-def endpoint(files, asked):
-    handler = type("OurHub", (Hub,), {"files": files, "asked": asked})
+def endpoint(files, requested):
+    handler = type("LocalHub", (Hub,), {"files": files, "requested": requested})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 
 
-def export(corpus, folder, endpoint, *flags, **environment):
-    """Run the command in an empty folder, as a user would."""
+@pytest.fixture(scope="module")
+def local_export(files, tmp_path_factory):
+    """The files of an export of the same dataset from a local folder."""
+    local = tmp_path_factory.mktemp("local")
+    for path, content in files.items():
+        (local / path).parent.mkdir(parents=True, exist_ok=True)
+        (local / path).write_bytes(content)
+    export.main(["--corpus", str(local), "--config", "base", "--out_dir", str(local / "out"), "--processes", "1"])
+    return contents(local / "out")
+
+
+def export_from_hub(folder, endpoint, *flags, **environment):
+    """Run the stage in a folder of its own."""
     folder.mkdir(exist_ok=True)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     local = {
@@ -157,9 +168,9 @@ def export(corpus, folder, endpoint, *flags, **environment):
         "PYTHONPATH": str(ROOT),
         "HF_HUB_DISABLE_XET": "1",
     }
-    words = ["-m", "stages.export", "--params", str(ROOT / "params.yaml"), "--corpus", str(corpus), "--config", "base"]
+    words = ["-m", "stages.export", "--params", str(ROOT / "params.yaml"), "--corpus", NAME, "--config", "base"]
     return subprocess.run(
-        [sys.executable, *words, "--out_dir", "out", *flags],
+        [sys.executable, *words, "--out_dir", "out", "--processes", "1", *flags],
         cwd=folder,
         env={**clean, **local, **environment},
         capture_output=True,
@@ -173,34 +184,27 @@ def contents(folder):
 
 
 def test_without_a_token(tmp_path, endpoint):
-    done = export(NAME, tmp_path / "run", endpoint)
+    done = export_from_hub(tmp_path / "run", endpoint)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert all(name in done.stderr for name in (NAME, "HF_TOKEN", "HUGGINGFACE_TOKEN"))
 
 
-@pytest.mark.parametrize("home", ["HUGGINGFACE_TOKEN", ".env"])
-def test_with_a_token_it_is_the_local_folder_s_export(tmp_path, endpoint, files, home):
-    local = tmp_path / "local"
-    for path, content in files.items():
-        (local / path).parent.mkdir(parents=True, exist_ok=True)
-        (local / path).write_bytes(content)
-    (tmp_path / "hub").mkdir()
-    environment = {home: TOKEN} if home != ".env" else {}
-    if home == ".env":
-        (tmp_path / "hub/.env").write_text(f'HF_TOKEN="{TOKEN}"\n')
-    done = export(NAME, tmp_path / "hub", endpoint, **environment)
+def test_with_a_token_the_export_equals_that_of_a_local_folder(tmp_path, endpoint, local_export):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.env").write_text(f'HF_TOKEN="{TOKEN}"\n')
+    done = export_from_hub(tmp_path / "run", endpoint)
     assert done.returncode == 0, done.stderr
-    assert export(local, tmp_path / "folder", endpoint).returncode == 0
-    assert contents(tmp_path / "hub/out") == contents(tmp_path / "folder/out")
-    assert len(contents(tmp_path / "hub/out/base/wavs")) == 8
+    assert contents(tmp_path / "run/out") == local_export
+    assert len(contents(tmp_path / "run/out/base/wavs")) == 8
     assert TOKEN not in done.stderr + done.stdout
-    (tmp_path / "hub/.env").unlink(missing_ok=True)
+    (tmp_path / "run/.env").unlink()
     assert not [name for name, content in contents(tmp_path).items() if TOKEN.encode() in content]
 
 
-def test_the_revision_is_what_is_asked_for(tmp_path, endpoint, asked):
-    done = export(NAME, tmp_path / "run", endpoint, "--revision", "v1.2", HF_TOKEN=TOKEN)
+def test_the_given_revision_is_requested(tmp_path, endpoint, requested, local_export):
+    done = export_from_hub(tmp_path / "run", endpoint, "--revision", "v1.2", HUGGINGFACE_TOKEN=TOKEN)
     assert done.returncode == 0, done.stderr
-    assert f"/datasets/{NAME}/resolve/v1.2/README.md" in asked
-    assert not [path for path in asked if "/main" in path]
+    assert f"/datasets/{NAME}/resolve/v1.2/README.md" in requested
+    assert not [path for path in requested if "/main" in path]
+    assert contents(tmp_path / "run/out") == local_export

@@ -1,16 +1,18 @@
+"""Columns from ids."""
+
 from dataclasses import dataclass
 
 import pytest
 
 from atc_asr.core.errors import InputError
-from atc_asr.corpus import ids
+from atc_asr.corpus import readers
 from atc_asr.corpus.source import Clip, Shard
 
 UWB = r"^uwb-atcc_(?P<tape>[^_]+)_\d+_\d+_(?P<role>AT|PI|PIAT)$"
 
 
 @dataclass(frozen=True)
-class Named:
+class IdSource:
     names: tuple[str | None, ...]
 
     def identity(self):
@@ -23,8 +25,8 @@ class Named:
         return iter([Clip(name, None, None, "x", {"channel": "left"}) for name in self.names])
 
 
-def test_named_groups_become_columns():
-    source = ids.read_ids(Named(("uwb-atcc_TWR-34720N_000100_000250_PI", "else", None)), UWB)
+def test_named_groups_of_ids_become_columns():
+    source = readers.add_id_columns(IdSource(("uwb-atcc_TWR-34720N_000100_000250_PI", "else", None)), UWB)
     (shard,) = source.shards()
     assert [clip.columns for clip in source.read(shard)] == [
         {"channel": "left", "tape": "TWR-34720N", "role": "PI"},
@@ -34,7 +36,7 @@ def test_named_groups_become_columns():
     assert source.identity() == {"names": source.source.names, "id_pattern": UWB}
 
 
-@pytest.mark.parametrize(("pattern", "wanted"), [("(", "no regular expression"), ("x(y)", "no named group")])
-def test_a_pattern_that_cannot_be_used(pattern, wanted):
+@pytest.mark.parametrize(("pattern", "wanted"), [("(", "is not a regular expression"), ("x(y)", "has no named group")])
+def test_an_invalid_pattern(pattern, wanted):
     with pytest.raises(InputError, match=wanted):
-        ids.read_ids(Named(()), pattern)
+        readers.add_id_columns(IdSource(()), pattern)
