@@ -49,7 +49,7 @@ def amplitude(decibels: torch.Tensor) -> torch.Tensor:
 
 
 def audio_mask(wavs: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
-    """(B, S) bool, true before each utterance's end; `num_samples` is (B, 1)."""
+    """(B, S) bool, true for the (B, 1) first samples of each utterance."""
     return torch.arange(wavs.shape[1], device=wavs.device) < num_samples
 
 
@@ -59,14 +59,7 @@ def rms(wavs: torch.Tensor, num_samples: torch.Tensor | int) -> torch.Tensor:
 
 
 def band_pass(wavs: torch.Tensor, low: torch.Tensor, high: torch.Tensor, sample_rate: int) -> torch.Tensor:
-    """Zero-phase band-pass filter, with the smooth edges of `atc_asr.corpus.radio.band_gain`.
-
-    Args:
-        wavs: (B, S).
-        low: (B, 1) lower edges, Hz.
-        high: (B, 1) upper edges, Hz.
-        sample_rate: Hz.
-    """
+    """Zero-phase band-pass filter of (B, S) samples with (B, 1) edges, Hz, smooth as in `atc_asr.corpus.radio`."""
     size = 2 ** (wavs.shape[1] + sample_rate // 50 - 1).bit_length()  # with zeros against circular convolution
     frequencies = torch.fft.rfftfreq(size, 1 / sample_rate, device=wavs.device)
     inside = torch.minimum((frequencies - low) / TRANSITION + 1, (high - frequencies) / TRANSITION + 1).clamp(0, 1)
@@ -92,15 +85,9 @@ def drop_out(wavs: torch.Tensor, start: torch.Tensor, seconds: torch.Tensor, sam
 
 
 class Augment:
-    """Augments batches of waveforms."""
+    """Augments batches of waveforms of a sample rate (Hz) on a device."""
 
     def __init__(self, params: AugmentParams, sample_rate: int, device: torch.device) -> None:
-        """
-        Args:
-            params: section `augment`.
-            sample_rate: of the waveforms, Hz.
-            device: of the waveforms.
-        """
         self._params = params
         self._sample_rate = sample_rate
         self._changes_speed = params.speeds != [UNCHANGED]

@@ -13,8 +13,7 @@ support only Linear layers and convolutions that are called, have no dropout and
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -69,49 +68,10 @@ def _add_update(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: to
     return output + getattr(module, ADAPTER)(inputs[0])
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """A weight matrix of the encoder.
-
-    Attributes:
-        name: its name in the encoder.
-        module: the module that has it.
-        parameter: its name in the module.
-        target: key of TARGETS.
-    """
-
-    name: str
-    module: torch.nn.Module
-    parameter: str
-    target: str
-
-
-def find_matrices(
-    encoder: torch.nn.Module, targets: Iterable[str], frozen: Sequence[torch.nn.Module] = ()
-) -> list[Matrix]:
-    """Linear weights, `in_proj_weight` and pointwise (kernel 1, one group) convolutions of an encoder.
-
-    Args:
-        encoder: the encoder.
-        targets: keys of TARGETS.
-        frozen: modules to leave out.
-    """
-    excluded = {id(module) for part in frozen for module in part.modules()}
-    found = []
-    for name, module in encoder.named_modules():
-        target = next((target for target in targets if TARGETS[target] in name), None)
-        if target is None or id(module) in excluded:
-            continue
-        pointwise = isinstance(module, torch.nn.Conv1d) and module.kernel_size == (1,) and module.groups == 1
-        if isinstance(module, torch.nn.Linear) or pointwise:
-            found.append(Matrix(f"{name}.weight", module, "weight", target))
-        if isinstance(getattr(module, "in_proj_weight", None), torch.nn.Parameter):
-            found.append(Matrix(f"{name}.in_proj_weight", module, "in_proj_weight", target))
-    return found
-
-
-def add_adapters(encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[torch.nn.Module] = ()) -> list[Matrix]:
+def add_adapters(encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[torch.nn.Module] = ()) -> list[str]:
     """Freeze the encoder and add an adapter to each of its matrices.
+
+    Matrices are the weights of Linear layers and pointwise convolutions (kernel 1, one group) and `in_proj_weight`.
 
     Args:
         encoder: changed in place; its outputs stay the same until the adapters are trained.
@@ -119,21 +79,29 @@ def add_adapters(encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[
         frozen: modules that get no adapters.
 
     Returns:
-        The adapted matrices.
+        The names of the adapted matrices.
     """
     encoder.requires_grad_(False)
-    matrices = find_matrices(encoder, params.lora_targets, frozen)
-    r, alpha, dropout = params.lora_r, params.lora_alpha, params.lora_dropout
-    for matrix in matrices:
-        module, weight = matrix.module, getattr(matrix.module, matrix.parameter)
-        if type(module) is torch.nn.Linear:  # a subclass of it is out_proj, which the attention does not call
-            module.add_module(ADAPTER, OutputUpdate(weight, r=r, alpha=alpha, dropout=dropout))
+    excluded = {id(module) for part in frozen for module in part.modules()}
+    settings: dict[str, Any] = {"r": params.lora_r, "alpha": params.lora_alpha, "dropout": params.lora_dropout}
+    names = []
+    for name, module in list(encoder.named_modules()):
+        if id(module) in excluded or not any(TARGETS[target] in name for target in params.lora_targets):
+            continue
+        if type(module) is torch.nn.Linear:
+            module.add_module(ADAPTER, OutputUpdate(module.weight, **settings))
             module.register_forward_hook(_add_update)
-        else:
-            update = WeightUpdate(weight, r=r, alpha=alpha, dropout=dropout)
+            names.append(f"{name}.weight")
+            continue
+        pointwise = isinstance(module, torch.nn.Conv1d) and module.kernel_size == (1,) and module.groups == 1
+        # A subclass of Linear is the attention's out_proj.
+        parameter = "weight" if isinstance(module, torch.nn.Linear) or pointwise else "in_proj_weight"
+        weight = getattr(module, parameter, None)
+        if weight is not None:
             # `unsafe` omits a trial call in training mode, which would use the random generator.
-            parametrize.register_parametrization(module, matrix.parameter, update, unsafe=True)
-    return matrices
+            parametrize.register_parametrization(module, parameter, WeightUpdate(weight, **settings), unsafe=True)
+            names.append(f"{name}.{parameter}")
+    return names
 
 
 def adapted_names(encoder: torch.nn.Module) -> tuple[str, ...]:
@@ -165,6 +133,7 @@ def merge_adapters(encoder: torch.nn.Module) -> None:
                 del module._forward_hooks[key]
 
 
-def adapter_stats(matrices: Sequence[Matrix]) -> dict[str, int]:
+def adapter_stats(names: Sequence[str]) -> dict[str, int]:
     """Numbers of adapted matrices, in all and by target."""
-    return {"matrices": len(matrices), **Counter(matrix.target for matrix in matrices)}
+    targets = [target for name in names for target, part in TARGETS.items() if part in name]
+    return {"matrices": len(names), **Counter(targets)}

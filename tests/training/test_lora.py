@@ -87,8 +87,8 @@ def test_every_matrix_of_the_encoder_is_adapted(hparams):
     plain = [name for name, weight in hparams.conformer.named_parameters() if weight.ndim > 1]
     excluded = [name for name in plain if "convolution_module.conv." in name or "pos_bias" in name]
     adapted = lora.add_adapters(hparams.conformer, PARAMS)
-    assert {matrix.name for matrix in adapted} == set(plain) - set(excluded)
-    assert sorted(lora.adapted_names(hparams.conformer)) == sorted(matrix.name for matrix in adapted)
+    assert set(adapted) == set(plain) - set(excluded)
+    assert sorted(lora.adapted_names(hparams.conformer)) == sorted(adapted)
     stats = lora.adapter_stats(adapted)
     assert stats == {"matrices": 10, "attention": 3, "feed_forward": 4, "convolution": 2, "projection": 1}
 
@@ -97,7 +97,7 @@ def test_every_matrix_of_the_encoder_is_adapted(hparams):
 def test_only_the_targets_are_adapted(hparams, target):
     adapted = lora.add_adapters(hparams.conformer, PARAMS.model_copy(update={"lora_targets": [target]}))
     assert adapted
-    assert all(TARGETS[target] in matrix.name for matrix in adapted)
+    assert all(TARGETS[target] in name for name in adapted)
 
 
 def test_no_target_is_refused():
@@ -110,7 +110,7 @@ def test_frozen_layers_get_no_adapters():
     frozen = [hparams.conformer.transformer.encoder.layers[0], hparams.conformer.transformer.custom_src_module]
     adapted = lora.add_adapters(hparams.conformer, PARAMS, frozen)
     assert adapted
-    assert all("layers.1." in matrix.name for matrix in adapted)
+    assert all("layers.1." in name for name in adapted)
 
 
 def test_an_adapted_weight_by_hand():
