@@ -1,12 +1,12 @@
-"""Benchmark of the export: speed, memory, kills, and what DVC adds.
+"""Benchmark of the export: speed, memory, kills, and the overhead of DVC.
 
-    python -m benchmarks.export                  # speed and memory against a user's own loop
-    python -m benchmarks.export --kills 20       # kill -9 at random moments, run again, compare every byte
+    python -m benchmarks.export                  # speed and memory compared with a plain loop
+    python -m benchmarks.export --kills 20       # kill -9 at random moments, resume, compare all bytes
     python -m benchmarks.export --damaged 300    # damaged inputs
     python -m benchmarks.export --dvc            # repro, status and a queued experiment over 22,500 WAVs
 
-The corpus, 22,500 rows of 8 kHz speech in parquet files (about 20 h), is made once in `--work` and used again. Each
-mode prints a Markdown table for RESULTS.md.
+The corpus, 22,500 rows of 8 kHz speech in parquet files (about 20 h), is made once in `--work` and reused. Each mode
+prints a Markdown table for RESULTS.md.
 """
 
 import argparse
@@ -37,17 +37,16 @@ import soxr
 from atc_asr.core import workers
 from atc_asr.core.config import load_section
 from atc_asr.corpus.params import SyntheticParams
-from atc_asr.corpus.radio import RadioParams
 from atc_asr.corpus.source import Shard
 from atc_asr.corpus.synthetic import SyntheticSource
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"train": 20_000, "validation": 1_250, "test": 1_250}
-POOL = 900  # different utterances; every row is one of them at its own level, with its own noise
-LONGEST = 4.2  # seconds; 3.2 s in the mean, as in 20 h of 22,500 rows
+POOL_SIZE = 2500  # utterances to choose short ones from; each row is one of them at its own level with its own noise
+MAX_SECONDS = 3.7  # the mean is then 3.2 s, as in 20 h of 22,500 rows
 NATIVE_RATE = 8_000
 FILE_ROWS = 5_000
-GROUP_ROWS = 100  # as the Hub writes them
+GROUP_ROWS = 100  # as in the Hub's parquet files
 README = """---
 configs:
 - config_name: {config}
@@ -58,7 +57,7 @@ configs:
 ---
 """
 FEATURES = {"info": {"features": {"audio": {"_type": "Audio"}, "text": {"dtype": "string", "_type": "Value"}}}}
-NAIVE = """
+PLAIN_LOOP = """
 import csv, io, sys, time, pathlib
 import datasets, soundfile as sf, torch, torchaudio
 corpus, out = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -81,13 +80,13 @@ print(time.perf_counter() - loaded, time.process_time() - cpu)
 
 
 @dataclass(frozen=True)
-class Run:
-    """What one command took.
+class Usage:
+    """Resources used by one command.
 
     Attributes:
-        seconds: wall time, start to end.
-        cpu_seconds: of all its processes; the same on a busy machine and on a quiet one.
-        megabytes: largest sum of the resident memory of all its processes.
+        seconds: wall time.
+        cpu_seconds: of all its processes; hardly depends on the load of the machine.
+        megabytes: peak of the summed resident memory of all its processes.
         output: standard output.
     """
 
@@ -97,9 +96,9 @@ class Run:
     output: str
 
 
-def measure(command: list[str], cwd: Path = ROOT, **environment: str) -> Run:
-    """Run a command; its memory is sampled 20 times a second."""
-    os.sync()  # what the run before wrote is not to be paid for by this one
+def measure(command: list[str], cwd: Path = ROOT, **environment: str) -> Usage:
+    """Run a command and sample its memory 20 times a second."""
+    os.sync()  # so that writes of the run before do not slow this one
     start, cpu_before = time.perf_counter(), _cpu_seconds()
     process = subprocess.Popen(
         command, cwd=cwd, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -111,7 +110,7 @@ def measure(command: list[str], cwd: Path = ROOT, **environment: str) -> Run:
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}\n{errors}")
-    return Run(seconds, _cpu_seconds() - cpu_before, peak[0], output)
+    return Usage(seconds, _cpu_seconds() - cpu_before, peak[0], output)
 
 
 def _cpu_seconds() -> float:
@@ -139,11 +138,10 @@ def _resident(process: psutil.Process) -> int:
 
 def make_pool(size: int) -> list[tuple[np.ndarray, str]]:
     """Short synthetic utterances at 8 kHz: (num_samples,) float32, and their texts."""
-    params = replace(load_section(SyntheticParams), num_train=size, max_words=14, shard_size=50)
-    source = SyntheticSource(params, load_section(RadioParams))
+    source = SyntheticSource(load_section(SyntheticParams).model_copy(update={"num_train": size}))
     tasks = [(source, shard) for shard in source.shards() if shard.split == "train"]
     pool = [pair for pairs in workers.map_unordered(_speak, tasks, workers.available_cores()) for pair in pairs]
-    return [pair for pair in pool if len(pair[0]) <= LONGEST * NATIVE_RATE]
+    return [pair for pair in pool if len(pair[0]) <= MAX_SECONDS * NATIVE_RATE]
 
 
 def _speak(task: tuple[SyntheticSource, Shard]) -> list[tuple[np.ndarray, str]]:
@@ -152,13 +150,13 @@ def _speak(task: tuple[SyntheticSource, Shard]) -> list[tuple[np.ndarray, str]]:
 
 
 def make_corpus(folder: Path, sizes: dict[str, int], config: str = "base") -> float:
-    """Write a data set in the Hub's schema, once; returns its hours."""
+    """Write a dataset in the Hub's schema unless it exists; returns its hours."""
     hours_file = folder / "hours"
     if hours_file.is_file():
         return float(hours_file.read_text())
     shutil.rmtree(folder, ignore_errors=True)
     (folder / config).mkdir(parents=True)
-    pool = make_pool(POOL)
+    pool = make_pool(POOL_SIZE)
     rng = np.random.default_rng(1)
     seconds = 0.0
     for split, size in sizes.items():
@@ -192,13 +190,13 @@ def _write_parquet(path: Path, rows: list[dict], prefix: str) -> None:
 
 
 def export_command(corpus: Path, out_dir: Path, processes: int) -> list[str]:
-    """The export as a user types it."""
+    """The command line of the export."""
     words = ["-m", "stages.export", "--corpus", str(corpus), "--config", "base", "--out_dir", str(out_dir)]
     return [sys.executable, *words, "--processes", str(processes)]
 
 
 def compare_speed(work: Path) -> None:
-    """Ours with one and two processes, and the loop a user would write, in one run."""
+    """Compare the export with one and two processes with a plain loop."""
     corpus = work / "corpus"
     hours = make_corpus(corpus, SIZES)
     out = work / "out"
@@ -210,14 +208,16 @@ def compare_speed(work: Path) -> None:
         )
     shutil.rmtree(out, ignore_errors=True)
     shutil.rmtree(work / "hf", ignore_errors=True)
-    naive = measure([sys.executable, "-c", NAIVE, str(corpus), str(out)], HF_HOME=str(work / "hf"), HF_HUB_OFFLINE="1")
-    seconds, cpu_seconds = map(float, naive.output.split())
-    loop = replace(naive, seconds=seconds, cpu_seconds=cpu_seconds)
+    whole_loop = measure(
+        [sys.executable, "-c", PLAIN_LOOP, str(corpus), str(out)], HF_HOME=str(work / "hf"), HF_HUB_OFFLINE="1"
+    )
+    seconds, cpu_seconds = map(float, whole_loop.output.split())
+    loop = replace(whole_loop, seconds=seconds, cpu_seconds=cpu_seconds)
     shutil.rmtree(out)
-    runs["a user's loop, one process, without loading the data set"] = loop
-    runs["a user's loop, one process, all of it"] = naive
+    runs["plain loop, one process, without loading the dataset"] = loop
+    runs["plain loop, one process, in total"] = whole_loop
     print(f"{sum(SIZES.values())} rows, {hours:.1f} h\n")
-    print("| what | seconds | CPU seconds | times real time | against the loop alone | memory, MB |")
+    print("| run | seconds | CPU seconds | times real time | speed relative to the loop alone | memory, MB |")
     print("|---|---|---|---|---|---|")
     for name, run in runs.items():
         speed, ratio = hours * 3600 / run.seconds, loop.seconds / run.seconds
@@ -227,7 +227,7 @@ def compare_speed(work: Path) -> None:
 
 
 def folder_digest(folder: Path) -> str:
-    """One hash over the names and bytes of all files."""
+    """Hash of the names and contents of all files."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -236,40 +236,40 @@ def folder_digest(folder: Path) -> str:
 
 
 def kill_and_resume(work: Path, kills: int) -> None:
-    """Kill the export at random moments, run it again each time, and compare with an undisturbed run."""
+    """Kill the export at random moments, resume it, and compare with an undisturbed run."""
     corpus = work / "small"
     make_corpus(corpus, {"train": 2_000, "validation": 200, "test": 200})
     whole = work / "whole"
     shutil.rmtree(whole, ignore_errors=True)
     undisturbed = measure(export_command(corpus, whole, 2)).seconds
     wanted = folder_digest(whole)
-    draw = random.Random(1)
-    same = again = 0
+    rng = random.Random(1)
+    same = reused = 0
     for number in range(kills):
         out = work / f"killed{number}"
         shutil.rmtree(out, ignore_errors=True)
         process = subprocess.Popen(
             export_command(corpus, out, 2), cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         )
-        time.sleep(draw.uniform(0.2, 1.0) * undisturbed)
+        time.sleep(rng.uniform(0.2, 1.0) * undisturbed)
         process.send_signal(signal.SIGKILL)
         process.wait()
         done = len(list((work / f".{out.name}.partial" / "base").glob("*-[0-9][0-9][0-9][0-9][0-9]")))
-        again += done
+        reused += done
         measure(export_command(corpus, out, 2))
         same += folder_digest(out) == wanted and not (work / f".{out.name}.partial").exists()
         shutil.rmtree(out)
     print(f"kill -9 at {kills} random moments, then the same command: {same} of {kills} byte-identical; ", end="")
-    print(f"{again / kills:.1f} finished shards taken over on average")
+    print(f"{reused / kills:.1f} finished shards reused on average")
 
 
 def export_damaged(work: Path, count: int) -> None:
-    """Export damaged inputs; count crashes, writes outside and reasons."""
+    """Export damaged inputs; count rejections by reason, wrong decisions and files outside the output folder."""
     from benchmarks import damaged
 
     found = damaged.export_damaged(work / "damaged", count, seed=1)
-    print(f"{count} damaged inputs: {found.kept} kept, {sum(found.rejected.values())} rejected, ", end="")
-    print(f"{len(found.wrong)} judged wrongly, {len(found.outside)} files outside")
+    print(f"{count} damaged inputs: {found.accepted} accepted, {sum(found.rejected.values())} rejected, ", end="")
+    print(f"{len(found.wrong)} wrong decisions, {len(found.outside)} files outside")
     print(", ".join(f"{reason} {number}" for reason, number in sorted(found.rejected.items())))
 
 
@@ -291,7 +291,7 @@ DVC_FILES = {
 
 
 def dvc_overhead(work: Path) -> None:
-    """What DVC adds to an export of 22,500 WAVs: first repro, no-op repro, status, workspace and queued experiments."""
+    """Time of DVC commands on an export of 22,500 WAVs: first and no-op repro, status, experiments."""
     corpus, repo = work / "corpus", work / "dvc"
     make_corpus(corpus, SIZES)
     shutil.rmtree(repo, ignore_errors=True)
@@ -300,7 +300,7 @@ def dvc_overhead(work: Path) -> None:
     command += f" --params {ROOT / 'params.yaml'}"
     for name, content in DVC_FILES.items():
         (repo / name).write_text(content.format(command=command))
-    # a queue's worker calls `dvc` by its name
+    # The worker of DVC's queue finds `dvc` on the PATH.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {"PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1", "PATH": path}
     dvc = [sys.executable, "-m", "dvc"]
@@ -313,14 +313,14 @@ def dvc_overhead(work: Path) -> None:
     ):
         subprocess.run(words, cwd=repo, check=True, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     experiment = [*dvc, "exp", "run", "--queue", "--set-param", "train=2"]
-    print("| what | seconds |\n|---|---|")
+    print("| command | seconds |\n|---|---|")
     for name, words in {
-        "first `dvc repro` (the export itself included)": [*dvc, "repro"],
+        "first `dvc repro`, including the export": [*dvc, "repro"],
         "`dvc repro` with nothing to do": [*dvc, "repro"],
         "`dvc status`": [*dvc, "status"],
         "`dvc exp run`, nothing changed": [*dvc, "exp", "run"],
         "`dvc exp run --queue`, a parameter of a later stage changed": experiment,
-        "that experiment, from the start of the queue to its end": [*dvc, "exp", "run", "--run-all"],
+        "running that experiment from the queue": [*dvc, "exp", "run", "--run-all"],
     }.items():
         print(f"| {name} | {measure(words, repo, **environment).seconds:.1f} |", flush=True)
 

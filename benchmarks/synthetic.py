@@ -1,9 +1,9 @@
-"""benchmarks/synthetic: how fast the built-in corpus is made, and that processes do not change its bytes.
+"""Benchmark of the built-in corpus: speed with one and several processes, memory, and equality of the bytes.
 
     .venv/bin/python -m benchmarks.synthetic [UTTERANCES] [PROCESSES]
 
-Makes the first UTTERANCES (600) of train with one process and with PROCESSES (2), each writing 16-bit WAV files as the
-export does, prints seconds of audio per second, peak memory of a process and whether the two sets of files are equal.
+Makes the first UTTERANCES (600) of train with one process and with PROCESSES (2), as 16-bit WAV files. Prints seconds
+of audio per second, the peak memory of a process, and whether the two sets of files are equal.
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +19,12 @@ import soundfile
 
 from atc_asr.core.config import load_section
 from atc_asr.corpus.params import SyntheticParams
-from atc_asr.corpus.radio import RadioParams
 from atc_asr.corpus.source import Shard
 from atc_asr.corpus.synthetic import SyntheticSource
 
 
 def write_shard(job: tuple[SyntheticSource, Shard, Path]) -> tuple[list[str], float]:
-    """Write a shard's WAVs; digests of files and texts, seconds of audio."""
+    """Write the WAVs of a shard; returns digests of WAVs and texts, and seconds of audio."""
     source, shard, folder = job
     digests, seconds = [], 0.0
     for clip in source.read(shard):
@@ -39,7 +37,7 @@ def write_shard(job: tuple[SyntheticSource, Shard, Path]) -> tuple[list[str], fl
 
 
 def make(source: SyntheticSource, processes: int) -> tuple[list[str], float, float]:
-    """The corpus with so many processes: digests in order, seconds of audio, seconds taken."""
+    """Make the corpus; returns digests in order, seconds of audio, wall time in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         jobs = [(source, shard, Path(folder)) for shard in source.shards()]
         start = time.perf_counter()
@@ -50,10 +48,10 @@ def make(source: SyntheticSource, processes: int) -> tuple[list[str], float, flo
 
 
 def main() -> None:
-    """Measure and print one line per number of processes."""
+    """Print one line per number of processes."""
     count, processes = (int(word) for word in (sys.argv[1:] + ["600", "2"][len(sys.argv) - 1 :]))
-    params = replace(load_section(SyntheticParams), num_train=count, num_valid=0, num_test=0)
-    source = SyntheticSource(params, load_section(RadioParams))
+    sizes = {"num_train": count, "num_valid": 0, "num_test": 0}
+    source = SyntheticSource(load_section(SyntheticParams).model_copy(update=sizes))
     results = {number: make(source, number) for number in (1, processes)}
     for number, (_, audio, taken) in results.items():
         print(f"{number} processes: {audio / 3600:.2f} h in {taken:.1f} s, {audio / taken:.0f} times real time")
