@@ -34,7 +34,7 @@ class Slot:
     operator: str = ""
 
 
-Reading = tuple[str | None, int]  # value and end; the value is None for a number that the kind cannot have
+Reading = tuple[str | None, int] | None  # value and end; None, or a value of None, for a number the kind cannot have
 KeywordReader = Callable[[list[str], int], Slot | None]
 NumberReader = Callable[[list[str], list[Numeral]], Reading]
 
@@ -46,12 +46,14 @@ class SlotKind:
     Attributes:
         keywords: word that announces the slot -> function that reads the slot from that word's position, or None.
         read_number: (words, run) -> value and end; also reads the new value after a correction.
-        read_bare: (words, position, run) -> slot of a number without a keyword, or None.
+        is_bare: (words, position, run) -> whether a number without a keyword is of this kind, by the words around it.
+        phrases: phrases after a number without a keyword that name the kind; they become part of the slot.
     """
 
     keywords: Mapping[str, KeywordReader]
     read_number: NumberReader | None = None
-    read_bare: Callable[[list[str], int, list[Numeral]], Slot | None] | None = None
+    is_bare: Callable[[list[str], int, list[Numeral]], bool] | None = None
+    phrases: tuple[tuple[str, ...], ...] = ()
 
 
 FILLERS = frozenset({"TO", "OF", "AT", "IS", "YOUR", "NOW", "THE", "ON", "FOR", "A", "ABOUT", "AND", "BACK", "DOWN"})
@@ -68,13 +70,17 @@ def read_number_slot(
     read, run = read_number or SLOT_KINDS[kind].read_number, read_run(words, position)
     if read is None or not run:
         return None
-    value, end = read(words, run)
+    value, end = read(words, run) or (None, run[-1].end)
     return Slot(kind, value, start, end)
 
 
-def number_after(kind: str, fillers: frozenset[str] = FILLERS) -> KeywordReader:
+def number_after(
+    kind: str, fillers: frozenset[str] = FILLERS, read_number: NumberReader | None = None
+) -> KeywordReader:
     """Reader of a keyword that a number of the kind follows, after at most three fillers."""
-    return lambda words, start: read_number_slot(kind, words, start, skip_fillers(words, start + 1, fillers))
+    return lambda words, start: read_number_slot(
+        kind, words, start, skip_fillers(words, start + 1, fillers), read_number
+    )
 
 
 def read_keyword_slot(words: list[str], position: int) -> Slot | None:
@@ -95,8 +101,13 @@ def read_bare_slot(words: list[str], position: int) -> Slot | None:
     run = read_run(words, position)
     if not run:
         return None
-    found = (kind.read_bare(words, position, run) for kind in SLOT_KINDS.values() if kind.read_bare)
-    return next((slot for slot in found if slot), Slot("other", None, position, run[-1].end))
+    end = run[-1].end
+    for name, kind in SLOT_KINDS.items():
+        if kind.is_bare and kind.is_bare(words, position, run):
+            slot = read_number_slot(name, words, position, position)
+            phrase = next((one for one in kind.phrases if tuple(words[end : end + len(one)]) == one), ())
+            return dataclasses.replace(slot, end=end + len(phrase)) if slot and slot.end == end else slot
+    return Slot("other", None, position, end)
 
 
 def skip_fillers(words: list[str], position: int, fillers: frozenset[str] = FILLERS) -> int:
@@ -135,11 +146,6 @@ def _kinds(run: list[Numeral]) -> set[str]:
 
 def _is_aircraft(words: list[str], position: int) -> bool:
     return position < len(words) and read_callsign(words, position) is not None
-
-
-def _with_announcement(slot: Slot | None, end: int, num_words: int) -> Slot | None:
-    """The slot extended by the words after its number that name its kind, so that they announce no other slot."""
-    return dataclasses.replace(slot, end=end + num_words) if slot is not None and slot.end == end else slot
 
 
 # --- frequency ------------------------------------------------------------------------------------------------------
@@ -184,23 +190,21 @@ def _after_ground(words: list[str], start: int) -> Slot | None:
     return Slot("frequency", _megahertz("121", join_digits(run[1:])), start, run[-1].end)
 
 
-def _bare_frequency(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+def _is_frequency(words: list[str], position: int, run: list[Numeral]) -> bool:
     following = word_at(words, run[-1].end)
     kinds = [numeral.kind for numeral in run]
     if "point" in kinds:
         whole = join_digits(run[: kinds.index("point")]) or ""
         plausible = len(whole) >= 3 or (len(whole) == 2 and 18 <= int(whole) <= 36)
-        found = plausible and following not in DISTANCE_UNITS | {"DME", "THOUSAND"}
-    elif _kinds(run) == {"digits"}:
+        return plausible and following not in DISTANCE_UNITS | {"DME", "THOUSAND"}
+    if _kinds(run) == {"digits"}:
         text = join_digits(run) or ""
         full = 4 <= len(text) <= 6 and text[:2] in ("11", "12", "13") and 118 <= int(text[:3]) <= 136
         short = 3 <= len(text) <= 4 and 18 <= int(text[:2]) <= 36
         contact = not CONTACTS.isdisjoint(words[max(0, position - CONTACT_DISTANCE) : position])
-        found = contact and (full or short) and following not in DISTANCE_UNITS | {"KNOTS"}
-        found = found or _is_grouped_frequency(words, run)
-    else:
-        found = False
-    return read_number_slot("frequency", words, position, position) if found else None
+        contact = contact and following not in DISTANCE_UNITS | {"KNOTS"}
+        return (contact and (full or short)) or _is_grouped_frequency(words, run)
+    return False
 
 
 def _is_grouped_frequency(words: list[str], run: list[Numeral]) -> bool:
@@ -248,16 +252,12 @@ def _altitude_number(words: list[str], run: list[Numeral]) -> Reading:
 def _flight_level_number(words: list[str], run: list[Numeral]) -> Reading:
     taken = _prefix(run, 3) or (_prefix(run, 2) if len(run) <= 2 else None)
     if taken is None or not MIN_FLIGHT_LEVEL <= int(taken[0]) <= MAX_FLIGHT_LEVEL:
-        return None, run[-1].end
+        return None
     return f"FL{int(taken[0]):03d}", taken[1]
 
 
 def _flight_level(words: list[str], start: int, position: int) -> Slot | None:
     return read_number_slot("altitude", words, start, position, _flight_level_number)
-
-
-def _after_fl(words: list[str], start: int) -> Slot | None:
-    return _flight_level(words, start, start + 1)
 
 
 def _after_flight(words: list[str], start: int) -> Slot | None:
@@ -308,18 +308,17 @@ def _after_maintain(words: list[str], start: int) -> Slot | None:
     return read_number_slot("speed", words, start, position)
 
 
-def _bare_altitude(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+def _is_altitude(words: list[str], position: int, run: list[Numeral]) -> bool:
     before = words[max(0, position - 3) : position]
     following, second = word_at(words, run[-1].end), word_at(words, run[-1].end + 1)
     relative = following == "FEET" and second in ("ABOVE", "BELOW")
     if relative or not WEATHER.isdisjoint(before) or {following, second} & AFTER_NO_ALTITUDE:
-        return None
+        return False
     kinds, digits = _kinds(run), run[0].digits
     hundreds = "hundred" in kinds and (following == "FEET" or word_at(words, position - 1) in LEVEL_CONTEXT)
     written = len(run) == 1 and words[position].isdigit() and len(digits) in (4, 5) and digits.endswith("00")
     written = written and (following == "FEET" or not LEVEL_CONTEXT.isdisjoint(before))
-    found = "thousand" in kinds or hundreds or written
-    return read_number_slot("altitude", words, position, position) if found else None
+    return "thousand" in kinds or hundreds or written
 
 
 # --- speed ----------------------------------------------------------------------------------------------------------
@@ -327,13 +326,14 @@ def _bare_altitude(words: list[str], position: int, run: list[Numeral]) -> Slot 
 SLOWS = frozenset({"REDUCE", "REDUCING", "SLOW", "SLOWING", "INCREASE", "INCREASING"})
 AFTER_SPEED = frozenset({"KNOTS", "UNTIL", "TIL", "TILL", "OR", "TO", "THEN"})
 SPEED_FILLERS = FILLERS | {"SPEED", "AIRSPEED"}
+SPEED_PHRASES = (("ON", "THE", "SPEED"),)
 MIN_SPEED, MAX_SPEED = 60, 600
 
 
 def _speed_number(words: list[str], run: list[Numeral]) -> Reading:
     taken = _prefix(run, 3) or (_prefix(run, 2) if len(join_digits(run) or "") == 2 else None)
     if taken is None or not MIN_SPEED <= int(taken[0]) <= MAX_SPEED:
-        return None, run[-1].end
+        return None
     return str(int(taken[0])), taken[1] + (word_at(words, taken[1]) == "KNOTS")
 
 
@@ -346,17 +346,16 @@ def _after_mach(words: list[str], start: int) -> Slot | None:
     return Slot("speed", f"M.{digits}" if len(digits) == 2 else None, start, run[-1].end)
 
 
-def _bare_speed(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+def _is_speed(words: list[str], position: int, run: list[Numeral]) -> bool:
     end = run[-1].end
-    if words[end : end + 3] == ["ON", "THE", "SPEED"]:
-        return _with_announcement(read_number_slot("speed", words, position, position), end, 3)
-    limit = word_at(words, end) == "OR" and word_at(words, end + 1) in ("GREATER", "BETTER", "LESS")
-    found = limit or word_at(words, end) == "KNOTS"
-    return read_number_slot("speed", words, position, position) if found else None
+    following, second = word_at(words, end), word_at(words, end + 1)
+    limit = following == "OR" and second in ("GREATER", "BETTER", "LESS")
+    return limit or following == "KNOTS" or tuple(words[end : end + 3]) in SPEED_PHRASES
 
 
 # --- heading --------------------------------------------------------------------------------------------------------
 
+HEADING_PHRASES = (("ON", "THE", "HEADING"), ("HEADING",))
 TURN_FILLERS = frozenset({"TO", "TURN", "NOW"})
 AFTER_NO_HEADING = DISTANCE_UNITS | {"DEGREES", "O", "OCLOCK", "KNOTS", "THOUSAND"}
 
@@ -367,7 +366,7 @@ def _heading_number(words: list[str], run: list[Numeral]) -> Reading:
         # HEADING NINETY: of two digits only round numbers are headings.
         text = join_digits(run) or ""
         taken = (f"0{text}", run[-1].end) if len(text) == 2 and text[1] in "05" else None
-    return taken if taken is not None and 1 <= int(taken[0]) <= 360 else (None, run[-1].end)
+    return taken if taken is not None and 1 <= int(taken[0]) <= 360 else None
 
 
 def _after_heading(words: list[str], start: int) -> Slot | None:
@@ -387,18 +386,15 @@ def _after_turn(words: list[str], start: int) -> Slot | None:
     return Slot("heading", taken[0], start, taken[1]) if taken and taken[1] == run[-1].end else None
 
 
-def _bare_heading(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+def _is_heading(words: list[str], position: int, run: list[Numeral]) -> bool:
     end = run[-1].end
     behind = word_at(words, end) == "HEADING" and not read_run(words, skip_fillers(words, end + 1))
-    phrase = words[end : end + 3] == ["ON", "THE", "HEADING"]
-    if not (behind or phrase) or _prefix(run, 3) is None:
-        return None
-    return _with_announcement(read_number_slot("heading", words, position, position), end, 3 if phrase else 1)
+    return (behind or tuple(words[end : end + 3]) in HEADING_PHRASES) and _prefix(run, 3) is not None
 
 
 # --- runway ---------------------------------------------------------------------------------------------------------
 
-APPROACHES = frozenset({"ILS", "S", "VISUAL", "LOCALIZER", "LAND", "LANDING"})  # S: the normalisation of I L S
+APPROACHES = frozenset({"ILS", "S", "VISUAL", "LOCALIZER", "LAND", "LANDING"})  # S ends I L S
 BEFORE_RUNWAY = APPROACHES | {
     "APPROACH", "DEPARTING", "TAKEOFF", "OFF", "FINAL", "FOR", "RNAV", "NAV", "APPROACHES",
 }  # fmt: skip
@@ -408,14 +404,14 @@ RUNWAY_FILLERS = frozenset({"IS", "NUMBER"})
 MAX_RUNWAY = 36
 
 
-def _is_runway(digits: str) -> bool:
+def _is_runway_number(digits: str) -> bool:
     return 1 <= len(digits) <= 2 and 1 <= int(digits) <= MAX_RUNWAY
 
 
 def _runway_number(words: list[str], run: list[Numeral]) -> Reading:
     text = join_digits(run) or ""
-    if not _is_runway(text):
-        return None, run[-1].end
+    if not _is_runway_number(text):
+        return None
     side, end = _runway_side(words, run[-1].end)
     return f"{int(text):02d}{side}", end
 
@@ -430,19 +426,17 @@ def _runway_side(words: list[str], position: int) -> tuple[str, int]:
     return side, position + 1
 
 
-def _bare_runway(words: list[str], position: int, run: list[Numeral]) -> Slot | None:
+def _is_runway(words: list[str], position: int, run: list[Numeral]) -> bool:
     text = join_digits(run) or ""
-    if not _is_runway(text):
-        return None
+    if not _is_runway_number(text):
+        return False
     before = word_at(words, position - 1)
     side, end = _runway_side(words, run[-1].end)
     following = word_at(words, end)
     named = before in BEFORE_RUNWAY and (before != "S" or word_at(words, position - 2) == "L")
     alone = len(text) == 2 and (position == 0 or before == "AND") and (end == len(words) or _is_aircraft(words, end))
-    clear = (side and (named or alone or following in AFTER_RUNWAY)) or (named and before in APPROACHES)
-    if following in AFTER_NO_RUNWAY or not clear:
-        return None
-    return Slot("runway", f"{int(text):02d}{side}", position, end)
+    clear = (side != "" and (named or alone or following in AFTER_RUNWAY)) or (named and before in APPROACHES)
+    return clear and following not in AFTER_NO_RUNWAY
 
 
 # --- squawk ---------------------------------------------------------------------------------------------------------
@@ -450,13 +444,14 @@ def _bare_runway(words: list[str], position: int, run: list[Numeral]) -> Slot | 
 
 def _squawk_number(words: list[str], run: list[Numeral]) -> Reading:
     taken = _prefix(run, 4)
-    return taken if taken is not None and not set(taken[0]) & set("89") else (None, run[-1].end)
+    return taken if taken is not None and not set(taken[0]) & set("89") else None
 
 
 def _after_squawk(words: list[str], start: int) -> Slot | None:
-    vfr = next((n for n in (1, 3) if "".join(words[start + 1 : start + 1 + n]) == "VFR"), 0)
-    if vfr:
-        return Slot("squawk", "1200", start, start + 1 + vfr)
+    if word_at(words, start + 1) == "VFR":
+        return Slot("squawk", "1200", start, start + 2)
+    if words[start + 1 : start + 4] == ["V", "F", "R"]:
+        return Slot("squawk", "1200", start, start + 4)
     return number_after("squawk", FILLERS | {"CODE"})(words, start)
 
 
@@ -467,20 +462,13 @@ def _altimeter_number(words: list[str], run: list[Numeral]) -> Reading:
     """Inches of mercury, hundredths: 2992."""
     if len(run) == 3 and run[1].kind == "point":
         run = [run[0], run[2]]
-    return _prefix_within(run, 4, 2700, 3199) or (None, run[-1].end)
+    return _prefix_within(run, 4, 2700, 3199)
 
 
-def _after_qnh(words: list[str], start: int) -> Slot | None:
+def _qnh_number(words: list[str], run: list[Numeral]) -> Reading:
     """Hectopascals: Q1013."""
-    run = read_run(words, skip_fillers(words, start + 1))
-    if not run:
-        return None
     taken = _prefix_within(run, 4 if run[0].digits.startswith("1") else 3, 870, 1085)
-    return (
-        Slot("altimeter", f"Q{int(taken[0])}", start, taken[1])
-        if taken
-        else Slot("altimeter", None, start, run[-1].end)
-    )
+    return (f"Q{int(taken[0])}", taken[1]) if taken else None
 
 
 # --- wind -----------------------------------------------------------------------------------------------------------
@@ -507,37 +495,45 @@ def _after_wind(words: list[str], start: int) -> Slot | None:
     return Slot("wind", value, start, end)
 
 
-# A number without a keyword is tried as these kinds in this order.
+# The first kind whose `is_bare` accepts a number without a keyword gets it.
 SLOT_KINDS = {
-    "frequency": SlotKind({"GROUND": _after_ground}, _frequency_number, _bare_frequency),
+    "frequency": SlotKind({"GROUND": _after_ground}, _frequency_number, _is_frequency),
     "altitude": SlotKind(
         {
             "FLIGHT": _after_flight,
-            "FL": lambda words, start: _flight_level(words, start, start + 1),
+            "FL": number_after("altitude", frozenset(), _flight_level_number),
             "LEVEL": _after_level,
-        }
-        | dict.fromkeys(("MAINTAIN", "MAINTAINING"), _after_maintain)
-        | dict.fromkeys(CLIMBS, _after_climb),
+            **dict.fromkeys(("MAINTAIN", "MAINTAINING"), _after_maintain),
+            **dict.fromkeys(CLIMBS, _after_climb),
+        },
         _altitude_number,
-        _bare_altitude,
+        _is_altitude,
     ),
     "speed": SlotKind(
-        {"SPEED": number_after("speed"), "AIRSPEED": number_after("speed"), "MACH": _after_mach}
-        | dict.fromkeys(SLOWS, number_after("speed", SPEED_FILLERS)),
+        {
+            **dict.fromkeys(("SPEED", "AIRSPEED"), number_after("speed")),
+            **dict.fromkeys(SLOWS, number_after("speed", SPEED_FILLERS)),
+            "MACH": _after_mach,
+        },
         _speed_number,
-        _bare_speed,
+        _is_speed,
+        SPEED_PHRASES,
     ),
     "heading": SlotKind(
         dict.fromkeys(("HEADING", "HEADINGS"), _after_heading) | dict.fromkeys(("LEFT", "RIGHT"), _after_turn),
         _heading_number,
-        _bare_heading,
+        _is_heading,
+        HEADING_PHRASES,
     ),
     "runway": SlotKind(
-        dict.fromkeys(("RUNWAY", "RUNWAYS"), number_after("runway", RUNWAY_FILLERS)), _runway_number, _bare_runway
+        dict.fromkeys(("RUNWAY", "RUNWAYS"), number_after("runway", RUNWAY_FILLERS)), _runway_number, _is_runway
     ),
     "squawk": SlotKind(dict.fromkeys(("SQUAWK", "SQUAWKING"), _after_squawk), _squawk_number),
     "altimeter": SlotKind(
-        {"ALTIMETER": number_after("altimeter"), "ALTIMETERS": number_after("altimeter"), "QNH": _after_qnh},
+        {
+            **dict.fromkeys(("ALTIMETER", "ALTIMETERS"), number_after("altimeter")),
+            "QNH": number_after("altimeter", read_number=_qnh_number),
+        },
         _altimeter_number,
     ),
     "wind": SlotKind(dict.fromkeys(("WIND", "WINDS"), _after_wind)),
