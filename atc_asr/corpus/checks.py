@@ -79,10 +79,9 @@ def check_header(header: Header, params: CheckParams) -> Rejection | None:
     """Checks before decoding, so that a three-hour file is rejected before it fills the memory."""
     if header.missing:
         return Rejection("truncated_audio", f"{header.missing} bytes missing", "0")
-    if header.sample_rate < MIN_SAMPLE_RATE:
-        return Rejection("sample_rate", str(header.sample_rate), str(MIN_SAMPLE_RATE))
-    if header.sample_rate > MAX_SAMPLE_RATE:
-        return Rejection("sample_rate", str(header.sample_rate), str(MAX_SAMPLE_RATE))
+    if not MIN_SAMPLE_RATE <= header.sample_rate <= MAX_SAMPLE_RATE:
+        limit = MIN_SAMPLE_RATE if header.sample_rate < MIN_SAMPLE_RATE else MAX_SAMPLE_RATE
+        return Rejection("sample_rate", str(header.sample_rate), str(limit))
     if header.channels > MAX_CHANNELS:
         return Rejection("channels", str(header.channels), str(MAX_CHANNELS))
     if header.duration < params.min_duration:
@@ -115,13 +114,7 @@ def check_measurements(found: Measurements, params: CheckParams) -> Rejection | 
 
 
 def check_text(transcript: str, foreign: str, duration: float, params: CheckParams) -> Rejection | None:
-    """Checks of a normalised transcript.
-
-    Args:
-        transcript: normalised.
-        foreign: the letters that normalisation removed.
-        duration: of the audio, seconds.
-    """
+    """Checks of a normalised transcript; `foreign` are the letters lost in normalisation, `duration` is in seconds."""
     if len(foreign) > params.max_foreign_characters:
         return Rejection("foreign_characters", foreign[:40], str(params.max_foreign_characters))
     if not any(char.isalnum() for char in transcript):

@@ -115,7 +115,7 @@ def export_shards(
             raise InputError(f"{config}: the corpus has no rows")
         folder = staging_dir / config
         shards.prepare(folder, shards.run_key(source.identity(), all_shards, config, checks, sizes))
-        tasks[config] = shards.make_tasks(source, all_shards, config, checks, folder, sizes)
+        tasks[config] = shards.make_tasks(source, all_shards, config, checks, sizes, folder)
     everything = [task for config in tasks for task in tasks[config]]
     missing = [task for task in everything if not task.folder.is_dir()]
     if len(missing) < len(everything):

@@ -151,20 +151,14 @@ def split_file(path: str, columns: Columns) -> list[RowRange]:
         if column not in schema.names:
             raise InputError(f"{path}: has no column {column}, got {', '.join(schema.names)}")
     kind = schema.field(columns.audio).type
-    if not can_hold_audio(kind):
+    is_struct = pa.types.is_struct(kind)
+    if kind.get_field_index("bytes") < 0 if is_struct else kind not in (pa.binary(), pa.large_binary(), pa.null()):
         raise InputError(f"{path}: column {columns.audio} holds {kind}, wanted encoded audio (a struct with bytes)")
     return [
         RowRange(path, groups, start, min(start + MAX_SHARD_ROWS, size))
         for groups, size in _join_groups(sizes)
         for start in range(0, size, MAX_SHARD_ROWS)
     ]
-
-
-def can_hold_audio(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold encoded audio: bytes, or the Hub's struct of bytes and path."""
-    if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0
-    return any(test(kind) for test in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null))
 
 
 def _join_groups(sizes: Sequence[int]) -> Iterator[tuple[tuple[int, ...], int]]:

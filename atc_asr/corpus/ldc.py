@@ -106,13 +106,9 @@ def open_ldc(corpus: str, config: str) -> LdcSource:
 
 
 def to_clip(tape: str, transmission: TapeTransmission, file: sf.SoundFile, swap: bool) -> Clip:
-    """Cut one transmission out of its tape; the id is the tape with start and end in hundredths of a second.
+    """Cut one transmission out of its tape, with the bytes of the samples swapped or not.
 
-    Args:
-        tape: name of the tape.
-        transmission: what to cut.
-        file: the tape's audio.
-        swap: whether to swap the bytes of the samples.
+    The id is the tape with start and end in hundredths of a second.
     """
     # The names of controllers have a hyphen or an underscore (DAL13-1), callsigns have none.
     is_controller = re.search(r"[-_]", transmission.sender)

@@ -30,11 +30,6 @@ from atc_asr.corpus.source import SPLITS
 
 Choice = TypeVar("Choice")
 
-TAIL_FRACTION = 0.25  # of callsigns are registrations (tail numbers), the others flight numbers
-VARIANT_FRACTION = 0.15  # of speakers say niner, tree, fife
-HESITATION_FRACTION = 0.06  # of transmissions have an "ah" or "uh"
-MAX_WORDS = 24  # longest transmission, words
-
 # Registrations have no I and O (14 CFR 47.15).
 TAIL_LETTERS = [letter for letter in PHONETIC if letter not in "IO"]
 
@@ -78,14 +73,14 @@ class Transmission:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeakingStyle:
-    """Probabilities of the choices in a transmission, and its maximum length in words."""
+    """Probabilities of the choices in a transmission, and its maximum length."""
 
-    pilot_fraction: float
-    group_fraction: float
-    tail_fraction: float = TAIL_FRACTION
-    variant_fraction: float = VARIANT_FRACTION
-    hesitation_fraction: float = HESITATION_FRACTION
-    max_words: int = MAX_WORDS
+    pilot_fraction: float  # of transmissions by pilots
+    group_fraction: float  # of speakers who say numbers in groups (six eighty six), not digit by digit
+    tail_fraction: float = 0.25  # of callsigns that are registrations (tail numbers), not flight numbers
+    variant_fraction: float = 0.15  # of speakers who say niner, tree, fife
+    hesitation_fraction: float = 0.06  # of transmissions with an "ah" or "uh"
+    max_words: int = 24  # longest transmission
 
 
 @functools.cache
@@ -277,12 +272,10 @@ class Speaker:
     def approach(self) -> tuple[str, str]:
         runway = self.runway()
         orders = (
-            f"cleared i l s runway {runway} approach",
-            f"cleared visual approach runway {runway}",
-            f"cleared r nav runway {runway} approach",
-            f"expect vectors i l s runway {runway}",
+            f"cleared i l s runway {runway} approach", f"cleared visual approach runway {runway}",
+            f"cleared r nav runway {runway} approach", f"expect vectors i l s runway {runway}",
             f"expect visual approach runway {runway}",
-        )
+        )  # fmt: skip
         order = self.pick(orders)
         return order, order
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import scipy.fft
 
+from atc_asr.corpus.audio import FULL_SCALE
+
 # Each transmission draws its own value from a range.
 BAND = (300.0, 3400.0)  # edges of the voice band, Hz
 BAND_TRANSITION = 100.0  # width of the transition outside each edge, Hz
@@ -18,7 +20,6 @@ NOISE_SLOPE_RANGE = (-3.0, 0.0)  # slope of the noise spectrum, dB per octave: -
 LEVEL_RANGE = (-28.0, -18.0)  # RMS level of the speech, dB of full scale
 FRAME_SECONDS = 0.02
 ACTIVE_DB = 30.0  # frames at most this far below the loudest one count as speech, dB
-PCM16 = 32768
 
 
 def transmit(
@@ -130,5 +131,5 @@ def set_level(samples: np.ndarray, level: float, sample_rate: int) -> np.ndarray
 
 def quantize(samples: np.ndarray) -> np.ndarray:
     """Round to 16-bit PCM, clipped at full scale."""
-    steps = np.clip(np.rint(samples * PCM16), -PCM16, PCM16 - 1)
-    return (steps / PCM16).astype(np.float32)
+    steps = np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+    return (steps / FULL_SCALE).astype(np.float32)

@@ -27,7 +27,7 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams) -> dict[str, 
         raise InputError(f"export.configs: got {params.configs}, wanted one name for the synthetic corpus")
     sources = {config: _open_source(params, synthetic, config) for config in params.configs}
     if params.id_pattern:
-        return {config: add_id_columns(source, params.id_pattern) for config, source in sources.items()}
+        return {config: IdColumnsSource(source, params.id_pattern) for config, source in sources.items()}
     return sources
 
 
@@ -50,10 +50,21 @@ class IdColumnsSource:
     """Adds the named groups of `pattern`, searched in the ids, as columns; "" where the pattern does not match.
 
     Corpora write speaker, tape or role into ids (`atcosim_zf1_...`, `uwb-atcc_<tape>_..._AT`).
+
+    Raises:
+        InputError: the pattern is invalid or has no named group.
     """
 
     source: Source
     pattern: str
+
+    def __post_init__(self) -> None:
+        try:
+            groups = re.compile(self.pattern).groupindex
+        except re.error as error:
+            raise InputError(f"export.id_pattern: {self.pattern} is not a regular expression: {error}") from error
+        if not groups:
+            raise InputError(f"export.id_pattern: {self.pattern} has no named group, wanted (?P<name>...)")
 
     def identity(self) -> Mapping[str, Any]:
         return {**self.source.identity(), "id_pattern": self.pattern}
@@ -67,18 +78,3 @@ class IdColumnsSource:
             match = compiled.search(clip.id or "")
             columns = match.groupdict("") if match else dict.fromkeys(compiled.groupindex, "")
             yield replace(clip, columns={**clip.columns, **columns})
-
-
-def add_id_columns(source: Source, pattern: str) -> IdColumnsSource:
-    """Wrap a source so that its ids are parsed with a regular expression.
-
-    Raises:
-        InputError: the pattern is invalid or has no named group.
-    """
-    try:
-        groups = re.compile(pattern).groupindex
-    except re.error as error:
-        raise InputError(f"export.id_pattern: {pattern} is not a regular expression: {error}") from error
-    if not groups:
-        raise InputError(f"export.id_pattern: {pattern} has no named group, wanted (?P<name>...)")
-    return IdColumnsSource(source, pattern)

@@ -48,12 +48,7 @@ class Task:
 
 
 def make_tasks(
-    source: Source,
-    shards: Sequence[Shard],
-    config: str,
-    checks: CheckParams,
-    staging_dir: Path,
-    sizes: Mapping[str, int],
+    source: Source, shards: Sequence[Shard], config: str, checks: CheckParams, sizes: Mapping[str, int], folder: Path
 ) -> list[Task]:
     """The tasks for the first `sizes[split]` clips of each split."""
     left = dict(sizes)
@@ -62,8 +57,8 @@ def make_tasks(
         num_clips = min(shard.size, left[shard.split])
         left[shard.split] -= num_clips
         if num_clips:
-            folder = staging_dir / f"{shard.split}-{shard.index:05d}"
-            tasks.append(Task(source, shard, num_clips, config, checks, folder))
+            name = f"{shard.split}-{shard.index:05d}"
+            tasks.append(Task(source, shard, num_clips, config, checks, folder / name))
     return tasks
 
 
@@ -71,8 +66,8 @@ def run_key(
     identity: Mapping[str, Any], shards: Sequence[Shard], config: str, checks: CheckParams, sizes: Mapping[str, int]
 ) -> str:
     """A hash of everything that the content of a shard depends on, including the code of this package."""
-    content = repr([identity, shards, config, checks.model_dump(), dict(sizes)])
-    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass"))
+    content = [identity, shards, config, checks.model_dump(), sizes]
+    digest = hashlib.sha256(repr(content).encode("utf-8", "surrogatepass"))
     for module in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(module.read_bytes())
     return digest.hexdigest()

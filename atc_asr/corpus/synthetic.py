@@ -16,7 +16,7 @@ from atc_asr.corpus.params import SyntheticParams
 from atc_asr.corpus.phraseology import SpeakingStyle, Transmission, make_transmission
 from atc_asr.corpus.radio import transmit
 from atc_asr.corpus.source import SPLITS, Clip, Shard, make_shards
-from atc_asr.corpus.voices import VoiceSettings, speak, split_families, split_voices
+from atc_asr.corpus.voices import VoiceSettings, speak, split_voices
 
 SHARD_SIZE = 50  # utterances of a shard; does not change the utterances
 # Each utterance draws its own value from a range.
@@ -38,7 +38,7 @@ class SyntheticSource:
     params: SyntheticParams
 
     def __post_init__(self) -> None:
-        split_families(self.params.valid_voice_families, self.params.test_voice_families)
+        split_voices(self.params.valid_voice_families, self.params.test_voice_families)
 
     def identity(self) -> dict[str, Any]:
         """All parameters, and the version of the voice library."""

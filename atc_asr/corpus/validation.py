@@ -87,7 +87,7 @@ def assign_groups(groups: Sequence[str], fractions: Mapping[str, float], seed: i
         InputError: there are fewer groups than splits.
     """
     sizes = Counter(groups)
-    order = sorted(sizes, key=lambda group: _random_key(group, seed))
+    order = sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogatepass")).digest())
     assigned: dict[str, str] = {}
     for num_left, (split, fraction) in zip(range(len(fractions), 0, -1), sorted(fractions.items()), strict=True):
         free = [group for group in order if group not in assigned]
@@ -112,10 +112,6 @@ def _choose(free: Sequence[str], sizes: Mapping[str, int], target: float, *, max
             chosen.append(group)
             filled += sizes[group]
     return chosen or sorted(free, key=lambda group: sizes[group])[: min(1, max(0, max_groups))]
-
-
-def _random_key(group: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def check_rejected(config: str, rows: Sequence[Row], max_rejected: float, rejected_file: Path) -> None:

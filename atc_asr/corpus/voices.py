@@ -58,8 +58,10 @@ class VoiceSettings:
     pitch_range: int
 
 
-def split_families(num_valid: int, num_test: int) -> dict[str, list[tuple[str, ...]]]:
-    """Voice families of each split. Test is assigned first, so it does not depend on the size of valid.
+def split_voices(num_valid: int, num_test: int) -> dict[str, list[str]]:
+    """Voices (accent+variant) of each split, by number of families; no family is in two splits.
+
+    Test is assigned first, so it does not depend on the size of valid.
 
     Raises:
         InputError: no family is left for train.
@@ -69,22 +71,10 @@ def split_families(num_valid: int, num_test: int) -> dict[str, list[tuple[str, .
             f"synthetic: {num_valid} valid and {num_test} test voice families leave none of {len(FAMILIES)} for train"
         )
     order = sorted(FAMILIES, key=lambda family: zlib.crc32(family[0].encode()))
+    edges = {"test": (0, num_test), "valid": (num_test, num_test + num_valid), "train": (num_test + num_valid, None)}
     return {
-        "test": order[:num_test],
-        "valid": order[num_test : num_test + num_valid],
-        "train": order[num_test + num_valid :],
-    }
-
-
-def split_voices(num_valid: int, num_test: int) -> dict[str, list[str]]:
-    """Voices (accent+variant) of each split, by number of families; no family is in two splits.
-
-    Raises:
-        InputError: no family is left for train.
-    """
-    return {
-        split: [f"{accent}+{variant}" for family in families for variant in family for accent in ACCENTS]
-        for split, families in split_families(num_valid, num_test).items()
+        split: [f"{accent}+{variant}" for family in order[start:stop] for variant in family for accent in ACCENTS]
+        for split, (start, stop) in edges.items()
     }
 
 

@@ -26,7 +26,7 @@ class IdSource:
 
 
 def test_named_groups_of_ids_become_columns():
-    source = readers.add_id_columns(IdSource(("uwb-atcc_TWR-34720N_000100_000250_PI", "else", None)), UWB)
+    source = readers.IdColumnsSource(IdSource(("uwb-atcc_TWR-34720N_000100_000250_PI", "else", None)), UWB)
     (shard,) = source.shards()
     assert [clip.columns for clip in source.read(shard)] == [
         {"channel": "left", "tape": "TWR-34720N", "role": "PI"},
@@ -39,4 +39,4 @@ def test_named_groups_of_ids_become_columns():
 @pytest.mark.parametrize(("pattern", "wanted"), [("(", "is not a regular expression"), ("x(y)", "has no named group")])
 def test_an_invalid_pattern(pattern, wanted):
     with pytest.raises(InputError, match=wanted):
-        readers.add_id_columns(IdSource(()), pattern)
+        readers.IdColumnsSource(IdSource(()), pattern)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from atc_asr.core.errors import InputError
-from atc_asr.corpus.voices import ACCENTS, FAMILIES, VoiceSettings, speak, split_families, split_voices, trim
+from atc_asr.corpus.voices import ACCENTS, FAMILIES, VoiceSettings, speak, split_voices, trim
 
 TEXT = "boston approach united six eighty six turn left heading two seven zero"
 SETTINGS = VoiceSettings("en-us+f3", 160, 50, 50)
@@ -25,9 +25,7 @@ def test_splits_share_no_variant() -> None:
 
 
 def test_a_family_is_in_one_split() -> None:
-    splits = {
-        variant: split for split, families in split_families(8, 14).items() for one in families for variant in one
-    }
+    splits = {voice.split("+")[1]: split for split, voices in split_voices(8, 14).items() for voice in voices}
     for family in FAMILIES:
         assert len({splits[variant] for variant in family}) == 1
 
@@ -39,7 +37,7 @@ def test_test_voices_do_not_depend_on_the_size_of_valid() -> None:
 
 def test_no_voice_left_for_train_is_an_error() -> None:
     with pytest.raises(InputError, match="leave none of"):
-        split_families(len(FAMILIES) - 1, 1)
+        split_voices(len(FAMILIES) - 1, 1)
 
 
 @pytest.mark.parametrize("accent", ACCENTS)
