@@ -1,8 +1,9 @@
 """Command check_params: validate params.yaml before any stage runs. Imports no stage, so that it takes no time."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import atc_asr
 from atc_asr.core import cli, config
@@ -28,26 +29,34 @@ def section_classes() -> dict[str, type[Section]]:
     return found
 
 
-def run(path: Path) -> None:
-    """Check a params file.
+def check(content: Mapping[str, Any], where: str) -> None:
+    """Check all sections of params.yaml; `where` names the file in error messages.
 
     Raises:
         InputError: a section or key is missing, unknown, or has a value of another type or outside its limits.
     """
-    content, classes = config.read_yaml(path), section_classes()
+    classes = section_classes()
     for name in content:
         if name not in classes:
-            raise InputError(f"{path}: unknown section {name}{config.did_you_mean(str(name), classes)}")
+            raise InputError(f"{where}: unknown section {name}{config.did_you_mean(str(name), classes)}")
     for name, section in classes.items():
-        params = config.make_section(section, config.find_section(content, section, path), f"{path}: {name}")
+        params = config.make_section(section, config.find_section(content, section, Path(where)), f"{where}: {name}")
         if isinstance(params, DecodeParams):
             check_search(params)
 
 
+def run(flags: CheckParamsFlags) -> None:
+    """Check a params file.
+
+    Raises:
+        InputError: the file cannot be read, or as `check`.
+    """
+    check(config.read_yaml(flags.params), str(flags.params))
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the command."""
-    (flags,) = cli.parse(argv, CheckParamsFlags)
-    run(flags.params)
+    run(*cli.parse(argv, CheckParamsFlags))
 
 
 if __name__ == "__main__":

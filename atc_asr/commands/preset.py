@@ -31,39 +31,6 @@ class PresetFlags(Flags):
     params: Path = argument("parameter file", config.PARAMS_FILE)
 
 
-def update(content: dict[str, Any], preset: Mapping[str, Any], where: str) -> list[tuple[str, Any, Any]]:
-    """Replace values in the content of params.yaml.
-
-    Args:
-        content: sections of params.yaml, changed in place.
-        preset: new values in their sections.
-        where: names the preset in error messages.
-
-    Returns:
-        (section.key, old value, new value) of each value that changed.
-
-    Raises:
-        InputError: params.yaml does not have a section or key.
-    """
-    changes = []
-    for section, values in preset.items():
-        if section not in content:
-            raise InputError(f"{where}: unknown section {section}{config.did_you_mean(str(section), content)}")
-        if not isinstance(values, dict):
-            raise InputError(f"{where}: {section}: got {values!r}, wanted a section with keys")
-        for key, value in values.items():
-            if key not in content[section]:
-                hint = config.did_you_mean(str(key), content[section])
-                raise InputError(f"{where}: unknown key {section}.{key}{hint}")
-            if content[section][key] != value:
-                changes.append((f"{section}.{key}", content[section][key], value))
-                if isinstance(value, list):
-                    value = CommentedSeq(value)
-                    value.fa.set_flow_style()  # `[1, 2]` on one line, beside the key's comment
-                content[section][key] = value
-    return changes
-
-
 def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
     """Write a preset's values into params.yaml, which does not change if there is an error.
 
@@ -75,7 +42,12 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
     Raises:
         InputError: a file, section, key or value cannot be used.
     """
-    config.read_yaml(params_file)  # with its error messages
+    old = config.read_yaml(params_file)
+    check_params.check(old, str(params_file))
+    new = {
+        name: {**old.get(name, {}), **values} if isinstance(values, dict) else values for name, values in preset.items()
+    }
+    check_params.check(old | new, where)
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 1000  # no line breaks between a value and its comment
@@ -84,13 +56,17 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     content = yaml.load(params_file.read_text(encoding="utf-8"))
-    changes = update(content, preset, where)
-    with files.new_file(params_file) as partial:
-        with open(partial, "w", encoding="utf-8") as file:
-            yaml.dump(content, file)
-        check_params.run(partial)
-    for change in changes:
-        log.info(messages.PRESET_CHANGE, *change)
+    changes = [
+        (name, key, value) for name, values in new.items() for key, value in values.items() if value != old[name][key]
+    ]
+    for name, key, value in changes:
+        log.info(messages.PRESET_CHANGE, f"{name}.{key}", old[name][key], value)
+        content[name][key] = value
+        if isinstance(value, list):
+            content[name][key] = CommentedSeq(value)
+            content[name][key].fa.set_flow_style()  # `[1, 2]` on one line, beside the key's comment
+    with files.new_file(params_file) as partial, open(partial, "w", encoding="utf-8") as file:
+        yaml.dump(content, file)
     log.info(messages.PRESET_DONE, params_file, len(changes), where)
 
 

@@ -54,16 +54,15 @@ def make_batches(
 class DurationBatches:
     """A batch sampler that puts utterances of similar duration together.
 
-    The batches of an epoch depend on the seed and the epoch's number only.
+    The batches of an epoch depend only on its number and the seed.
+
+    Args:
+        durations: of the utterances, in seconds.
+        max_seconds: as in `make_batches`.
+        seed: of the shuffling; None keeps the batches sorted from long to short.
     """
 
     def __init__(self, durations: Sequence[float], *, max_seconds: float, seed: int | None) -> None:
-        """
-        Args:
-            durations: of the utterances, in seconds.
-            max_seconds: as in `make_batches`.
-            seed: of the shuffling; None keeps the batches sorted from long to short.
-        """
         self._durations = np.asarray(durations)
         self._max_seconds = max_seconds
         self._seed = seed
@@ -130,14 +129,12 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Copy the batch to a device. Lengths stay on the CPU, where the CTC loss needs them."""
-        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+        wavs, tokens = (tensor.to(device, non_blocking=True) for tensor in (self.wavs, self.tokens))
+        return replace(self, wavs=wavs, tokens=tokens)
 
     def pin_memory(self) -> "Batch":
-        """Copy the batch to pinned memory; called by DataLoader."""
-        return self._with(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
-
-    def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Batch":
-        return replace(self, wavs=change(self.wavs), tokens=change(self.tokens))
+        """Copy a batch on the CPU to pinned memory; called by DataLoader."""
+        return replace(self, wavs=self.wavs.pin_memory(), tokens=self.tokens.pin_memory())
 
     def num_samples(self) -> torch.Tensor:
         """(B,) int64 samples that are audio."""

@@ -26,6 +26,7 @@ from speechbrain.dataio.encoder import CTCTextEncoder
 
 from atc_asr.core import files
 from atc_asr.core.errors import InputError
+from atc_asr.core.hub_token import one_line
 from atc_asr.model import network
 from atc_asr.tokenizer.tokens import BLANK, SPACE, Tokens
 
@@ -75,14 +76,11 @@ class Recognizer:
 
     @torch.no_grad()  # inference_mode would spoil the RoPE sines that SpeechBrain caches for a later training
     def log_probs(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities of a batch.
+        """Natural log-probabilities (B, T, V) float32, and (B,) int64 frames that are audio.
 
         Args:
             wavs: (B, S) float32 in [-1, 1).
             wav_lens: (B,) relative lengths: fraction of S that is audio.
-
-        Returns:
-            Natural log-probabilities (B, T, V) float32, and (B,) int64 frames that are audio.
         """
         num_samples = (wav_lens * wavs.shape[1]).round().long()
         return network.forward(self.encoder, wavs.to(self.device), num_samples.to(self.device))
@@ -114,24 +112,19 @@ def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, t
     """
     text = hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind])
     files.write_text(folder / HPARAMS, text)
-    with torch_saves(folder / MODEL), files.new_file(folder / MODEL) as partial:
-        torch.save(hparams.model.state_dict(), partial)
-    with torch_saves(folder / NORMALIZER), files.new_file(folder / NORMALIZER) as partial:
-        torch.save(hparams.normalizer._statistics_dict(), partial)
+    states = {MODEL: hparams.model.state_dict(), NORMALIZER: hparams.normalizer._statistics_dict()}
+    for name, state in states.items():
+        with torch_saves(folder / name), files.new_file(folder / name) as partial:
+            torch.save(state, partial)
     tokens.save(folder)
     with files.new_file(folder / TOKENIZER) as partial:
         if tokens.spm_model is not None:
             partial.write_bytes(tokens.spm_model)
         else:
-            char_encoder(tokens).save(partial)
-
-
-def char_encoder(tokens: Tokens) -> CTCTextEncoder:
-    """A SpeechBrain encoder with the same characters and numbers."""
-    encoder = CTCTextEncoder()
-    encoder.insert_blank(blank_label=BLANK, index=0)
-    encoder.update_from_iterable((" " if symbol == SPACE else symbol for symbol in tokens.symbols[1:]), False)
-    return encoder
+            encoder = CTCTextEncoder()
+            encoder.insert_blank(blank_label=BLANK, index=0)
+            encoder.update_from_iterable((" " if symbol == SPACE else symbol for symbol in tokens.symbols[1:]), False)
+            encoder.save(partial)
 
 
 def load_state(path: Path) -> dict:
@@ -145,47 +138,36 @@ def load_state(path: Path) -> dict:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file, wanted a finished run folder") from error
     except (RuntimeError, EOFError, ValueError, OSError, torch.serialization.pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: cannot be loaded (incomplete, or not only weights): {reason}") from error
-
-
-def load_network(run_dir: Path, hparams_file: Path | None = None) -> tuple[SimpleNamespace, Tokens]:
-    """Load a trained network's objects and its tokens.
-
-    Args:
-        run_dir: the run folder.
-        hparams_file: HyperPyYAML to use instead of the run folder's; ignored if it has unfilled placeholders.
-
-    Raises:
-        InputError: a file is missing or cannot be used, or the weights do not fit the network.
-    """
-    hparams_path = hparams_file or Path(run_dir) / HPARAMS
-    if not hparams_path.is_file():
-        raise InputError(f"{hparams_path}: no such file, wanted the hyper-parameters of a finished run folder")
-    tokens = Tokens.load(run_dir)
-    text = hparams_path.read_text(encoding="utf-8")
-    if network.PLACEHOLDER.search(text):
-        # The specification passes the network's YAML together with a run folder, which has the filled one.
-        hparams_path = Path(run_dir) / HPARAMS
-        text = hparams_path.read_text(encoding="utf-8")
-    hparams = network.build(text, str(hparams_path))
-    try:
-        hparams.model.load_state_dict(load_state(Path(run_dir) / MODEL))
-        hparams.normalizer._load_statistics_dict(load_state(Path(run_dir) / NORMALIZER))
-    except (RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{run_dir}: weights do not fit {hparams_path}: {reason}") from error
-    num_tokens = hparams.ctc_head.w.weight.shape[0]
-    if num_tokens != len(tokens):
-        raise InputError(f"{run_dir}: the network has {num_tokens} outputs, tokens.txt has {len(tokens)} tokens")
-    return hparams, tokens
+        raise InputError(f"{path}: cannot be loaded (incomplete, or not only weights): {one_line(error)}") from error
 
 
 def load_recognizer(run_dir: Path, *, device: torch.device | str, hparams_file: Path | None = None) -> Recognizer:
     """Load the recogniser of a run folder.
 
+    Args:
+        run_dir: the run folder.
+        device: where to put the network.
+        hparams_file: HyperPyYAML to use instead of the run folder's. The specification passes the network's YAML here,
+            which is ignored because of its placeholders.
+
     Raises:
-        InputError: as `load_network`.
+        InputError: a file is missing or cannot be used, or the weights do not fit the network.
     """
-    hparams, tokens = load_network(Path(run_dir), hparams_file)
+    run_dir = Path(run_dir)
+    tokens = Tokens.load(run_dir)
+    for path in filter(None, (hparams_file, run_dir / HPARAMS)):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file, wanted the hyper-parameters of a finished run folder")
+        text = path.read_text(encoding="utf-8")
+        if not network.PLACEHOLDER.search(text):
+            break
+    hparams = network.build(text, str(path))
+    try:
+        hparams.model.load_state_dict(load_state(run_dir / MODEL))
+        hparams.normalizer._load_statistics_dict(load_state(run_dir / NORMALIZER))
+    except (RuntimeError, KeyError) as error:
+        raise InputError(f"{run_dir}: weights do not fit {path}: {one_line(error)}") from error
+    num_tokens = hparams.ctc_head.w.weight.shape[0]
+    if num_tokens != len(tokens):
+        raise InputError(f"{run_dir}: the network has {num_tokens} outputs, tokens.txt has {len(tokens)} tokens")
     return Recognizer(hparams, tokens, torch.device(device))

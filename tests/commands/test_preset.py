@@ -73,7 +73,7 @@ def test_comments_and_other_lines_stay(tmp_path, params_file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train: {epoch: 1}", r"preset\.yaml: unknown key train\.epoch; did you mean epochs\?"),
+        ("train: {epoch: 1}", r"preset\.yaml: train\.epoch: unknown key; did you mean epochs\?"),
         ("trian: {epochs: 1}", r"preset\.yaml: unknown section trian; did you mean train\?"),
         ("train: {epochs: many}", r"train\.epochs: got 'many', wanted int >= 1"),
         ("train: 3", "train: got 3, wanted a section with keys"),
@@ -100,7 +100,7 @@ def test_an_invalid_params_file_is_refused(params_file, old, new, message):
     assert old in text
     params_file.write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(InputError, match=message):
-        check_params.run(params_file)
+        check_params.main(["--params", str(params_file)])
 
 
 def test_params_yaml_is_valid():
@@ -111,3 +111,8 @@ def test_the_check_does_not_import_torch():
     code = "import sys; from atc_asr.commands import check_params; check_params.main(['--params', 'params.yaml'])"
     command = [sys.executable, "-c", f"{code}; assert not {{'torch', 'speechbrain', 'stages'}} & set(sys.modules)"]
     subprocess.run(command, cwd=ROOT, check=True)
+
+
+def test_a_search_without_its_beam_is_refused(tmp_path, params_file):
+    with pytest.raises(InputError, match=r"decode\.beam_size: got 1 with decode\.search lexicon, wanted 2 or more"):
+        preset.run(write(tmp_path, "decode: {search: lexicon}"), params_file)
