@@ -5,11 +5,11 @@ import math
 import multiprocessing
 import os
 import resource
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -93,38 +93,25 @@ def two_updates(config: TrainingConfig, batch_size: int) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def trial(config: TrainingConfig, batch_size: int, pipe: Connection) -> None:
-    """Main function of a trial's process: sends the peak memory, or None if there was not enough."""
-    logging.disable(logging.WARNING)
-    try:
-        pipe.send(two_updates(config, batch_size))
-    except (InputError, MemoryError, RuntimeError) as error:
-        if isinstance(error.__cause__, torch.cuda.OutOfMemoryError) or "memory" in str(error):
-            pipe.send(None)
-        else:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
-
-
 def peak_memory(config: TrainingConfig, batch_size: int) -> int | None:
-    """Runs a trial; returns its peak memory in bytes, None if it ran out of memory or was killed by the system.
+    """Runs a trial in a new process.
+
+    Returns:
+        Its peak memory in bytes; None if it ran out of memory or was killed by the system.
 
     Raises:
         InputError: the trial failed for another reason.
     """
     context = multiprocessing.get_context("spawn")
-    receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=trial, args=(config, batch_size, send))
-    process.start()
-    send.close()
-    try:
-        peak = receive.recv()
-    except EOFError:
-        peak = None
-    process.join()
-    if process.exitcode and process.exitcode > 0:
-        raise InputError(f"batch_size {batch_size}: the trial failed for the reason above")
-    return peak
+    with ProcessPoolExecutor(1, context, initializer=logging.disable, initargs=(logging.WARNING,)) as pool:
+        try:
+            return pool.submit(two_updates, config, batch_size).result()
+        except (BrokenProcessPool, MemoryError):
+            return None
+        except (InputError, RuntimeError) as error:
+            if "memory" in str(error):
+                return None
+            raise
 
 
 def run(config: TrainingConfig, *, memory_bytes: int) -> tuple[int, int]:

@@ -60,8 +60,12 @@ def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.de
     seconds = batch_seconds(train_set, params.batch_size)
     durations = [row.duration for row in train_set]
     valid_durations = [row.duration for row in config.valid_set]
+    process = {"rank": distributed.rank(), "world_size": distributed.world_size()}
     all_batches = DurationBatches(durations, max_seconds=seconds, seed=params.seed)
-    valid_batches = DurationBatches(valid_durations, max_seconds=max(seconds, *valid_durations), seed=None)
+    train_batches = DistributedBatches(durations, max_seconds=seconds, seed=params.seed, equal=True, **process)
+    valid_batches = DistributedBatches(
+        valid_durations, max_seconds=max(seconds, *valid_durations), seed=None, equal=False, **process
+    )
 
     max_bytes = params.audio_cache_mb * 1_000_000
     train_data = ManifestDataset(train_set, sample_rate=sample_rate, encode=config.tokens.encode)
@@ -71,14 +75,10 @@ def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.de
     )
     valid_data = batches.cache_audio(valid_data, max_bytes=max_bytes, device=device)
 
-    process = (distributed.rank(), distributed.world_size())
-    train_batches = DistributedBatches(all_batches, *process, equal=True)
     return TrainingData(
         batches=train_batches,
         train_loader=make_loader(train_data, train_batches, params.num_workers),
-        valid_loader=make_loader(
-            valid_data, DistributedBatches(valid_batches, *process, equal=False), params.num_workers
-        ),
+        valid_loader=make_loader(valid_data, valid_batches, params.num_workers),
         statistics_loader=make_loader(train_data, all_batches, params.num_workers),
         features_of=make_features(config, hparams.compute_features, train_data, device),
         batch_seconds=seconds,
@@ -132,9 +132,7 @@ def batch_seconds(utterances: Sequence[Utterance], batch_size: int) -> float:
     return seconds
 
 
-def make_loader(
-    dataset: ManifestDataset, sampler: DurationBatches | DistributedBatches, num_workers: int
-) -> SaveableDataLoader:
+def make_loader(dataset: ManifestDataset, sampler: DurationBatches, num_workers: int) -> SaveableDataLoader:
     """A loader whose position is saved in checkpoints; worker processes only where audio is read from disk."""
     cached = isinstance(dataset, CachedDataset)
     return SaveableDataLoader(

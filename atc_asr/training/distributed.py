@@ -96,35 +96,30 @@ def broadcast_errors() -> Iterator[None]:
         raise
 
 
-class DistributedBatches:
-    """A batch sampler: every `world_size`-th batch of another sampler, beginning with the `rank`-th."""
+class DistributedBatches(DurationBatches):
+    """The batches of one process: every `world_size`-th of DurationBatches, beginning with the `rank`-th.
 
-    def __init__(self, sampler: DurationBatches, rank: int, world_size: int, *, equal: bool) -> None:
-        """
-        Args:
-            sampler: of the batches of all processes.
-            rank: the process, from 0.
-            world_size: number of processes.
-            equal: as many batches for each process; at most `world_size` - 1 batches of an epoch are left out.
-        """
-        self._sampler, self._rank, self._world_size, self._equal = sampler, rank, world_size, equal
-        self.set_epoch(1)
+    With `equal`, each process has as many, and at most `world_size` - 1 batches of an epoch are left out.
+    """
 
-    def set_epoch(self, epoch: int) -> None:
-        """Makes the batches of an epoch the current ones."""
-        self._batches = self.batches(epoch)
+    def __init__(
+        self,
+        durations: Sequence[float],
+        *,
+        max_seconds: float,
+        seed: int | None,
+        rank: int,
+        world_size: int,
+        equal: bool,
+    ) -> None:
+        self._rank, self._world_size, self._equal = rank, world_size, equal
+        super().__init__(durations, max_seconds=max_seconds, seed=seed)
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """The batches of an epoch as lists of indices of utterances."""
-        batches = self._sampler.batches(epoch)
+        """The process's batches of an epoch as lists of indices of utterances."""
+        batches = super().batches(epoch)
         end = len(batches) - len(batches) % self._world_size if self._equal else len(batches)
         return batches[self._rank : end : self._world_size]
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
 
 
 def gather(value: Any) -> list[Any]:

@@ -27,10 +27,10 @@ DETERMINED = "--dropout 0 --freq_masks 0 --time_masks 0 --grad_accum"  # nothing
 
 @given(st.integers(0, 40), st.integers(1, 5))
 def test_every_batch_belongs_to_one_process(size, count):
-    sampler = SimpleNamespace(batches=lambda epoch: [[number] for number in range(size)])
-
     def parts(equal):
-        return [DistributedBatches(sampler, rank, count, equal=equal).batches(1) for rank in range(count)]
+        """The batches of all processes, an utterance each."""
+        settings = {"max_seconds": 1, "seed": None, "world_size": count, "equal": equal}
+        return [DistributedBatches([1.0] * size, rank=rank, **settings).batches(1) for rank in range(count)]
 
     assert sorted(batch for part in parts(True) for batch in part) == [
         [number] for number in range(size - size % count)
@@ -40,8 +40,9 @@ def test_every_batch_belongs_to_one_process(size, count):
 
 
 def test_an_update_of_two_processes_has_the_batches_of_two_accumulated_ones():
-    sampler = DurationBatches([1.0, 2.0, 3.0, 2.5, 1.5], max_seconds=3, seed=1)
-    parts = [DistributedBatches(sampler, rank, 2, equal=True) for rank in (0, 1)]
+    durations, settings = [1.0, 2.0, 3.0, 2.5, 1.5], {"max_seconds": 3, "seed": 1}
+    sampler = DurationBatches(durations, **settings)
+    parts = [DistributedBatches(durations, **settings, rank=rank, world_size=2, equal=True) for rank in (0, 1)]
     for epoch in (1, 2):
         for part in parts:
             part.set_epoch(epoch)
