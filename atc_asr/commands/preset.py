@@ -43,11 +43,10 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
         InputError: a file, section, key or value cannot be used.
     """
     old = config.read_yaml(params_file)
-    check_params.check(old, str(params_file))
-    new = {
-        name: {**old.get(name, {}), **values} if isinstance(values, dict) else values for name, values in preset.items()
-    }
-    check_params.check(old | new, where)
+    new = dict(old)
+    for name, values in preset.items():
+        new[name] = {**old.get(name, {}), **values} if isinstance(values, dict) else values
+    check_params.check(new, f"{params_file} with {where}")
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 1000  # no line breaks between a value and its comment
@@ -56,18 +55,21 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
         type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
     )
     content = yaml.load(params_file.read_text(encoding="utf-8"))
-    changes = [
-        (name, key, value) for name, values in new.items() for key, value in values.items() if value != old[name][key]
-    ]
-    for name, key, value in changes:
-        log.info(messages.PRESET_CHANGE, f"{name}.{key}", old[name][key], value)
-        content[name][key] = value
-        if isinstance(value, list):
-            content[name][key] = CommentedSeq(value)
-            content[name][key].fa.set_flow_style()  # `[1, 2]` on one line, beside the key's comment
+    changes = 0
+    for name, values in preset.items():
+        section = content.setdefault(name, {})
+        for key, value in values.items():
+            if key in section and section[key] == value:
+                continue
+            changes += 1
+            log.info(messages.PRESET_CHANGE, f"{name}.{key}", section.get(key), value)
+            section[key] = value
+            if isinstance(value, list):
+                section[key] = CommentedSeq(value)
+                section[key].fa.set_flow_style()  # `[1, 2]` on one line, beside the key's comment
     with files.new_file(params_file) as partial, open(partial, "w", encoding="utf-8") as file:
         yaml.dump(content, file)
-    log.info(messages.PRESET_DONE, params_file, len(changes), where)
+    log.info(messages.PRESET_DONE, params_file, changes, where)
 
 
 def run(preset_file: Path, params_file: Path) -> None:
