@@ -1,6 +1,7 @@
-"""A repository of a few lines, for tools that need a real one."""
+"""A small git and DVC repository, for commands that need a real one."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -8,20 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from atc_asr.tracking.record import SWEEP_COLUMNS
+from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
 
 TRAIN = f"""
 import json, os, sys, time
 from pathlib import Path
 from ruamel.yaml import YAML
 params = YAML(typ="safe").load(Path("params.yaml").read_text())["train"]
+hold = params["hold"]
 Path("models").mkdir(exist_ok=True)
 with open("models/curve.csv", "w") as curve:
     print("epoch,valid_wer", file=curve, flush=True)
     for epoch in range(params["epochs"]):
-        time.sleep(params["sleep"])
         wer = 100 * abs(params["lr"] - 0.3) + 10 / (epoch + 1)
         print(f"{{epoch}},{{wer}}", file=curve, flush=True)
+        while hold and not (Path(hold).exists() or Path(f"{{hold}}-{{params['lr']}}").exists()):
+            time.sleep(0.01)
 if params["broken"]:
     sys.exit("broken")
 row = dict.fromkeys({SWEEP_COLUMNS!r}) | {{
@@ -48,7 +51,7 @@ PARAMS = """
 train:
   lr: 0.1  # rate
   epochs: 2
-  sleep: 0.2
+  hold: ""
   broken: false
 record:
   run_id: ""
@@ -63,24 +66,15 @@ sweep:
   direction: minimize
   max_retries: 1
   prune: false
-  prune_startup_trials: 1
-  prune_warmup_steps: 1
-  curve_step: epoch
-  curve_value: valid_wer
 """
 
 
-@pytest.fixture
-def tiny_repository(tmp_path, monkeypatch) -> Path:
-    """A git and DVC repository whose one stage takes a second and whose best `train.lr` is 0.3."""
-    for key, value in {"GIT_AUTHOR": "n", "GIT_COMMITTER": "n"}.items():
-        monkeypatch.setenv(f"{key}_NAME", value)
-        monkeypatch.setenv(f"{key}_EMAIL", "n@example.org")
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    folder = tmp_path / "project"
+@pytest.fixture(scope="session")
+def tiny_template(tmp_path_factory) -> Path:
+    """The repository, to be copied."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1"}
+    folder = tmp_path_factory.mktemp("template") / "project"
     folder.mkdir()
     (folder / "train.py").write_text(TRAIN)
     (folder / "dvc.yaml").write_text(textwrap.dedent(DVC_YAML))
@@ -88,11 +82,33 @@ def tiny_repository(tmp_path, monkeypatch) -> Path:
     (folder / ".gitignore").write_text("/sweeps\n*.csv\n!models/curve.csv\n")
     for command in (
         "git init -q",
+        "git config user.name n",
+        "git config user.email n@example.org",
+        "git config commit.gpgsign false",
         "dvc init -q",
         "git add -A",
-        "git -c commit.gpgsign=false commit -qm begin",
+        "git commit -qm begin",
     ):
-        subprocess.run(command.split(), cwd=folder, check=True)
+        subprocess.run(command.split(), cwd=folder, check=True, env=environment)
+    return folder
+
+
+@pytest.fixture
+def tiny_repository(tmp_path, monkeypatch, tiny_template) -> Path:
+    """A repository, the current folder, with one short stage whose best `train.lr` is 0.3.
+
+    The stage waits after each epoch until the file `train.hold` or `<train.hold>-<train.lr>` exists, unless empty.
+    """
+    for key in ("GIT_AUTHOR", "GIT_COMMITTER"):
+        monkeypatch.setenv(f"{key}_NAME", "n")
+        monkeypatch.setenv(f"{key}_EMAIL", "n@example.org")
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    folder = tmp_path / "project"
+    shutil.copytree(tiny_template, folder, symlinks=True)
+    monkeypatch.chdir(folder)
     return folder
 
 

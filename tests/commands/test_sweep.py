@@ -1,4 +1,4 @@
-"""atc_asr.commands.sweep on a tiny repository: real DVC, real processes, real kills."""
+"""atc_asr.commands.sweep with DVC itself; the tests with processes that are killed are marked endurance."""
 
 import csv
 import os
@@ -10,17 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from atc_asr.sweep.experiments import list_experiments
+from atc_asr.commands import sweep, sweep_csv
+from atc_asr.core.errors import InputError
+from atc_asr.sweep import study
+from atc_asr.sweep.experiments import list_experiments, name_of, problem_of
 
 ROOT = Path(__file__).resolve().parents[2]
-# No environment is activated: a sweep brings its own Python to the stages.
+# The virtual environment is not activated: a sweep brings its own Python to the stages.
 BARE_PATH = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if "venv" not in part)
+FILES = ["--study_dir", "sweeps/coarse", "--metrics", "models/valid.json"]
+CSV_FLAGS = ["--run_metrics", "models/metrics.json", "--metrics_csv", "master.csv"]
 
 
-def tool(repository: Path, *flags: str, name: str = "sweep", **variables: str) -> subprocess.Popen:
+def start(*flags: str, **variables: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", f"tools.{name}", *flags],
-        cwd=repository,
+        [sys.executable, "-m", "atc_asr.commands.sweep", *FILES, *flags],
         env=os.environ | {"PYTHONPATH": str(ROOT), "PATH": BARE_PATH} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -28,19 +32,14 @@ def tool(repository: Path, *flags: str, name: str = "sweep", **variables: str) -
     )
 
 
-def sweep(repository: Path, *flags: str, **variables: str) -> subprocess.Popen:
-    paths = ["--study_dir", "sweeps/coarse", "--metrics", "models/valid.json"]
-    return tool(repository, *paths, *flags, **variables)
-
-
 def finish(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
-    output, errors = process.communicate(timeout=240)
+    output, errors = process.communicate()
     assert process.returncode == status, errors
     return output, errors
 
 
-def runs_at_work(repository: Path) -> list[int]:
-    """Process ids of `dvc exp run` started for this repository."""
+def running_processes(repository: Path) -> list[int]:
+    """Process ids of `dvc exp run` of this repository."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -52,126 +51,127 @@ def runs_at_work(repository: Path) -> list[int]:
     return found
 
 
-def wait_until(condition, seconds: float = 60.0):
-    """What `condition` answers as soon as that is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        answer = condition()
-        if answer:
-            return answer
+def wait_until(condition, process: subprocess.Popen):
+    """What `condition` returns as soon as it is true; pytest's timeout limits the wait."""
+    while not (found := condition()):
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    raise AssertionError("did not happen")
+    return found
 
 
-def curves_begun(repository: Path) -> list[Path]:
-    return [
-        path
-        for path in repository.glob(".dvc/tmp/exps/standalone/*/models/curve.csv")
-        if path.read_text().count("\n") > 1
-    ]
+def curves(repository: Path) -> list[Path]:
+    return list(repository.glob(".dvc/tmp/exps/standalone/*/models/curve.csv"))
 
 
-def read_rows(path: Path) -> list[dict]:
-    with open(path, newline="", encoding="utf-8") as file:
+def read_rows() -> list[dict]:
+    with open("master.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def finished(repository: Path) -> list[str]:
-    return [experiment.name for experiment in list_experiments(repository) if experiment.trouble is None]
+def problems() -> dict[str, str | None]:
+    """Of each experiment that `dvc exp show` lists."""
+    found = list_experiments()
+    assert len({name_of(experiment) for experiment in found}) == len(found), "an experiment is listed twice"
+    return {name_of(experiment): problem_of(experiment) for experiment in found}
 
 
-def states(repository: Path) -> dict[str, str | None]:
-    found = list_experiments(repository)
-    assert len({experiment.name for experiment in found}) == len(found), "an experiment is shown twice"
-    return {experiment.name: experiment.trouble for experiment in found}
+def test_sweep_runs_dvc_experiments_and_writes_their_rows(tiny_repository, monkeypatch, capsys, caplog):
+    caplog.set_level("INFO", logger="atc_asr")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    sweep.main([*FILES, *CSV_FLAGS, "--space", "train.lr=0.2,0.3", "--num_workers", "2"])
+    assert problems() == {"coarse-0": None, "coarse-1": None}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["coarse-1", "complete", "5", "train.lr=0.3"]
+    rows = read_rows()
+    assert sorted((row["run_id"], row["learning_rate"]) for row in rows) == [("coarse-0", "0.2"), ("coarse-1", "0.3")]
+    assert {row["gpu"] for row in rows} == {"4", "7"} and {row["run_stage"] for row in rows} == {"coarse"}
+
+    content = Path("master.csv").read_bytes()
+    sweep_csv.main(CSV_FLAGS)
+    assert caplog.messages[-1] == "master.csv: 2 experiments, 0 new, 0 changed, 0 left out"
+    assert Path("master.csv").read_bytes() == content
 
 
-@pytest.mark.slow
-def test_six_runs_two_workers_one_killed(tiny_repository):
-    process = sweep(
-        tiny_repository,
-        *("--space", "train.lr=0.1,0.2,0.3", "train.epochs=2,3"),
-        *("--metrics_csv", "master.csv", "--run_metrics", "models/metrics.json"),
-        CUDA_VISIBLE_DEVICES="4,7",
-    )
-    wait_until(lambda: curves_begun(tiny_repository))
-    os.kill(runs_at_work(tiny_repository)[0], signal.SIGKILL)
+@pytest.mark.endurance
+def test_killed_trial_of_six_is_run_again(tiny_repository):
+    space = ["train.lr=0.1,0.2,0.3", "train.epochs=2,3", f"train.hold={tiny_repository / 'go'}"]
+    process = start("--space", *space, *CSV_FLAGS, CUDA_VISIBLE_DEVICES="4,7")
+    wait_until(lambda: curves(tiny_repository), process)
+    os.kill(running_processes(tiny_repository)[0], signal.SIGKILL)
+    (tiny_repository / "go").touch()
     output, errors = finish(process)
-
-    assert "trying again" in errors
-    assert states(tiny_repository) == dict.fromkeys([f"coarse-{number}" for number in range(6)])
-    rows = read_rows(tiny_repository / "master.csv")
+    assert "ended without a result, retry 1 of 1" in errors
+    assert problems() == dict.fromkeys([f"coarse-{number}" for number in range(6)])
+    rows = read_rows()
     assert sorted(row["run_id"] for row in rows) == [f"coarse-{number}" for number in range(6)]
     assert {(row["learning_rate"], row["epochs"]) for row in rows} == {
         (rate, epochs) for rate in ("0.1", "0.2", "0.3") for epochs in ("2", "3")
     }
-    assert {row["gpu"] for row in rows} == {"4", "7"}
-    assert {row["run_stage"] for row in rows} == {"coarse"}
-    best = output.splitlines()[1].split()
-    assert best[1] == "complete" and best[3:] == ["train.lr=0.3", "train.epochs=3"]
-
-    before = (tiny_repository / "master.csv").read_bytes()
-    flags = ("--run_metrics", "models/metrics.json", "--metrics_csv", "master.csv")
-    _, errors = finish(tool(tiny_repository, *flags, name="sweep_csv"))
-    assert "6 experiments, 0 new, 0 changed, 0 left out" in errors
-    assert (tiny_repository / "master.csv").read_bytes() == before
+    assert output.splitlines()[1].split()[3:5] == ["train.lr=0.3", "train.epochs=3"]
 
 
-@pytest.mark.slow
-def test_a_killed_sweep_goes_on_where_it_was(tiny_repository):
-    flags = ("--method", "random", "--space", "train.lr=log(0.01,1)", "train.sleep=1.5", "--num_trials", "3")
-    process = sweep(tiny_repository, *flags)
-    wait_until(lambda: finished(tiny_repository) and runs_at_work(tiny_repository))
+@pytest.mark.endurance
+def test_killed_sweep_resumes(tiny_repository):
+    go = tiny_repository / "go"
+    flags = ["--method", "random", "--space", "train.lr=log(0.01,1)", f"train.hold={go}", "--num_trials"]
+    # The first sweep is killed when two trials run; one of them is killed as well, the other one finishes by itself.
+    process = start(*flags, "3")
+    wait_until(lambda: len(curves(tiny_repository)) == 2, process)
     process.kill()
     process.communicate()
-    for orphan in runs_at_work(tiny_repository)[:1]:
-        os.kill(orphan, signal.SIGKILL)
-    output, _ = finish(sweep(tiny_repository, *flags))
-
-    assert states(tiny_repository) == dict.fromkeys([f"coarse-{number}" for number in range(3)])
+    os.kill(running_processes(tiny_repository)[0], signal.SIGKILL)
+    resumed = start(*flags, "3")
+    go.touch()
+    output, _ = finish(resumed)
+    assert problems() == dict.fromkeys([f"coarse-{number}" for number in range(3)])
     assert output.count("complete") == 3
-    rates = [line.split()[3] for line in output.splitlines()[1:]]
-    assert len(set(rates)) == 3
-
-    output, _ = finish(sweep(tiny_repository, *flags[:-1], "4"))
-    assert output.count("complete") == 4 and len(states(tiny_repository)) == 4
-    _, errors = finish(sweep(tiny_repository, "--method", "random", "--space", "train.lr=log(0.01,2)"), status=2)
-    assert errors.splitlines()[-1].startswith("error: sweeps/coarse: this sweep has space ['train.lr=log(0.01,1)'")
+    assert len({line.split()[3] for line in output.splitlines()[1:]}) == 3
+    output, _ = finish(start(*flags, "4"))
+    assert output.count("complete") == 4 and len(problems()) == 4
 
 
-@pytest.mark.slow
-def test_interrupted_runs_end_with_the_sweep_and_leave_nothing(tiny_repository):
-    process = sweep(tiny_repository, "--space", "train.lr=0.1,0.2", "train.sleep=20")
-    wait_until(lambda: len(list(tiny_repository.glob(".dvc/tmp/exps/standalone/*/models/curve.csv"))) == 2)
+@pytest.mark.endurance
+def test_terminated_sweep_stops_its_trials_and_leaves_nothing(tiny_repository):
+    process = start("--space", "train.lr=0.1,0.2", "train.hold=/never")
+    wait_until(lambda: len(curves(tiny_repository)) == 2, process)
     process.send_signal(signal.SIGTERM)
     _, errors = finish(process, status=130)
     assert errors.splitlines()[-1].startswith("interrupted")
-    assert runs_at_work(tiny_repository) == []
-    assert states(tiny_repository) == {}
+    assert running_processes(tiny_repository) == []
+    assert problems() == {}
 
 
-@pytest.mark.slow
-def test_bad_runs_are_ended_early(tiny_repository):
-    flags = ("--space", "train.lr=0.3,0.31,0.9", "train.epochs=3,", "--num_workers", "1", "--curve", "models/curve.csv")
-    _, errors = finish(sweep(tiny_repository, *flags, "--prune"), status=2)
-    assert errors.splitlines()[-1] == "error: space: train.epochs=3,: got an empty value or one twice"
-    flags = ("--space", "train.lr=0.3,0.31,0.9", "train.sleep=0.8", "train.epochs=4", "--num_workers", "1")
-    early = ("--prune", "--prune_startup_trials", "2", "--curve", "mod*/curve.csv")
-    output, _ = finish(sweep(tiny_repository, *flags, *early))
-    assert states(tiny_repository) == {"coarse-0": None, "coarse-1": None}
-    assert output.splitlines()[-1].split()[:2] == ["coarse-2", "pruned"]
+@pytest.mark.endurance
+def test_bad_trials_are_pruned(tiny_repository, monkeypatch, capsys):
+    monkeypatch.setattr(study, "PRUNE_STARTUP_TRIALS", 2)
+    monkeypatch.setattr(study, "PRUNE_WARMUP_STEPS", 0)
+    should_prune = study.Sweep._should_prune
+
+    def release_after_reporting(self, trial):
+        """Release the first two trials when their curve is reported; the third is never released."""
+        pruned = should_prune(self, trial)
+        if self.study.trials[trial.number].intermediate_values and trial.number < 2:
+            (tiny_repository / f"go-{trial.params['train.lr']}").touch()
+        return pruned
+
+    monkeypatch.setattr(study.Sweep, "_should_prune", release_after_reporting)
+    space = ["train.lr=0.3,0.31,0.9", f"train.hold={tiny_repository / 'go'}"]
+    sweep.main([*FILES, "--space", *space, "--num_workers", "1", "--prune", "--curve", "mod*/curve.csv"])
+    assert problems() == {"coarse-0": None, "coarse-1": None}
+    assert capsys.readouterr().out.splitlines()[-1].split()[:2] == ["coarse-2", "pruned"]
 
 
-@pytest.mark.slow
-def test_failed_runs_are_listed_and_left_out(tiny_repository):
-    process = sweep(tiny_repository, "--space", "train.broken=false,true", "--metric", "deep.er", "--max_retries", "0")
-    _, errors = finish(process, status=2)
-    assert errors.splitlines()[-1] == "error: sweeps/coarse: 1 of 2 runs failed: coarse-1; see their logs there"
-    assert "broken" in (tiny_repository / "sweeps/coarse/coarse-1.log").read_text()
-    assert states(tiny_repository) == {"coarse-0": None}
-    (tiny_repository / "sweeps" / "coarse").rename(tiny_repository / "sweeps" / "old")
-    _, errors = finish(sweep(tiny_repository, "--space", "train.lr=0.2"), status=2)
-    assert errors.splitlines()[-1].startswith("error: experiment coarse-0 is there already")
+@pytest.mark.endurance
+def test_failed_trials_are_listed_and_left_out(tiny_repository):
+    flags = ["--space", "train.broken=false,true", "--metric", "deep.er", "--max_retries", "0"]
+    with pytest.raises(InputError) as caught:
+        sweep.main([*FILES, *flags])
+    assert str(caught.value) == "sweeps/coarse: 1 of 2 trials failed: coarse-1; see their logs there"
+    assert "broken" in Path("sweeps/coarse/coarse-1.log").read_text()
+    assert problems() == {"coarse-0": None}
+    Path("sweeps/coarse").rename("sweeps/old")
+    with pytest.raises(InputError, match="experiment coarse-0 exists"):
+        sweep.main([*FILES, "--space", "train.lr=0.2"])
 
 
 @pytest.mark.parametrize(
@@ -180,16 +180,20 @@ def test_failed_runs_are_listed_and_left_out(tiny_repository):
         (["--space", "train.rl=1,2"], "space: train.rl is not in params.yaml; did you mean train.lr?"),
         (["--space", "train.lr"], "space: train.lr: wanted section.key=values"),
         (["--space", "train.lr=log(0,1)"], "space: train.lr=log(0,1): got 0, wanted a lower limit > 0"),
+        (["--space", "train.epochs=3,"], "space: train.epochs=3,: got an empty value or one twice"),
         (["--space", "train.lr=uniform(0,1)"], "space: train.lr is a range, a grid wants values with commas"),
-        (["--space", "train.lr=1", "--prune"], "--curve: is missing, sweep.prune ends runs by their curve"),
+        (["--space", "train.lr=1", "--prune"], "--curve: is missing, sweep.prune compares training curves"),
         (["--space", "train.lr=1", "--metrics_csv", "other.csv"], "--run_metrics: is missing"),
         (["--space", "train.lr=1", "--metrics_csv", "other.csv", "--run_metrics", "m"], "other.csv:1: got the header"),
+        (["--space", "train.lr=1", "--study_dir", "sweeps/a-b"], "--study_dir: got 'a-b', wanted letters, digits"),
         (["--method", "gird"], "--method: got 'gird', wanted one of grid, random, bayes"),
     ],
 )
-def test_a_mistake_is_one_line_before_any_run(tmp_path, tiny_params, flags, message):
+def test_mistakes_are_one_line_before_any_trial(tmp_path, monkeypatch, tiny_params, flags, message):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(tiny_params)
     (tmp_path / "other.csv").write_text("a,b\n")
-    _, errors = finish(sweep(tmp_path, *flags), status=2)
-    assert errors.startswith(f"error: {message}") and errors.count("\n") == 1
+    with pytest.raises(InputError) as caught:
+        sweep.main([*FILES, *flags])
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
     assert not (tmp_path / "sweeps").exists()

@@ -1,30 +1,20 @@
-"""atc_asr.commands.sweep_csv on DVC's own queue."""
+"""atc_asr.commands.sweep_csv with the DVC queue."""
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from atc_asr.commands import sweep_csv
+from atc_asr.core.errors import InputError
+
+FLAGS = ["--run_metrics", "models/metrics.json", "--metrics_csv", "master.csv"]
 
 
-def dvc(repository: Path, *command: str) -> None:
-    subprocess.run([sys.executable, "-m", "dvc", *command], cwd=repository, check=True, capture_output=True)
-
-
-def sweep_csv(repository: Path, *flags: str) -> tuple[int, list[str]]:
-    answer = subprocess.run(
-        [sys.executable, "-m", "atc_asr.commands.sweep_csv", "--run_metrics", "models/metrics.json", *flags],
-        cwd=repository,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return answer.returncode, answer.stderr.splitlines()
+def dvc(*command: str) -> None:
+    subprocess.run([sys.executable, "-m", "dvc", *command], check=True, capture_output=True)
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -32,38 +22,35 @@ def read_rows(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
-def test_a_queue_with_two_workers_each_experiment_once_the_failed_ones_listed(tiny_repository):
+@pytest.mark.endurance
+def test_queue_with_two_workers_gives_a_row_per_experiment_and_lists_failed_ones(tiny_repository, caplog):
+    caplog.set_level("INFO", logger="atc_asr")
     for name, values in {"one": "lr=0.2", "two": "lr=0.4", "bad": "broken=true"}.items():
-        dvc(tiny_repository, "exp", "run", "--queue", "--name", name, "--set-param", f"train.{values}")
-    dvc(tiny_repository, "queue", "start", "--jobs", "2")
-    dvc(tiny_repository, "queue", "logs", "--follow", "one")
-    dvc(tiny_repository, "queue", "logs", "--follow", "two")
-    dvc(tiny_repository, "queue", "logs", "--follow", "bad")
-    dvc(tiny_repository, "queue", "stop")
-    dvc(tiny_repository, "exp", "run", "--queue", "--name", "later", "--set-param", "record.run_id=mine")
+        dvc("exp", "run", "--queue", "--name", name, "--set-param", f"train.{values}")
+    dvc("queue", "start", "--jobs", "2")
+    for name in ("one", "two", "bad"):
+        dvc("queue", "logs", "--follow", name)
+    dvc("queue", "stop")
+    dvc("exp", "run", "--queue", "--name", "later", "--set-param", "record.run_id=mine")
 
     path = tiny_repository / "master.csv"
-    status, lines = sweep_csv(tiny_repository, "--metrics_csv", "master.csv")
-    assert status == 0
-    assert [(row["run_id"], row["learning_rate"]) for row in read_rows(path)] in (
-        [("one", "0.2"), ("two", "0.4")],
-        [("two", "0.4"), ("one", "0.2")],
-    )
-    left_out = sorted(line.partition("left out: ")[2] for line in lines if "WARNING" in line)
-    assert left_out[0].startswith("bad: failed") and left_out[1] == "later: queued" and len(left_out) == 2
+    sweep_csv.main(FLAGS)
+    assert sorted((row["run_id"], row["learning_rate"]) for row in read_rows(path)) == [("one", "0.2"), ("two", "0.4")]
+    left_out = sorted(line.removeprefix("left out: ") for line in caplog.messages if line.startswith("left out: "))
+    assert left_out[0].startswith("bad: failed") and left_out[1:] == ["later: queued"]
     content = path.read_bytes()
-    assert sweep_csv(tiny_repository, "--metrics_csv", "master.csv")[0] == 0
+    sweep_csv.main(FLAGS)
     assert path.read_bytes() == content
 
     path.write_text("other,header\n1,2\n")
-    status, lines = sweep_csv(tiny_repository, "--metrics_csv", "master.csv")
-    assert status == 2 and lines[-1].startswith("error: ") and "master.csv:1: got the header" in lines[-1]
+    with pytest.raises(InputError, match=r"master\.csv:1: got the header"):
+        sweep_csv.main(FLAGS)
     assert path.read_text() == "other,header\n1,2\n"
 
 
-def test_outside_of_a_repository_is_one_line(tmp_path):
-    (tmp_path / "params.yaml").write_text("a: {b: 1}\n")
-    status, lines = sweep_csv(tmp_path, "--metrics_csv", "master.csv")
-    assert status == 2 and len(lines) == 1 and "dvc exp show" in lines[0]
-    assert not (tmp_path / "master.csv").exists()
+def test_outside_of_a_repository_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="dvc exp show") as caught:
+        sweep_csv.main(FLAGS)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
