@@ -106,10 +106,7 @@ def open_ldc(corpus: str, config: str) -> LdcSource:
 
 
 def to_clip(tape: str, transmission: TapeTransmission, file: sf.SoundFile, swap: bool) -> Clip:
-    """Cut one transmission out of its tape, with the bytes of the samples swapped or not.
-
-    The id is the tape with start and end in hundredths of a second.
-    """
+    """Cut one transmission out of its tape; `swap` swaps the bytes of its samples."""
     # The names of controllers have a hyphen or an underscore (DAL13-1), callsigns have none.
     is_controller = re.search(r"[-_]", transmission.sender)
     columns = {
@@ -121,6 +118,7 @@ def to_clip(tape: str, transmission: TapeTransmission, file: sf.SoundFile, swap:
     start, end, problem = transmission.start, transmission.end, transmission.problem
     if start is None or end is None:
         return Clip(f"{tape}_line{transmission.line:06d}", None, None, transmission.text, columns, problem)
+    # The times in the id are in hundredths of a second.
     clip_id = f"{tape}_{round(start * 100):06d}_{round(end * 100):06d}"
     first, last = round(start * file.samplerate), round(end * file.samplerate)
     if not 0 <= first < last <= file.frames:

@@ -92,9 +92,6 @@ def open_audio_folder(
 ) -> ManifestSource:
     """Open an audio folder of `datasets`: each split has metadata.csv or .jsonl with `file_name` and the transcript.
 
-    Args:
-        files: split -> all its files.
-
     Raises:
         InputError: a split has no metadata file.
     """

@@ -28,6 +28,7 @@ from atc_asr.corpus.source import Shard, Source
 KEY_FILE = "key"
 LOCK_FILE = "lock"
 ROWS_FILE = "rows.jsonl"
+CODE_FOLDERS = ("atc/vocabulary", "core", "corpus")  # as the dependencies of the stage in dvc.yaml
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,12 @@ def make_tasks(
 def run_key(
     identity: Mapping[str, Any], shards: Sequence[Shard], config: str, checks: CheckParams, sizes: Mapping[str, int]
 ) -> str:
-    """A hash of everything that the content of a shard depends on, including the code of this package."""
+    """A hash of everything that the content of a shard depends on, including the code."""
     content = [identity, shards, config, checks.model_dump(), sizes]
     digest = hashlib.sha256(repr(content).encode("utf-8", "surrogatepass"))
-    for module in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(module.read_bytes())
+    for folder in CODE_FOLDERS:
+        for file in sorted(path for path in (Path(__file__).parents[1] / folder).iterdir() if path.is_file()):
+            digest.update(file.read_bytes())
     return digest.hexdigest()
 
 

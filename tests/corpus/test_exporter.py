@@ -52,8 +52,8 @@ class ListSource:
 def make_clip(number, **changes):
     noise = np.random.default_rng(number).standard_normal(8000) * 0.1
     samples = np.round(noise * 32768).astype(np.int16)
-    facts = {"id": f"{number:04d}", "audio": samples, "sample_rate": 8000, "text": f"turn left heading {number}"}
-    return Clip(**facts | changes)
+    values = {"id": f"{number:04d}", "audio": samples, "sample_rate": 8000, "text": f"turn left heading {number}"}
+    return Clip(**values | changes)
 
 
 def source(train=7, valid=2, test=2, **settings):

@@ -202,11 +202,6 @@ def test_airline_table_is_consistent() -> None:
         assert re.fullmatch(r"[a-z]+( [a-z]+)*", airline.telephony)
 
 
-def test_a_missing_airline_table_is_an_error(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"absent\.csv: cannot be read"):
-        read_airlines(tmp_path / "absent.csv")
-
-
 def test_a_too_small_limit_of_words_is_an_error() -> None:
     with pytest.raises(InputError, match="max_words: got 4"):
         transmissions(
