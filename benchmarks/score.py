@@ -31,7 +31,7 @@ from atc_asr.atc.grammar.slots import read_slots
 from atc_asr.core.text import normalize
 from atc_asr.corpus import phraseology
 from atc_asr.scoring import bootstrap, pairs, sclite
-from atc_asr.scoring.bootstrap import Resampling
+from atc_asr.scoring.bootstrap import Rate, Resampling
 from atc_asr.wer import wer
 
 UTTERANCES = Path(__file__).resolve().parents[1] / "tests" / "atc" / "grammar" / "atc_utterances.txt"
@@ -53,8 +53,8 @@ def make_corpus(folder: Path, count: int, seed: int) -> list[Path]:
         writer = csv.writer(file)
         writer.writerow(["id", "wav", "duration", "transcript", "speaker"])
         for number, text in enumerate(texts):
-            seconds = len(text) / 14
-            writer.writerow([f"u{number:06d}", "empty.wav", f"{seconds:.2f}", text, f"s{number % NUM_SPEAKERS}"])
+            seconds = f"{len(text) / 14:.2f}"
+            writer.writerow([f"u{number:06d}", "empty.wav", seconds, text, f"s{number % NUM_SPEAKERS}"])
     vocabulary = sorted({word for text in texts for word in text.split()})
     made = []
     for fraction in (0.05, 0.15, 0.4):
@@ -100,11 +100,17 @@ def time_stage(folder: Path, hyp_file: Path) -> tuple[float, float, float]:
     return seconds, used.ru_utime + used.ru_stime, peak / 2**20
 
 
-def time_bootstrap(count: int) -> float:
-    """Seconds of 10,000 resamples of `count` utterances, one rate."""
-    rng = np.random.default_rng(1)
-    words = rng.integers(3, 25, count)
-    rate = bootstrap.Rate("wer", rng.binomial(words, 0.15), words)
+def make_rates(size: int, seed: int, count: int = 1) -> list[Rate]:
+    """WERs of `count` equally good recognisers on one test set of `size` utterances from one population, 15 % WER."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(3, 25, size)
+    hardness = rng.beta(1.5, 8.5, size)
+    return [Rate("wer", rng.binomial(words, hardness), words) for _ in range(count)]
+
+
+def time_bootstrap(size: int) -> float:
+    """Seconds of 10,000 resamples of `size` utterances, one rate."""
+    [rate] = make_rates(size, seed=1)
     started = time.perf_counter()
     bootstrap.intervals([rate], Resampling(10_000, 95.0))
     return time.perf_counter() - started
@@ -114,10 +120,7 @@ def measure_coverage(num_sets: int, size: int) -> float:
     """Per cent of 95 % intervals that contain the true rate, over test sets drawn from one population."""
     covered = 0
     for number in range(num_sets):
-        rng = np.random.default_rng(number)
-        words = rng.integers(3, 25, size)
-        rate = bootstrap.Rate("wer", rng.binomial(words, rng.beta(1.5, 8.5, size)), words)
-        found = bootstrap.intervals([rate], Resampling(1000, 95.0, seed=number))["wer"]
+        found = bootstrap.intervals(make_rates(size, number), Resampling(1000, 95.0, seed=number))["wer"]
         covered += found.low <= 15.0 <= found.high
     return 100 * covered / num_sets
 
@@ -126,11 +129,8 @@ def measure_paired_error(num_sets: int, size: int) -> float:
     """Per cent of pairs of equally good recognisers whose difference is significant by the paired interval."""
     significant = 0
     for number in range(num_sets):
-        rng = np.random.default_rng(number)
-        words = rng.integers(3, 25, size)
-        hardness = rng.beta(1.5, 8.5, size)
-        a, b = rng.binomial(words, hardness), rng.binomial(words, hardness)
-        found = bootstrap.paired_difference(a, b, words, Resampling(1000, 95.0, seed=number))
+        a, b = make_rates(size, number, count=2)
+        found = bootstrap.paired_difference(a, b, Resampling(1000, 95.0, seed=number))
         significant += not found.low <= 0 <= found.high
     return 100 * significant / num_sets
 
@@ -144,11 +144,12 @@ def compare_counts(ref_manifest: Sequence[Path], hyp_file: Path, program: str | 
     stats = ErrorRateStats()
     stats.append([p.id for p in found], [p.hyp.split() for p in found], [p.ref.split() for p in found])
     rules = sclite.count_corpus(scored)
+    names = ("insertions", "deletions", "substitutions")
     counters = {
-        "atc_asr.wer.wer": (ours.insertions, ours.deletions, ours.substitutions),
-        "jiwer": (theirs.insertions, theirs.deletions, theirs.substitutions),
-        "SpeechBrain": tuple(int(stats.summarize()[name]) for name in ("insertions", "deletions", "substitutions")),
-        "atc_asr.scoring.sclite": (rules.insertions, rules.deletions, rules.substitutions),
+        "atc_asr.wer.wer": tuple(getattr(ours, name) for name in names),
+        "jiwer": tuple(getattr(theirs, name) for name in names),
+        "SpeechBrain": tuple(int(stats.summarize()[name]) for name in names),
+        "atc_asr.scoring.sclite": tuple(getattr(rules, name) for name in names),
     }
     if program:
         counters["sclite"] = run_sclite(program, found, folder)
@@ -161,13 +162,13 @@ def compare_counts(ref_manifest: Sequence[Path], hyp_file: Path, program: str | 
 
 def run_sclite(program: str, found: Sequence[wer.Pair], folder: Path) -> tuple[int, int, int]:
     """(insertions, deletions, substitutions) that the program prints."""
-    for name, side in (("ref.trn", "ref"), ("hyp.trn", "hyp")):
+    for side in ("ref", "hyp"):
         lines = [f"{getattr(pair, side)} (a_{number})\n" for number, pair in enumerate(found)]
-        (folder / name).write_text("".join(lines), encoding="utf-8")
-    command = [program, "-r", folder / "ref.trn", "trn", "-h", folder / "hyp.trn", "trn", "-i", "rm"]
+        (folder / f"{side}.trn").write_text("".join(lines), encoding="utf-8")
+    command = [program, "-r", str(folder / "ref.trn"), "trn", "-h", str(folder / "hyp.trn"), "trn", "-i", "rm"]
     answer = subprocess.run([*command, "-o", "rsum", "stdout"], capture_output=True, text=True, check=True).stdout
-    cells = [int(cell) for cell in re.findall(r"\d+", re.search(r"\| Sum.*", answer)[0])]
-    _, _, _, substitutions, deletions, insertions, _, _ = cells
+    [sums] = re.findall(r"\| Sum.*", answer)
+    _, _, _, substitutions, deletions, insertions, _, _ = map(int, re.findall(r"\d+", sums))
     return insertions, deletions, substitutions
 
 

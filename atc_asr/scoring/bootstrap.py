@@ -59,12 +59,27 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Rate of B minus rate of A in percentage points, with its interval and two-sided p value."""
+    """The same rate of two recognisers A and B, and their difference.
 
+    Attributes:
+        name: name of the rate.
+        a: rate of A, per cent.
+        b: rate of B, per cent.
+        difference: B minus A, percentage points.
+        low: lower bound of the difference.
+        high: upper bound of the difference.
+        p_value: two-sided.
+        population: sum of the denominators.
+    """
+
+    name: str
+    a: float
+    b: float
     difference: float
     low: float
     high: float
     p_value: float
+    population: int
 
 
 def sum_by_group(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
@@ -96,13 +111,13 @@ def resample_sums(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarra
 
 def resample_rates(numerators: np.ndarray, denominators: np.ndarray, resampling: Resampling) -> np.ndarray:
     """Rates in per cent of every resample: twice (N, K) -> (R, K); NaN where a resample has a denominator of 0."""
-    num_rates = numerators.shape[1]
     values = np.concatenate([numerators, denominators], axis=1)
     if resampling.groups is not None:
         values = sum_by_group(values, resampling.groups)
     sums = resample_sums(values, resamples=resampling.resamples, seed=resampling.seed).astype(np.float64)
+    tops, bottoms = np.hsplit(sums, 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sums[:, num_rates:] > 0, 100.0 * sums[:, :num_rates] / sums[:, num_rates:], np.nan)
+        return np.where(bottoms > 0, 100.0 * tops / bottoms, np.nan)
 
 
 def percentiles(rates: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -114,8 +129,7 @@ def percentiles(rates: np.ndarray, confidence: float) -> tuple[float, float]:
 
 def intervals(rates: Sequence[Rate], resampling: Resampling) -> dict[str, Interval]:
     """Rates of the same N utterances, by name, with their intervals."""
-    empty = Interval(None, None, None, 0)
-    found = {rate.name: empty for rate in rates}
+    found = {rate.name: Interval(None, None, None, 0) for rate in rates}
     numerators = np.stack([rate.numerators for rate in rates], axis=1)
     denominators = np.stack([rate.denominators for rate in rates], axis=1)
     if not len(numerators):
@@ -146,24 +160,20 @@ def widen_degenerate(interval: Interval, rate: Rate, resampling: Resampling) -> 
     return dataclasses.replace(interval, low=100.0 - width, high=100.0)
 
 
-def paired_difference(
-    errors_a: np.ndarray, errors_b: np.ndarray, words: np.ndarray, resampling: Resampling
-) -> Difference:
-    """Rate of B minus rate of A, both resampled together.
+def paired_difference(a: Rate, b: Rate, resampling: Resampling) -> Difference:
+    """Compare the rates of A and B, both resampled together; they have the same denominators, at least one above 0.
 
     The p value is twice the smaller tail of the resampled difference at zero. The observed sample counts as one of
     the resamples, so p is never 0 (Davison and Hinkley, "Bootstrap Methods", 1997, section 4.2).
-
-    Args:
-        errors_a: (N,) errors of A.
-        errors_b: (N,) errors of B.
-        words: (N,) reference words, at least one above 0.
-        resampling: settings of the bootstrap.
     """
-    change = (errors_b - errors_a)[:, None]
-    differences = resample_rates(change, words[:, None], resampling)[:, 0]
+    change = b.numerators - a.numerators
+    differences = resample_rates(change[:, None], a.denominators[:, None], resampling)
     differences = differences[~np.isnan(differences)]
     low, high = percentiles(differences, resampling.confidence)
     tail = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
     p_value = min(1.0, 2.0 * (tail + 1) / (len(differences) + 1))
-    return Difference(float(100.0 * change.sum() / words.sum()), low, high, float(p_value))
+    population = a.denominators.sum()
+    rate_a, rate_b, difference = (
+        float(100.0 * part.sum() / population) for part in (a.numerators, b.numerators, change)
+    )
+    return Difference(a.name, rate_a, rate_b, difference, low, high, float(p_value), int(population))

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from atc_asr.scoring.bootstrap import Difference, Rate, Resampling, paired_difference
+from atc_asr.scoring.bootstrap import Difference, Resampling, paired_difference
 from atc_asr.scoring.pairs import PairedCorpus, read_groups
 from atc_asr.scoring.params import ScoreParams
 from atc_asr.scoring.score import error_rates, score_pairs
@@ -19,29 +19,18 @@ MEASURES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Change:
-    """One measure of A and B, in per cent, over the same population."""
-
-    name: str
-    a: float
-    b: float
-    difference: Difference
-    population: int
-
-
-@dataclasses.dataclass(frozen=True)
 class Comparison:
     """Results of two recognisers, A and B.
 
     Attributes:
-        changes: the `MEASURES` that have a population, WER first.
+        differences: the `MEASURES` that have a population, WER first.
         wins: utterances with fewer word errors in B.
         losses: utterances with fewer word errors in A.
         num_utterances: all utterances.
         confidence: level of the intervals, per cent.
     """
 
-    changes: tuple[Change, ...]
+    differences: tuple[Difference, ...]
     wins: int
     losses: int
     num_utterances: int
@@ -59,11 +48,10 @@ def compare(a: PairedCorpus, b: PairedCorpus, params: ScoreParams) -> Comparison
     scored_b, slots_b = score_pairs(b, params)
     rates_a = {rate.name: rate for rate in [*error_rates(scored_a), *slot_rates(slots_a)]}
     rates_b = {rate.name: rate for rate in [*error_rates(scored_b), *slot_rates(slots_b)]}
+    measured = [name for name in MEASURES if rates_a[name].denominators.sum()]
     margins = [two.words.errors - one.words.errors for one, two in zip(scored_a, scored_b, strict=True)]
     return Comparison(
-        changes=tuple(
-            _change(rates_a[name], rates_b[name], resampling) for name in MEASURES if rates_a[name].denominators.sum()
-        ),
+        differences=tuple(paired_difference(rates_a[name], rates_b[name], resampling) for name in measured),
         wins=sum(margin < 0 for margin in margins),
         losses=sum(margin > 0 for margin in margins),
         num_utterances=len(margins),
@@ -71,31 +59,19 @@ def compare(a: PairedCorpus, b: PairedCorpus, params: ScoreParams) -> Comparison
     )
 
 
-def _change(a: Rate, b: Rate, resampling: Resampling) -> Change:
-    population = a.denominators.sum()
-    return Change(
-        name=a.name,
-        a=float(100.0 * a.numerators.sum() / population),
-        b=float(100.0 * b.numerators.sum() / population),
-        difference=paired_difference(a.numerators, b.numerators, a.denominators, resampling),
-        population=int(population),
-    )
-
-
 def verdict(found: Comparison) -> str:
     """One sentence: which recogniser has the lower WER, or that the difference is not significant."""
-    change = found.changes[0]
-    difference = change.difference
+    wer = found.differences[0]
     details = (
-        f"WER {change.b:.2f} % against {change.a:.2f} %, a difference of {difference.difference:+.2f} points "
-        f"({found.confidence:g} % interval {difference.low:+.2f} to {difference.high:+.2f}, "
-        f"p = {difference.p_value:.2g}) on {found.num_utterances:,} utterances"
+        f"WER {wer.b:.2f} % against {wer.a:.2f} %, a difference of {wer.difference:+.2f} points "
+        f"({found.confidence:g} % interval {wer.low:+.2f} to {wer.high:+.2f}, p = {wer.p_value:.2g}) "
+        f"on {found.num_utterances:,} utterances"
     )
     if not found.wins and not found.losses:
         return f"A and B make the same number of word errors in each of {found.num_utterances:,} utterances."
-    if difference.high < 0:
+    if wer.high < 0:
         return f"B is better than A: {details}."
-    if difference.low > 0:
+    if wer.low > 0:
         return f"B is worse than A: {details}."
     needed = utterances_needed(found)
     hint = f"; about {needed:,} such utterances would make a difference of this size significant" if needed else ""
@@ -107,22 +83,19 @@ def utterances_needed(found: Comparison) -> int | None:
 
     The width of an interval falls with the square root of the number of utterances.
     """
-    difference = found.changes[0].difference
-    if not difference.difference:
+    wer = found.differences[0]
+    if not wer.difference:
         return None
-    half_width = (difference.high - difference.low) / 2
-    needed = found.num_utterances * (half_width / difference.difference) ** 2
+    needed = found.num_utterances * ((wer.high - wer.low) / 2 / wer.difference) ** 2
     return max(found.num_utterances, round(needed / 10) * 10)
 
 
 def format_comparison(found: Comparison) -> str:
     """The comparison as a table, followed by the verdict."""
     rows = [("", "A", "B", "B - A", f"{found.confidence:g} % interval", "p", "population")]
-    for change in found.changes:
-        difference = change.difference
-        interval = f"{difference.low:+.2f} to {difference.high:+.2f}"
-        rates = (f"{change.a:.2f} %", f"{change.b:.2f} %", f"{difference.difference:+.2f}", interval)
-        rows.append((MEASURES[change.name], *rates, f"{difference.p_value:.2g}", f"{change.population:,}"))
+    for one in found.differences:
+        rates = (f"{one.a:.2f} %", f"{one.b:.2f} %", f"{one.difference:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}")
+        rows.append((MEASURES[one.name], *rates, f"{one.p_value:.2g}", f"{one.population:,}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *cells in rows:

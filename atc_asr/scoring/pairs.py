@@ -39,7 +39,11 @@ def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypoth
     """
     paths = expand(ref_manifest)
     for path in paths:
-        _check_version(path)
+        version = text_version(path)
+        if version not in (None, text.VERSION):
+            raise InputError(
+                f"{path}: its text has normalisation {version}, wanted {text.VERSION}; export the corpus again"
+            )
     utterances = read_manifests(paths)
     hypotheses = read_hypotheses(hyp_file)
     if not normalize_hypotheses:
@@ -49,14 +53,6 @@ def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypoth
     written = pair_by_id({utterance.id: as_written[utterance.id] for utterance in utterances}, hyps)
     pairs = [Pair(utterance.id, utterance.transcript, text.normalize(hyps[utterance.id])) for utterance in utterances]
     return PairedCorpus(tuple(utterances), tuple(pairs), tuple(written))
-
-
-def _check_version(manifest: Path) -> None:
-    version = text_version(manifest)
-    if version not in (None, text.VERSION):
-        raise InputError(
-            f"{manifest}: its text has normalisation {version}, wanted {text.VERSION}; export the corpus again"
-        )
 
 
 def _check_normalized(hypotheses: Sequence[Hypothesis], path: Path) -> None:
@@ -70,33 +66,34 @@ def _check_normalized(hypotheses: Sequence[Hypothesis], path: Path) -> None:
         )
 
 
-def read_true_callsigns(utterances: Sequence[Utterance], column: str | None) -> list[str] | None:
-    """The call signs of a manifest column, empty for rows without one; None when no column is given.
-
-    Raises:
-        InputError: no utterance has a value in the column.
-    """
-    return _read_column(utterances, column, "score.callsign_column")
-
-
 def read_groups(utterances: Sequence[Utterance], column: str | None) -> list[str] | None:
     """The bootstrap group of every utterance from a manifest column; None, to resample utterances, without a column.
 
     Raises:
         InputError: an utterance has no value in the column.
     """
-    groups = _read_column(utterances, column, "score.group_column")
+    groups = read_column(utterances, column, "score.group_column")
     missing = [one.id for one, group in zip(utterances, groups or [], strict=False) if not group]
     if missing:
         raise InputError(f"score.group_column: id {missing[0]} and {len(missing) - 1} more have no {column}")
     return groups
 
 
-def _read_column(utterances: Sequence[Utterance], column: str | None, where: str) -> list[str] | None:
+def read_column(utterances: Sequence[Utterance], column: str | None, key: str) -> list[str] | None:
+    """The values of a manifest column, empty for rows without one; None when no column is given.
+
+    Args:
+        utterances: rows of the manifest.
+        column: name of the column.
+        key: the parameter that names the column, for the error message.
+
+    Raises:
+        InputError: no utterance has a value in the column.
+    """
     if column is None:
         return None
     values = [utterance.columns.get(column, "") for utterance in utterances]
     if not any(values):
         known = sorted({name for utterance in utterances for name in utterance.columns})
-        raise InputError(f"{where}: no utterance has a {column}, the manifest's further columns are {known}")
+        raise InputError(f"{key}: no utterance has a {column}, the manifest's further columns are {known}")
     return values

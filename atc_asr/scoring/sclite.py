@@ -44,11 +44,9 @@ def count_edits(ref: Sequence[str], hyp: Sequence[str]) -> Counts:
 
 def count_corpus(scored: Iterable[ScoredPair]) -> Counts:
     """The operations over a corpus; utterances with an empty reference are left out."""
-    return total(_count_pair(item) for item in scored if item.words.ref_length)
-
-
-def _count_pair(item: ScoredPair) -> Counts:
-    # With one error, or only deletions, every alignment has the same counts.
-    if item.words.errors <= 1 or item.pair.hyp == "":
-        return item.words
-    return count_edits(item.pair.ref.split(), item.pair.hyp.split())
+    return total(
+        # With at most one error every alignment has the same counts.
+        item.words if item.words.errors <= 1 else count_edits(item.pair.ref.split(), item.pair.hyp.split())
+        for item in scored
+        if item.words.ref_length
+    )

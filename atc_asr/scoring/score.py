@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from atc_asr.scoring import bootstrap, sclite, slices
 from atc_asr.scoring.bootstrap import Interval, Rate, Resampling, make_rate
 from atc_asr.scoring.levels import wer_by_level
-from atc_asr.scoring.pairs import PairedCorpus, read_groups, read_true_callsigns
+from atc_asr.scoring.pairs import PairedCorpus, read_column, read_groups
 from atc_asr.scoring.params import ScoreParams
 from atc_asr.scoring.slot_scores import SlotScores, count_slots, score_slots, slot_rates
 from atc_asr.wer.wer import ScoredPair, score_pair, summarize
@@ -89,19 +90,17 @@ def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool
         **count_slots(slots),
         **{f"levels.{level}": rate for level, rate in wer_by_level(corpus.written).items()},
         "sclite.wer": sclite_counts.rate,
-        "sclite.insertions": sclite_counts.insertions,
-        "sclite.deletions": sclite_counts.deletions,
-        "sclite.substitutions": sclite_counts.substitutions,
+        **{f"sclite.{name}": getattr(sclite_counts, name) for name in ("insertions", "deletions", "substitutions")},
         "confidence": params.confidence,
     }
-    words = slices.score_words(scored)
+    words = slices.count_words(scored)
     return CorpusScores(
         scored=scored,
         metrics={short: scorecard[name] for short, name in METRICS.items()},
         scorecard=_nest(scorecard),
         slices=slice_rows,
         confusions=slices.list_confusions(words, MAX_CONFUSED_WORDS),
-        words=[_word_row(word) for word in words],
+        words=[_word_row(word, recognised) for word, recognised in words.items()],
     )
 
 
@@ -111,7 +110,7 @@ def score_pairs(corpus: PairedCorpus, params: ScoreParams) -> tuple[list[ScoredP
     Raises:
         InputError: the column `params.callsign_column` is not in the manifest.
     """
-    callsigns = read_true_callsigns(corpus.utterances, params.callsign_column)
+    callsigns = read_column(corpus.utterances, params.callsign_column, "score.callsign_column")
     scored = [score_pair(pair) for pair in corpus.pairs]
     return scored, list(map(score_slots, scored, callsigns or itertools.repeat(None)))
 
@@ -127,9 +126,7 @@ def error_rates(scored: Sequence[ScoredPair]) -> list[Rate]:
 def _interval_numbers(intervals: Mapping[str, Interval]) -> dict[str, float | int | None]:
     numbers: dict[str, float | int | None] = {}
     for name, interval in intervals.items():
-        numbers[name] = interval.rate
-        numbers[f"{name}_low"] = interval.low
-        numbers[f"{name}_high"] = interval.high
+        numbers |= {name: interval.rate, f"{name}_low": interval.low, f"{name}_high": interval.high}
         numbers[f"{name}_population"] = interval.population
     return numbers
 
@@ -148,8 +145,8 @@ def _slice_row(key: tuple[str, str], interval: Interval, num_utterances: int) ->
     return (*key, *rates, num_utterances, interval.population)
 
 
-def _word_row(score: slices.WordScore) -> tuple:
-    recall = f"{100.0 * score.hits / score.count:.2f}"
-    substitutions = score.count - score.hits - score.deletions
-    confused = " ".join(f"{other}:{times}" for other, times in score.confusions[:CONFUSIONS_PER_WORD])
-    return score.word, score.count, recall, substitutions, score.deletions, confused
+def _word_row(word: str, recognised: Counter[str | None]) -> tuple:
+    count, hits, deletions = recognised.total(), recognised[word], recognised[None]
+    confusions = sorted(slices.confusions_of(word, recognised).items(), key=lambda item: (-item[1], item[0]))
+    confused = " ".join(f"{other}:{times}" for other, times in confusions[:CONFUSIONS_PER_WORD])
+    return word, count, f"{100.0 * hits / count:.2f}", count - hits - deletions, deletions, confused

@@ -2,8 +2,8 @@
 
 import dataclasses
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import soundfile
@@ -41,7 +41,7 @@ class Slice:
 
 
 def make_slices(params: ScoreParams, utterances: Sequence[Utterance], scored: Sequence[ScoredPair]) -> list[Slice]:
-    """The slices that `params` asks for and the manifest has the columns of.
+    """The slices that `params` asks for; those by a column only where the manifest has it.
 
     Raises:
         InputError: audio cannot be read, with `params.estimate_snr`.
@@ -121,47 +121,32 @@ def slice_rates(scored: Sequence[ScoredPair], slices: Iterable[Slice]) -> dict[t
     return found
 
 
-@dataclasses.dataclass(frozen=True)
-class WordScore:
-    """Occurrences of one word in the references.
-
-    Attributes:
-        word: the word.
-        count: all occurrences.
-        hits: those recognised.
-        deletions: those deleted.
-        confusions: (word recognised instead, times), most frequent first.
-    """
-
-    word: str
-    count: int
-    hits: int
-    deletions: int
-    confusions: tuple[tuple[str, int], ...]
-
-
-def score_words(scored: Iterable[ScoredPair]) -> list[WordScore]:
-    """Scores of every word of the references, those with most errors first."""
-    results: dict[str, Counter[str | None]] = {}  # reference word -> Counter of hypothesis words, None = deleted
+def count_words(scored: Iterable[ScoredPair]) -> dict[str, Counter[str | None]]:
+    """Reference word -> Counter of the words recognised for it, None for a deletion; words with most errors first."""
+    found: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
     for item in scored:
         for step in item.steps:
             if step.ref is not None:
-                results.setdefault(step.ref, Counter())[step.hyp] += 1
-    words = []
-    for word, counter in results.items():
-        confused = [(other, times) for other, times in counter.items() if other is not None and other != word]
-        confusions = tuple(sorted(confused, key=lambda item: (-item[1], item[0])))
-        words.append(WordScore(word, counter.total(), counter[word], counter[None], confusions))
-    return sorted(words, key=lambda score: (score.hits - score.count, score.word))
+                found[step.ref][step.hyp] += 1
+    return dict(sorted(found.items(), key=lambda item: (item[1][item[0]] - item[1].total(), item[0])))
 
 
-def list_confusions(words: Iterable[WordScore], max_words: int) -> list[tuple[str, str]]:
+def confusions_of(word: str, recognised: Mapping[str | None, int]) -> dict[str, int]:
+    """The words recognised instead of a word, with their counts."""
+    return {other: times for other, times in recognised.items() if other is not None and other != word}
+
+
+def list_confusions(words: Mapping[str, Mapping[str | None, int]], max_words: int) -> list[tuple[str, str]]:
     """Substitutions (reference, hypothesis) among at most `max_words` words, one row for each occurrence.
 
     Pairs are taken by frequency while their words fit: the most confused words taken singly may share no pair. DVC's
     confusion template counts the rows.
     """
-    pairs = {(score.word, other): times for score in words for other, times in score.confusions}
+    pairs = {
+        (word, other): times
+        for word, recognised in words.items()
+        for other, times in confusions_of(word, recognised).items()
+    }
     chosen: set[str] = set()
     for pair, _ in sorted(pairs.items(), key=lambda item: (-item[1], item[0])):
         if len(chosen | set(pair)) <= max_words:

@@ -99,32 +99,32 @@ def count_span_errors(steps: Sequence[Step], spans: Sequence[Slot]) -> Counts:
 
 def slot_rates(scores: Sequence[SlotScores]) -> list[Rate]:
     """Call sign accuracy (by utterance), other accuracies and critical substitutions (by slot), WERs (by word)."""
+    callsigns = [one.callsign_correct for one in scores]
     totals = [total(one.slots.values()) for one in scores]
     rates = [
-        make_rate(
-            "callsign.accuracy", [(one.callsign_correct is True, one.callsign_correct is not None) for one in scores]
-        ),
-        make_rate("callsign.wer", [(one.callsign_words.errors, one.callsign_words.ref_length) for one in scores]),
-        make_rate("numeric.wer", [(one.numeric_words.errors, one.numeric_words.ref_length) for one in scores]),
-        make_rate("slot_accuracy", [(one.hits, one.ref_length) for one in totals]),
-        make_rate("critical_substitution_rate", [(one.substitutions, one.ref_length) for one in totals]),
+        make_rate("callsign.accuracy", [(correct is True, correct is not None) for correct in callsigns]),
+        _rate("callsign.wer", "errors", [one.callsign_words for one in scores]),
+        _rate("numeric.wer", "errors", [one.numeric_words for one in scores]),
+        _rate("slot_accuracy", "hits", totals),
+        _rate("critical_substitution_rate", "substitutions", totals),
     ]
     for kind in KINDS:
         counts = [one.slots.get(kind, Counts()) for one in scores]
         if kind != "callsign":
-            rates.append(make_rate(f"{kind}.accuracy", [(one.hits, one.ref_length) for one in counts]))
-        rates.append(
-            make_rate(f"{kind}.critical_substitution_rate", [(one.substitutions, one.ref_length) for one in counts])
-        )
+            rates.append(_rate(f"{kind}.accuracy", "hits", counts))
+        rates.append(_rate(f"{kind}.critical_substitution_rate", "substitutions", counts))
     return rates
+
+
+def _rate(name: str, numerator: str, counts: Sequence[Counts]) -> Rate:
+    return make_rate(name, [(getattr(one, numerator), one.ref_length) for one in counts])
 
 
 def count_slots(scores: Sequence[SlotScores]) -> dict[str, int]:
     """Corpus counts by kind: `heading.missed`, `heading.extra` (hypothesis only), `heading.unreadable` (reference)."""
-    found = {}
+    found: dict[str, int] = {}
     for kind in KINDS:
         counts = total(one.slots.get(kind, Counts()) for one in scores)
-        found[f"{kind}.missed"] = counts.deletions
-        found[f"{kind}.extra"] = counts.insertions
+        found |= {f"{kind}.missed": counts.deletions, f"{kind}.extra": counts.insertions}
         found[f"{kind}.unreadable"] = sum(one.unreadable.get(kind, 0) for one in scores)
     return found

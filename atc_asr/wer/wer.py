@@ -5,6 +5,8 @@ of the utterances' rates. A reference without words has no rate; such utterances
 """
 
 import dataclasses
+import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -14,6 +16,9 @@ from atc_asr.core.errors import InputError
 
 Operation = Literal["equal", "substitute", "delete", "insert"]
 
+OPERATIONS: dict[str, Operation] = {  # by the names of rapidfuzz
+    "equal": "equal", "replace": "substitute", "delete": "delete", "insert": "insert"
+}  # fmt: skip
 GAP = "*"
 MARKS: dict[Operation, str] = {"equal": "", "substitute": "S", "delete": "D", "insert": "I"}
 MAX_IDS_LISTED = 10
@@ -37,12 +42,8 @@ class Counts:
     insertions: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.hits + other.hits,
-            self.substitutions + other.substitutions,
-            self.deletions + other.deletions,
-            self.insertions + other.insertions,
-        )
+        hits, substitutions = self.hits + other.hits, self.substitutions + other.substitutions
+        return Counts(hits, substitutions, self.deletions + other.deletions, self.insertions + other.insertions)
 
     @property
     def errors(self) -> int:
@@ -84,29 +85,20 @@ def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[Step, ...]:
     steps: list[Step] = []
     for block in Levenshtein.opcodes(ref, hyp):
         refs, hyps = ref[block.src_start : block.src_end], hyp[block.dest_start : block.dest_end]
-        if block.tag == "delete":
-            steps.extend(Step("delete", word, None) for word in refs)
-        elif block.tag == "insert":
-            steps.extend(Step("insert", None, word) for word in hyps)
-        else:
-            operation: Operation = "equal" if block.tag == "equal" else "substitute"
-            steps.extend(Step(operation, *words) for words in zip(refs, hyps, strict=True))
+        # One of the two is empty in a deletion or insertion; otherwise they have the same length.
+        steps.extend(Step(OPERATIONS[block.tag], *words) for words in itertools.zip_longest(refs, hyps))
     return tuple(steps)
 
 
 def count_steps(steps: Iterable[Step]) -> Counts:
     """The operations of an alignment."""
-    totals = dict.fromkeys(MARKS, 0)
-    for step in steps:
-        totals[step.operation] += 1
+    totals = Counter(step.operation for step in steps)
     return Counts(totals["equal"], totals["substitute"], totals["delete"], totals["insert"])
 
 
 def count_edits(ref: Sequence[str], hyp: Sequence[str]) -> Counts:
     """The operations between two word sequences (or, for characters, two strings), without building the alignment."""
-    totals = {"replace": 0, "delete": 0, "insert": 0}
-    for edit in Levenshtein.editops(ref, hyp):
-        totals[edit.tag] += 1
+    totals = Counter(edit.tag for edit in Levenshtein.editops(ref, hyp))
     hits = len(ref) - totals["replace"] - totals["delete"]
     return Counts(hits, totals["replace"], totals["delete"], totals["insert"])
 
@@ -187,10 +179,7 @@ def format_alignment(item: ScoredPair) -> str:
     rows = [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)] if columns else ["", "", ""]
     counts = item.words
     rate = "-" if counts.rate is None else f"{counts.rate:.2f} %"
-    head = (
-        f"id: {item.pair.id}  WER: {rate}  "
-        f"[{counts.errors} / {counts.ref_length}, {counts.insertions} ins, {counts.deletions} del, "
-        f"{counts.substitutions} sub]"
-    )
+    edits = f"{counts.insertions} ins, {counts.deletions} del, {counts.substitutions} sub"
+    head = f"id: {item.pair.id}  WER: {rate}  [{counts.errors} / {counts.ref_length}, {edits}]"
     lines = [f"{name} {row}".rstrip() for name, row in zip(("REF", "HYP", "   "), rows, strict=True)]
     return "\n".join([head, *(line for line in lines if line)])

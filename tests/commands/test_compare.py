@@ -42,7 +42,7 @@ def run(folder: Path, a: str, b: str, hyp_path: Path | None = None) -> compare.C
 def test_two_files(corpus):
     found = run(corpus, str(corpus / "hyps" / "poor.jsonl"), str(corpus / "hyps" / "perfect.jsonl"))
     assert (found.wins, found.losses) == (4, 0)
-    assert (found.changes[0].a, found.changes[0].b) == (pytest.approx(100 * 5 / 6), 0.0)
+    assert (found.differences[0].a, found.differences[0].b) == (pytest.approx(100 * 5 / 6), 0.0)
 
 
 def test_a_revision_needs_hyp_path(corpus):

@@ -89,14 +89,17 @@ def test_resamples_without_a_rare_population_are_left_out():
 
 
 def test_a_system_compared_with_itself_has_no_difference():
-    errors, words = utterances(100, seed=3)
-    found = bootstrap.paired_difference(errors, errors, words, SETTINGS)
+    rate = Rate("wer", *utterances(100, seed=3))
+    found = bootstrap.paired_difference(rate, rate, SETTINGS)
+    assert found.a == found.b
     assert (found.difference, found.low, found.high, found.p_value) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_a_system_that_is_better_on_every_utterance():
     words = np.full(200, 10)
-    found = bootstrap.paired_difference(np.full(200, 3), np.full(200, 1), words, SETTINGS)
+    a, b = Rate("wer", np.full(200, 3), words), Rate("wer", np.full(200, 1), words)
+    found = bootstrap.paired_difference(a, b, SETTINGS)
+    assert (found.a, found.b, found.population) == (30.0, 10.0, 2000)
     assert (found.difference, found.low, found.high) == (-20.0, -20.0, -20.0)
     assert found.p_value == pytest.approx(2 / 2001)
 
@@ -104,8 +107,9 @@ def test_a_system_that_is_better_on_every_utterance():
 def test_pairing_detects_a_difference_that_two_intervals_do_not():
     errors, words = utterances(500, seed=4)
     better = np.maximum(errors - (np.arange(500) % 4 == 0), 0)
-    found = bootstrap.paired_difference(errors, better, words, SETTINGS)
-    apart = intervals([Rate("a", errors, words), Rate("b", better, words)], SETTINGS)
+    a, b = Rate("a", errors, words), Rate("b", better, words)
+    found = bootstrap.paired_difference(a, b, SETTINGS)
+    apart = intervals([a, b], SETTINGS)
     assert found.high < 0 and found.p_value < 0.01
     assert apart["a"].low < apart["b"].high
 

@@ -35,11 +35,11 @@ def test_a_better_recogniser_is_better_and_the_other_one_worse():
     a, b = corpus(noisy(300, 0.3, seed=1)), corpus(noisy(300, 0.1, seed=2))
     found = comparison.compare(a, b, PARAMS)
     assert comparison.verdict(found).startswith("B is better than A: WER")
-    assert found.wins > found.losses and found.changes[0].difference.high < 0
+    assert found.wins > found.losses and found.differences[0].high < 0
     back = comparison.compare(b, a, PARAMS)
     assert comparison.verdict(back).startswith("B is worse than A: WER")
     assert (back.wins, back.losses) == (found.losses, found.wins)
-    assert back.changes[0].difference.difference == pytest.approx(-found.changes[0].difference.difference)
+    assert back.differences[0].difference == pytest.approx(-found.differences[0].difference)
 
 
 def test_a_difference_too_small_for_the_sample_is_not_significant():
@@ -58,7 +58,7 @@ def test_a_recogniser_compared_with_itself():
 
 def test_populations_of_the_measures():
     found = comparison.compare(corpus([REF] * 5), corpus(["UNITED SIX"] * 5), PARAMS)
-    assert {change.name: change.population for change in found.changes} == {
+    assert {one.name: one.population for one in found.differences} == {
         "wer": 40,
         "cer": 5 * len(REF),
         "sentence_error_rate": 5,
@@ -71,7 +71,7 @@ def test_populations_of_the_measures():
 def test_a_measure_without_a_population_is_left_out():
     made = (Pair("u", "GOOD DAY", "GOOD"),)
     found = comparison.compare(PairedCorpus((), made, made), PairedCorpus((), made, made), PARAMS)
-    assert "callsign.accuracy" not in {change.name for change in found.changes}
+    assert "callsign.accuracy" not in {one.name for one in found.differences}
 
 
 def test_the_table_has_rates_intervals_and_counts():

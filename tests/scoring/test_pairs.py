@@ -69,10 +69,10 @@ def test_hypotheses_of_another_corpus_are_listed(corpus):
 
 def test_true_callsigns_of_the_manifest(corpus):
     utterances = read(corpus).utterances
-    assert pairs.read_true_callsigns(utterances, None) is None
-    assert pairs.read_true_callsigns(utterances, "callsign") == ["UAL6", ""]
+    assert pairs.read_column(utterances, None, "score.callsign_column") is None
+    assert pairs.read_column(utterances, "callsign", "score.callsign_column") == ["UAL6", ""]
     with pytest.raises(InputError, match=r"score.callsign_column: no utterance has a tail"):
-        pairs.read_true_callsigns(utterances, "tail")
+        pairs.read_column(utterances, "tail", "score.callsign_column")
 
 
 def test_every_utterance_needs_a_group(corpus):

@@ -10,22 +10,16 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-DIGITS = {
-    "ZERO": "0", "OH": "0", "O": "0", "NOUGHT": "0", "ONE": "1", "WUN": "1", "TWO": "2", "THREE": "3", "TREE": "3",
-    "FOUR": "4", "FOWER": "4", "FIVE": "5", "FIFE": "5", "SIX": "6", "SEVEN": "7", "EIGHT": "8", "NINE": "9",
-    "NINER": "9",
+from atc_asr.atc.vocabulary import words as vocabulary
+
+# Word -> digits, with pronunciations and spellings of transcribers.
+DIGITS = {word.upper(): str(digit) for digit, word in enumerate(vocabulary.DIGITS)} | {
+    "OH": "0", "O": "0", "NOUGHT": "0", "WUN": "1", "TREE": "3", "FOWER": "4", "FIFE": "5", "NINER": "9",
 }  # fmt: skip
-TEENS = {
-    "TEN": "10", "ELEVEN": "11", "TWELVE": "12", "THIRTEEN": "13", "FOURTEEN": "14", "FIFTEEN": "15", "SIXTEEN": "16",
-    "SEVENTEEN": "17", "EIGHTEEN": "18", "NINETEEN": "19",
-}  # fmt: skip
-TENS = {
-    "TWENTY": "2", "THIRTY": "3", "FORTY": "4", "FOURTY": "4", "FIFTY": "5", "SIXTY": "6", "SEVENTY": "7",
-    "EIGHTY": "8", "NINETY": "9",
-}  # fmt: skip
-MULTIPLIERS: dict[str, Literal["hundred", "thousand"]] = {
-    "HUNDRED": "hundred", "THOUSAND": "thousand", "TOUSAND": "thousand",
-}  # fmt: skip
+TEENS = {word.upper(): str(number) for number, word in enumerate(vocabulary.TEENS, start=10)}
+TENS = {word.upper(): str(digit) for digit, word in enumerate(vocabulary.TENS, start=2)} | {"FOURTY": "4"}
+Multiplier = Literal["hundred", "thousand"]
+MULTIPLIERS: dict[str, Multiplier] = {"HUNDRED": "hundred", "THOUSAND": "thousand", "TOUSAND": "thousand"}
 POINTS = frozenset({"POINT", "DECIMAL", "DAYSEEMAL"})
 REPEATS = {"DOUBLE": 2, "TRIPLE": 3}
 NUMBER_WORDS = frozenset([*DIGITS, *TEENS, *TENS, *MULTIPLIERS, *POINTS])
@@ -73,7 +67,7 @@ def read_run(words: Sequence[str], start: int) -> list[Numeral]:
 
 def _read_numeral(words: Sequence[str], position: int, *, first: bool) -> list[Numeral]:
     word, end = words[position], position + 1
-    following = words[end] if end < len(words) else ""
+    following = word_at(words, end)
     if word in TENS:
         unit = DIGITS.get(following, "0") if following not in ("OH", "O") else "0"
         # TWENTY ONE is one numeral, TWENTY ZERO are two.
@@ -90,18 +84,11 @@ def _read_numeral(words: Sequence[str], position: int, *, first: bool) -> list[N
         return [Numeral(MULTIPLIERS[word], "", end)]
     if word in POINTS and is_number_word(following) and following not in POINTS:
         return [Numeral("point", "", end)]
-    return _read_written(word, end)
-
-
-def _read_written(word: str, end: int) -> list[Numeral]:
-    match = WRITTEN.fullmatch(word)
-    if match is None:
+    written = WRITTEN.fullmatch(word)
+    if written is None:
         return []
-    whole, decimals = match.groups()
-    numerals = [Numeral("digits", whole, end)]
-    if decimals is not None:
-        numerals += [Numeral("point", "", end), Numeral("digits", decimals, end)]
-    return numerals
+    decimals = [Numeral("point", "", end), Numeral("digits", written[2], end)] if written[2] else []
+    return [Numeral("digits", written[1], end), *decimals]
 
 
 def join_digits(run: Sequence[Numeral]) -> str | None:
@@ -145,9 +132,7 @@ def _plain_value(run: Sequence[Numeral]) -> int | None:
     if not text:
         return None
     said_twice = len(text) == 4 and text[:2] == text[2:] and len(run) == 3 and len(run[-1].digits) == 2
-    if said_twice:
-        text = text[2:]
-    return int(text)
+    return int(text[2:] if said_twice else text)
 
 
 def fold_digits(words: Sequence[str]) -> list[str]:

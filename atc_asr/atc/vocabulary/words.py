@@ -9,8 +9,6 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from atc_asr.core.errors import InputError
-
 AIRLINES_FILE = Path(__file__).with_name("airlines.csv")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEENS = (
@@ -38,17 +36,10 @@ class Airline:
 
 
 @functools.cache
-def read_airlines(path: Path = AIRLINES_FILE) -> tuple[Airline, ...]:
-    """The airline table.
-
-    Raises:
-        InputError: the table cannot be read.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+def read_airlines() -> tuple[Airline, ...]:
+    """The airline table of this package."""
+    lines = AIRLINES_FILE.read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return tuple(Airline(row["icao"], row["telephony"], row["country"], row["synthetic"] == "yes") for row in rows)
 
 
@@ -65,13 +56,6 @@ def two_digit_words(number: int) -> str:
     return f"{tens} {DIGITS[number % 10]}" if number % 10 else tens
 
 
-def pair_words(pair: str) -> str:
-    """The last two digits of a number in group form: `eighty six`, `oh four`, `hundred`."""
-    if pair == "00":
-        return "hundred"
-    return f"oh {DIGITS[int(pair[1])]}" if pair[0] == "0" else two_digit_words(int(pair))
-
-
 def group_words(number: int) -> str:
     """1 to 9999 in group form: 686 `six eighty six`, 2104 `twenty one oh four`, 500 `five hundred`."""
     if number < 10:
@@ -79,5 +63,6 @@ def group_words(number: int) -> str:
     if number < 100:
         return two_digit_words(number)
     head, pair = divmod(number, 100)
-    head_words = DIGITS[head] if head < 10 else two_digit_words(head)
-    return f"{head_words} {pair_words(f'{pair:02d}')}"
+    if pair == 0:
+        return f"{group_words(head)} hundred"
+    return f"{group_words(head)} oh {DIGITS[pair]}" if pair < 10 else f"{group_words(head)} {two_digit_words(pair)}"
