@@ -135,11 +135,9 @@ class Sweep:
         settings = self._params.model_dump(include=set(FIXED_SETTINGS))
         stored = self.study.user_attrs.get("settings")
         if stored is None:
-            for experiment in experiments.list_experiments():
-                if re.fullmatch(rf"{name}-\d+", experiment.name):
-                    raise InputError(
-                        f"{study_dir}: experiment {experiment.name} exists, wanted a folder of another name"
-                    )
+            for taken in map(experiments.name_of, experiments.list_experiments()):
+                if re.fullmatch(rf"{name}-\d+", taken):
+                    raise InputError(f"{study_dir}: experiment {taken} exists, wanted a folder of another name")
             self.study.set_user_attr("settings", settings)
             return
         for key in FIXED_SETTINGS:
