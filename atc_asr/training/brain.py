@@ -181,13 +181,14 @@ class ConformerCTC(NonblockingBrain):
             WER: wer,
             "valid_seconds": seconds,
         }
-        self.curves.add(row)
+        self.curves.rows.append(row)
+        self.curves.write()
         self.log_epoch(row)
         self.hparams.epoch_counter.update_metric(wer)
         self.checkpointer.save_checkpoint(meta=row)
         self.checkpointer.keep(self.hparams.num_kept, self.hparams.kept_by)
 
-    # Their parts
+    # Helpers of the hooks
 
     def gather_validation(self, loss: float) -> tuple[float, float | None]:
         """Mean loss of the batches and WER in per cent, over all processes."""
@@ -238,16 +239,7 @@ def make_brain(
     device: torch.device,
     precision: str,
 ) -> ConformerCTC:
-    """The Brain of a training.
-
-    Args:
-        config: the training.
-        hparams: the objects of the network.
-        data: the data of this process.
-        folder: where the log and the curves are written.
-        checkpointer: of the network and the train loader.
-        device: where to train.
-        precision: fp32, fp16 or bf16.
+    """The Brain of a training, which writes its log and curves into `folder`.
 
     Raises:
         InputError: an epoch has fewer batches than an update needs.

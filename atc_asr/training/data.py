@@ -47,11 +47,6 @@ class TrainingData:
 def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.device) -> TrainingData:
     """Makes the data sets, batches and loaders of this process.
 
-    Args:
-        config: the training.
-        hparams: the objects of the network.
-        device: where the features are computed.
-
     Raises:
         InputError: no utterance can be aligned, or one is longer than a batch.
     """

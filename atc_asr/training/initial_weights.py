@@ -22,13 +22,7 @@ log = logging.getLogger(__name__)
 def init_weights(
     config: TrainingConfig, hparams: SimpleNamespace, data: TrainingData, device: torch.device
 ) -> dict[str, Any]:
-    """Gives the network its initial weights, feature statistics and adapters.
-
-    Args:
-        config: the training.
-        hparams: the objects of the network; changed in place.
-        data: the data of this process.
-        device: where features are computed.
+    """Gives the network (`hparams`, changed in place) its initial weights, feature statistics and adapters.
 
     Returns:
         Numbers for the record of the run.

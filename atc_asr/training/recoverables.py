@@ -50,7 +50,7 @@ class RandomState:
 
 @register_checkpoint_hooks
 class Curves:
-    """A row of numbers per epoch, also written as CSV after each epoch.
+    """A row of numbers per epoch, saved in checkpoints and written as CSV.
 
     Attributes:
         rows: the numbers of each finished epoch by name.
@@ -59,11 +59,6 @@ class Curves:
     def __init__(self, path: Path) -> None:
         self.rows: list[dict[str, float]] = []
         self._path = path
-
-    def add(self, row: dict[str, float]) -> None:
-        """Appends an epoch and writes the CSV."""
-        self.rows.append(row)
-        self.write()
 
     def write(self) -> None:
         """Writes the CSV; only the first process does."""

@@ -46,16 +46,6 @@ def texts():
 
 
 @pytest.fixture
-def tiny_model():
-    return tiny_network.MODEL
-
-
-@pytest.fixture
-def specaugment():
-    return tiny_network.SPECAUGMENT
-
-
-@pytest.fixture
 def config(texts, make_utterances):
     """A training of two epochs with 24 utterances."""
     train = TrainParams(
@@ -72,11 +62,6 @@ def config(texts, make_utterances):
         train, tiny_network.MODEL, tiny_network.SPECAUGMENT, augment, lora, char_tokens(texts), rows, rows[:4],
         HPARAMS_FILE,
     )  # fmt: skip
-
-
-@pytest.fixture
-def setup(config):
-    return config
 
 
 @pytest.fixture
