@@ -13,8 +13,6 @@ from atc_asr.scoring.comparison import Comparison, compare, format_comparison
 from atc_asr.scoring.pairs import read_pairs
 from atc_asr.scoring.params import ScoreParams
 
-WORKSPACE = "workspace"
-
 
 class CompareFlags(Flags):
     """Compare two recognisers on the same utterances: a paired bootstrap.
@@ -36,12 +34,7 @@ class CompareFlags(Flags):
 
 
 def run(params: ScoreParams, flags: CompareFlags, root: Path = Path()) -> Comparison:
-    """Compare two sets of hypotheses for the same references.
-
-    Args:
-        params: the section `score`.
-        flags: hypotheses and references.
-        root: the repository that holds the revisions.
+    """Compare two sets of hypotheses for the same references; `root` is the repository that holds the revisions.
 
     Raises:
         InputError: a file or revision cannot be used, or an id has no partner.
@@ -64,7 +57,7 @@ def open_hypotheses(source: str, hyp_path: Path | None, root: Path) -> Iterator[
         yield Path(source)
     elif hyp_path is None:
         raise InputError(f"{source}: no such file; to compare revisions, name the hypotheses with --hyp_path")
-    elif source == WORKSPACE:
+    elif source == "workspace":
         yield root / hyp_path
     else:
         with tempfile.TemporaryDirectory() as folder:

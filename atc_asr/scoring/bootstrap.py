@@ -59,18 +59,7 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The same rate of two recognisers A and B, and their difference.
-
-    Attributes:
-        name: name of the rate.
-        a: rate of A, per cent.
-        b: rate of B, per cent.
-        difference: B minus A, percentage points.
-        low: lower bound of the difference.
-        high: upper bound of the difference.
-        p_value: two-sided.
-        population: sum of the denominators.
-    """
+    """A rate of recognisers A and B in per cent, and B minus A in percentage points with interval and p value."""
 
     name: str
     a: float
@@ -121,7 +110,7 @@ def resample_rates(numerators: np.ndarray, denominators: np.ndarray, resampling:
 
 
 def percentiles(rates: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Two-sided percentile interval of resampled rates, at least one of them."""
+    """Two-sided percentile interval of at least one resampled rate."""
     tail = (100.0 - confidence) / 2
     low, high = np.percentile(rates, [tail, 100.0 - tail])
     return float(low), float(high)

@@ -20,11 +20,7 @@ LEVELS: dict[str, Callable[[str], list[str]]] = {
 
 
 def wer_by_level(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """WER in per cent at each level; None without reference words.
-
-    Args:
-        pairs: texts as written, before any normalisation.
-    """
+    """WER in per cent at each level, of texts as written, before any normalisation; None without reference words."""
     found = {}
     for name, split in LEVELS.items():
         texts = [(split(pair.ref), split(pair.hyp)) for pair in pairs]

@@ -27,12 +27,9 @@ class PairedCorpus:
 
 
 def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypotheses: bool) -> PairedCorpus:
-    """Read manifests and a decode.jsonl.
+    """Read manifests (or patterns of them) and a decode.jsonl.
 
-    Args:
-        ref_manifest: manifests or patterns of them.
-        hyp_file: the decode.jsonl.
-        normalize_hypotheses: whether to normalise hypotheses; otherwise text that is not normalised is an error.
+    Without `normalize_hypotheses`, a hypothesis that is not normalised is an error.
 
     Raises:
         InputError: a file cannot be used, an id has no partner, or texts have another normalisation.
@@ -82,10 +79,7 @@ def read_groups(utterances: Sequence[Utterance], column: str | None) -> list[str
 def read_column(utterances: Sequence[Utterance], column: str | None, key: str) -> list[str] | None:
     """The values of a manifest column, empty for rows without one; None when no column is given.
 
-    Args:
-        utterances: rows of the manifest.
-        column: name of the column.
-        key: the parameter that names the column, for the error message.
+    The error message names the parameter `key` that chose the column.
 
     Raises:
         InputError: no utterance has a value in the column.

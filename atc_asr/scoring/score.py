@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atc_asr.scoring import bootstrap, sclite, slices
@@ -12,7 +12,7 @@ from atc_asr.scoring.levels import wer_by_level
 from atc_asr.scoring.pairs import PairedCorpus, read_column, read_groups
 from atc_asr.scoring.params import ScoreParams
 from atc_asr.scoring.slot_scores import SlotScores, count_slots, score_slots, slot_rates
-from atc_asr.wer.wer import ScoredPair, score_pair, summarize
+from atc_asr.wer.wer import Counts, ScoredPair, score_pair, summarize
 
 SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances", "num_words")
 CONFUSION_COLUMNS = ("ref", "hyp")
@@ -32,12 +32,6 @@ METRICS = {
     "critical": "critical_substitution_rate",
     "words": "num_ref_words",
     "utterances": "num_utterances",
-}
-
-FRACTIONS: dict[str, Callable[[ScoredPair], tuple[int, int]]] = {
-    "wer": lambda item: (item.words.errors, item.words.ref_length),
-    "cer": lambda item: (item.characters.errors, item.characters.ref_length),
-    "sentence_error_rate": lambda item: (item.words.errors > 0, 1),
 }
 
 
@@ -63,12 +57,7 @@ class CorpusScores:
 
 
 def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool) -> CorpusScores:
-    """Score a corpus.
-
-    Args:
-        corpus: references and hypotheses.
-        params: the section `score`.
-        with_slices: whether to compute WER by slice, which may read the audio.
+    """Score a corpus; `with_slices` computes WER by slice, which reads the audio with `params.estimate_snr`.
 
     Raises:
         InputError: a column of `params` is not in the manifest, or audio cannot be read.
@@ -117,9 +106,11 @@ def score_pairs(corpus: PairedCorpus, params: ScoreParams) -> tuple[list[ScoredP
 
 def error_rates(scored: Sequence[ScoredPair]) -> list[Rate]:
     """WER, CER and sentence error rate over the utterances whose references have words."""
+    pairs = [(item.words, item.characters) if item.words.ref_length else (Counts(), Counts()) for item in scored]
     return [
-        make_rate(name, [fraction(item) if item.words.ref_length else (0, 0) for item in scored])
-        for name, fraction in FRACTIONS.items()
+        make_rate("wer", [(words.errors, words.ref_length) for words, _ in pairs]),
+        make_rate("cer", [(characters.errors, characters.ref_length) for _, characters in pairs]),
+        make_rate("sentence_error_rate", [(words.errors > 0, words.ref_length > 0) for words, _ in pairs]),
     ]
 
 

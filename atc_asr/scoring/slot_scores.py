@@ -41,10 +41,8 @@ class SlotScores:
 def score_slots(item: ScoredPair, true_callsign: str | None = None) -> SlotScores:
     """Score the slots of one utterance.
 
-    Args:
-        item: the pair, aligned.
-        true_callsign: call sign of the manifest in ICAO form, empty where the row has none; None to read the call
-            signs of the reference instead.
+    `true_callsign` is the call sign of the manifest in ICAO form, empty where the row has none; None to read the call
+    signs of the reference instead.
     """
     ref_slots = read_slots(item.pair.ref.split())
     hyp_slots = read_slots(item.pair.hyp.split()) if item.words.errors else ref_slots

@@ -9,7 +9,6 @@ To add an operator, add a row to atc_asr/atc/vocabulary/airlines.csv; a further 
 """
 
 import dataclasses
-import functools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -30,22 +29,26 @@ AIRCRAFT = frozenset(word.upper() for word in vocabulary.AIRCRAFT) | {
 AIRCRAFT_PAIRS = frozenset({("KING", "AIR"), ("TWIN", "CESSNA"), ("TWIN", "COMMANDER"), ("TWIN", "BEECH")})
 # Names of operators other than their telephony name in the table, without spaces.
 OTHER_NAMES = {"FRONTIER": "FFT", "AMERICAWEST": "AWE"}
+# Telephony name without spaces -> ICAO designator: USAIR for US AIR and U S AIR.
+TELEPHONY = {row.telephony.upper().replace(" ", ""): row.icao for row in vocabulary.read_airlines()} | OTHER_NAMES
+DESIGNATORS = frozenset(TELEPHONY.values())
+MAX_TELEPHONY_WORDS = max(len(row.telephony.split()) for row in vocabulary.read_airlines())
 # Flights without an ICAO designator in the table: recognised as a call sign that cannot be read.
 MILITARY = frozenset({("ARMY",), ("NAVY",), ("MARINE",), ("AIR", "FORCE"), ("COAST", "GUARD"), ("GUARD", "COPTER")})
 WAKE_CATEGORIES = frozenset({"HEAVY", "SUPER"})
 # Nationality marks of registrations that consist of letters (ICAO Annex 7).
 LETTER_MARKS = ("G", "F", "I", "DE", "HB", "OE", "OK", "OM", "OO", "PH", "SP", "LN", "SE", "OY", "EC", "CS", "EI", "HA")
 
-# Before an operator's name: other traffic is described, not called.
+# An operator's name after one of these describes other traffic and is no call sign.
 DESCRIBING = frozenset({"A", "AN", "THE", "THAT", "ANOTHER", "BEHIND", "FOLLOW", "FOLLOWING", "COMPANY", "IS"})
 AIRLINER_TYPES = frozenset("707 717 727 737 747 757 767 777 787 319 320 321 330 340 350 380 145 190".split())
 LIGHT_TYPES = frozenset("150 152 172 182 206 208 210 310 340 402 414 421".split())
-# Before a letter: it names a taxiway, a gate or a recorded information.
-BEFORE_PLACES = frozenset(
-    {"VIA", "TAXIWAY", "INFORMATION", "GATE", "SPOT", "INTERSECTION", "ON", "AT", "CATEGORY", "SHORT", "OF", "WITH",
-     "CROSS", "CROSSING", "AND", "RAMP"}
-)  # fmt: skip
-# Before a letter that is complete by itself: INFORMATION KILO, WITH KILO.
+# A letter after one of these names a taxiway, a gate or a recorded weather information.
+BEFORE_PLACES = frozenset({
+    "VIA", "TAXIWAY", "INFORMATION", "GATE", "SPOT", "INTERSECTION", "ON", "AT", "CATEGORY", "SHORT", "OF", "WITH",
+    "CROSS", "CROSSING", "AND", "RAMP",
+})  # fmt: skip
+# One letter after one of these is a complete name: INFORMATION KILO, WITH KILO.
 BEFORE_SINGLE_LETTERS = frozenset({"INFORMATION", "WITH", "HAVE"})
 TAXI_WORDS = frozenset({"TAXI", "VIA", "TAXIWAY", "RAMP", "GATE", "SPOT", "TAXIING"})
 SIDES = {"LEFT": "L", "RIGHT": "R", "CENTER": "C", "CENTRE": "C"}
@@ -74,26 +77,10 @@ class Callsign:
     operator: str
 
 
-@functools.cache
-def telephony() -> dict[str, str]:
-    """Telephony name without spaces -> ICAO designator: USAIR for US AIR and U S AIR."""
-    names = {row.telephony.upper().replace(" ", ""): row.icao for row in vocabulary.read_airlines()}
-    return names | OTHER_NAMES
-
-
-@functools.cache
-def longest_telephony() -> int:
-    """The largest number of words of a telephony name."""
-    return max(len(row.telephony.split()) for row in vocabulary.read_airlines())
-
-
 def read_callsign(words: Sequence[str], start: int) -> Callsign | None:
     """The call sign that begins at position `start`; None where none does."""
-    for read in (_read_written, _read_flight, _read_tail, _read_letters, _read_military, _read_short_tail):
-        found = read(words, start)
-        if found is not None:
-            return found
-    return None
+    readers = (_read_written, _read_flight, _read_tail, _read_letters, _read_military, _read_short_tail)
+    return next((found for read in readers if (found := read(words, start)) is not None), None)
 
 
 def reread_callsign(words: Sequence[str], start: int, operator: str) -> Callsign | None:
@@ -105,7 +92,7 @@ def reread_callsign(words: Sequence[str], start: int, operator: str) -> Callsign
 
 def _read_written(words: Sequence[str], start: int) -> Callsign | None:
     flight = WRITTEN_FLIGHT.fullmatch(words[start])
-    if flight and flight[1] in telephony().values() and len(flight[2]) <= MAX_FLIGHT_LENGTH:
+    if flight and flight[1] in DESIGNATORS and len(flight[2]) <= MAX_FLIGHT_LENGTH:
         return Callsign(words[start], start + 1, flight[1])
     if WRITTEN_TAIL.fullmatch(words[start]) and len(words[start]) > 2:
         return Callsign(words[start], start + 1, "N")
@@ -114,10 +101,10 @@ def _read_written(words: Sequence[str], start: int) -> Callsign | None:
 
 def _find_operator(words: Sequence[str], start: int) -> tuple[str, int] | None:
     """ICAO designator of the longest telephony name at `start`, and the position after the name."""
-    for end in range(min(len(words), start + longest_telephony()), start, -1):
-        icao = telephony().get("".join(words[start:end]))
-        if icao is not None:
-            return icao, end
+    for end in range(min(len(words), start + MAX_TELEPHONY_WORDS), start, -1):
+        name = "".join(words[start:end])
+        if name in TELEPHONY:
+            return TELEPHONY[name], end
     return None
 
 
@@ -149,8 +136,8 @@ def _read_at_place(words: Sequence[str], run: Sequence[Numeral], operator: str) 
     """A run after a letter that may name a place: the number of a taxiway if short, else an unreadable call sign."""
     letters, end = _letters_from(words, run[-1].end)
     digits = join_digits(run)
-    is_callsign = digits is None or len(digits + letters) >= SHORT_TAIL_LENGTH
-    return Callsign(None, end, operator) if is_callsign else None
+    is_short = digits is not None and len(digits + letters) < SHORT_TAIL_LENGTH
+    return None if is_short else Callsign(None, end, operator)
 
 
 def _read_flight_number(words: Sequence[str], start: int, operator: str) -> Callsign:
@@ -229,7 +216,7 @@ def _callsign_digits(run: Sequence[Numeral], max_length: int) -> str | None:
 
 
 def _use_of_run(run: Sequence[Numeral], words: Sequence[str]) -> str:
-    """What the end of a run is: `thousand`, `point`, a unit, `side` of a runway, or `callsign` for all of it."""
+    """The number that a run ends with: `thousand`, `point`, a unit, `side` of a runway; `callsign` for none."""
     kinds = [numeral.kind for numeral in run]
     for kind in ("thousand", "point"):
         if kind in kinds:
@@ -248,10 +235,10 @@ def _use_of_run(run: Sequence[Numeral], words: Sequence[str]) -> str:
 
 
 def _can_be(numerals: Sequence[Numeral], use: str) -> bool:
-    """Whether the end of a run can be a number of that use."""
+    """Whether numerals at the end of a run can be a number of the use that `_use_of_run` returned."""
     kinds = [numeral.kind for numeral in numerals]
     if use in ("thousand", "point"):
-        # THREE THOUSAND ONE: the ONE after it is no number of thousands.
+        # In THREE THOUSAND ONE the number of thousands is THREE alone.
         numerals = numerals[: kinds.index(use)] if use in kinds else ()
     if use == "FEET" and kinds[-1:] == ["hundred"]:
         numerals = numerals[:-1]
@@ -274,16 +261,11 @@ def _can_be(numerals: Sequence[Numeral], use: str) -> bool:
 
 def _read_tail(words: Sequence[str], start: int) -> Callsign | None:
     """A registration after NOVEMBER or after the name of the aircraft."""
-    position = start
-    if tuple(words[start : start + 2]) in AIRCRAFT_PAIRS:
-        position += 2
-    elif words[start] in AIRCRAFT:
-        position += 1
-    named = position > start
+    named = 2 if tuple(words[start : start + 2]) in AIRCRAFT_PAIRS else int(words[start] in AIRCRAFT)  # words
     if named and word_at(words, start - 1) in DESCRIBING:
         return None
-    november = word_at(words, position) == "NOVEMBER"
-    position += november
+    november = word_at(words, start + named) == "NOVEMBER"
+    position = start + named + november
     run = read_run(words, position)
     if not run or not (named or november):
         return None
@@ -343,11 +325,10 @@ def _read_military(words: Sequence[str], start: int) -> Callsign | None:
 def _read_short_tail(words: Sequence[str], start: int) -> Callsign | None:
     """A registration without NOVEMBER or a name (THREE ALPHA BRAVO), where an utterance begins or ends with it."""
     run = read_run(words, start)
-    digits = join_digits(run)
-    if not run or digits is None or any(numeral.kind != "digits" for numeral in run):
+    if not run or any(numeral.kind != "digits" for numeral in run):
         return None
     letters, end = _letters_from(words, run[-1].end)
-    text = f"{digits}{letters}"
+    text = f"{join_digits(run)}{letters}"
     shortened = len(text) == SHORT_TAIL_LENGTH and len(letters) in (1, 2)
     without_mark = SHORT_TAIL_LENGTH < len(text) <= MAX_TAIL_LENGTH and len(letters) == 2
     at_edge = start == 0 or end == len(words)

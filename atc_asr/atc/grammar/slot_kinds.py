@@ -120,8 +120,11 @@ def skip_fillers(words: list[str], position: int, fillers: frozenset[str] = FILL
     return position
 
 
-def _prefix(run: list[Numeral], width: int) -> tuple[str, int] | None:
-    """The first `width` digits of a run and the position after them; None where no numeral ends there."""
+def _prefix(run: list[Numeral], width: int, low: int = 0, high: int = 9999) -> tuple[str, int] | None:
+    """The first `width` digits of a run and the position after them.
+
+    None where no numeral ends there, or where the number is outside of `low` to `high`.
+    """
     for length in range(1, len(run) + 1):
         text = join_digits(run[:length])
         if text is None or len(text) > width:
@@ -130,14 +133,8 @@ def _prefix(run: list[Numeral], width: int) -> tuple[str, int] | None:
         # TWO HUNDRED goes on in TWO HUNDRED TEN.
         adds_up = run[length - 1].kind == "hundred" and following is not None and len(following.digits) == 2
         if len(text) == width and not adds_up and (following is None or following.kind == "digits"):
-            return text, run[length - 1].end
+            return (text, run[length - 1].end) if low <= int(text) <= high else None
     return None
-
-
-def _prefix_within(run: list[Numeral], width: int, low: int, high: int) -> tuple[str, int] | None:
-    """As `_prefix`, None for a number outside of `low` to `high`."""
-    taken = _prefix(run, width)
-    return taken if taken is not None and low <= int(taken[0]) <= high else None
 
 
 def _kinds(run: list[Numeral]) -> set[str]:
@@ -382,7 +379,7 @@ def _after_turn(words: list[str], start: int) -> Slot | None:
     run = read_run(words, skip_fillers(words, start + 1, TURN_FILLERS))
     if not run or word_at(words, run[-1].end) in AFTER_NO_HEADING:
         return None
-    taken = _prefix_within(run, 3, 1, 360)
+    taken = _prefix(run, 3, 1, 360)
     return Slot("heading", taken[0], start, taken[1]) if taken and taken[1] == run[-1].end else None
 
 
@@ -462,12 +459,12 @@ def _altimeter_number(words: list[str], run: list[Numeral]) -> Reading:
     """Inches of mercury, hundredths: 2992."""
     if len(run) == 3 and run[1].kind == "point":
         run = [run[0], run[2]]
-    return _prefix_within(run, 4, 2700, 3199)
+    return _prefix(run, 4, 2700, 3199)
 
 
 def _qnh_number(words: list[str], run: list[Numeral]) -> Reading:
     """Hectopascals: Q1013."""
-    taken = _prefix_within(run, 4 if run[0].digits.startswith("1") else 3, 870, 1085)
+    taken = _prefix(run, 4 if run[0].digits.startswith("1") else 3, 870, 1085)
     return (f"Q{int(taken[0])}", taken[1]) if taken else None
 
 

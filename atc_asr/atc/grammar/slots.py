@@ -28,11 +28,7 @@ NO_SLOT_KEYWORDS = frozenset({
 
 
 def read_slots(words: Sequence[str]) -> list[Slot]:
-    """The slots of an utterance in spoken order, corrections applied.
-
-    Args:
-        words: normalised, upper case.
-    """
+    """The slots of an utterance in spoken order, corrections applied; its words are normalised and upper case."""
     positions = [position for position, word in enumerate(words) if word not in HESITATIONS]
     fluent = [_without_plural(words[position]) for position in positions]
     return [
@@ -44,8 +40,7 @@ def read_slots(words: Sequence[str]) -> list[Slot]:
 def _without_plural(word: str) -> str:
     """ONE for ONES, the normalisation of TWENTY ONE'S WITH YOU."""
     stem = word[:-1]
-    is_sign = stem in DIGITS or stem in TEENS or stem in TENS or stem in LETTERS
-    return stem if word.endswith("S") and is_sign else word
+    return stem if word.endswith("S") and any(stem in signs for signs in (DIGITS, TEENS, TENS, LETTERS)) else word
 
 
 def _read_fluent(words: list[str]) -> list[Slot]:
@@ -57,13 +52,11 @@ def _read_fluent(words: list[str]) -> list[Slot]:
             slots, position = _correct(words, position, position + marker, slots)
             continue
         found = _read_at(words, position)
-        if found is None:
-            position += 1
-            continue
-        repeated = found.value and any((slot.kind, slot.value) == (found.kind, found.value) for slot in slots)
-        if found.kind in KINDS and not repeated:
-            slots.append(found)
-        position = found.end
+        if found and found.kind in KINDS:
+            repeated = found.value and any((slot.kind, slot.value) == (found.kind, found.value) for slot in slots)
+            if not repeated:
+                slots.append(found)
+        position = found.end if found else position + 1
     return slots
 
 
@@ -87,16 +80,9 @@ def _correction_length(words: list[str], position: int) -> int:
 
 
 def _correct(words: list[str], marker: int, position: int, slots: list[Slot]) -> tuple[list[Slot], int]:
-    """Apply a correction.
+    """The slots after a correction of the earlier `slots`, and the position to continue reading from.
 
-    Args:
-        words: the utterance.
-        marker: position of the correction phrase.
-        position: position after it.
-        slots: the slots before it, at least one.
-
-    Returns:
-        The slots after it, and the position to read on from.
+    The correction phrase begins at `marker` and ends before `position`.
     """
     # A bare number corrects the last slot only directly after it (one word may stand between: ONE TWO FOUR POINT
     # CORRECTION): later it may correct words that could not be read.
