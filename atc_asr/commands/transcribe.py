@@ -22,7 +22,7 @@ from atc_asr.decoding.params import DecodeParams, check_search
 from atc_asr.decoding.search import SearchSources, check_boost
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
-from atc_asr.transcribe.formats import FORMATS, Transmission, to_jsonl
+from atc_asr.transcribe.formats import FORMATS, Transmission, jsonl
 from atc_asr.transcribe.params import SegmentParams
 from atc_asr.transcribe.recording import find_audio, read_blocks, read_pcm
 from atc_asr.transcribe.segment import Segment, Segmenter
@@ -83,12 +83,8 @@ class RecordingReader:
             yield block
 
 
-def run_files(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
-    """Transcribe files and folders; a transcript is written as soon as the next recording has transmissions.
-
-    Raises:
-        InputError: an input is missing, or some recordings could not be read (the others are written).
-    """
+def _run_files(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
+    """Transcribe files and folders; a transcript is written as soon as the next recording has transmissions."""
     names = dict(find_audio(flags.inputs))
     if flags.out_dir is None and len(names) > 1 and flags.format != "jsonl":
         raise InputError(f"--format {flags.format}: got {len(names)} recordings without --out_dir, wanted a folder")
@@ -119,22 +115,18 @@ def run_files(transcriber: Transcriber, params: SegmentParams, flags: Transcribe
         raise InputError(f"{len(reader.failed)} of {len(names)} recordings cannot be read: {reader.failed[0]} …")
 
 
-def run_live(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
+def _run_live(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
     """Transcribe standard input until it ends; each transmission is written as soon as it has ended."""
     rate = transcriber.recognizer.sample_rate
     blocks = read_pcm(sys.stdin.buffer, flags.pcm_rate, flags.pcm_channels, rate)
     segmenter = Segmenter(params, rate, str(STANDARD_INPUT))
     for transmission in transcriber.transcribe(segmenter.segments(blocks), 0.0):
-        sys.stdout.write(to_jsonl(transmission))
+        sys.stdout.write(jsonl([transmission], 0.0))
         sys.stdout.flush()
 
 
-def find_device(name: str | None) -> "torch.device":
-    """The device of a name; without a name the first GPU, or the CPU where there is none.
-
-    Raises:
-        InputError: the device cannot be used.
-    """
+def _find_device(name: str | None) -> "torch.device":
+    """The device of a name; without a name the first GPU, or the CPU where there is none."""
     import torch
 
     from atc_asr.model.network import pick_device
@@ -149,7 +141,8 @@ def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentPara
     """Transcribe.
 
     Raises:
-        InputError: an input, the run folder or another file cannot be used.
+        InputError: an input, the run folder, the device or another file cannot be used; readable recordings are
+            written before unreadable ones are reported.
     """
     check_search(decode)
     if flags.boost is not None:
@@ -161,14 +154,14 @@ def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentPara
     from atc_asr.model import run_folder
 
     transcriber = Transcriber(
-        run_folder.load_recognizer(flags.checkpoint_dir, device=find_device(flags.device)),
+        run_folder.load_recognizer(flags.checkpoint_dir, device=_find_device(flags.device)),
         decode.model_copy(update={"num_processes": 1}) if live else decode,
         posteriors.batch_seconds,
         SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon),
         CallsignBoost(read_expected(flags.boost) if flags.boost is not None else []),
         read_calibration(flags.calibration) if flags.calibration is not None else None,
     )
-    (run_live if live else run_files)(transcriber, segment, flags)
+    (_run_live if live else _run_files)(transcriber, segment, flags)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ A parameter that no flag gives comes from params.yaml. `--beam_size` and `--beam
 """
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
@@ -27,11 +28,9 @@ from atc_asr.core.errors import InputError
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
-# The user's errors among those of the operating system: a full or read-only disk, no permission, a file where the
-# output's folder should be.
-USERS_ERRORS = (
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR,
-)  # fmt: skip
+# Errors of the operating system that a user can mend: a full or read-only disk, no permission, a file where a folder
+# should be.
+USERS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,13 +56,11 @@ def parse(argv: Sequence[str] | None, *models: type[BaseModel]) -> list[Any]:
     Raises:
         InputError: a flag or a key cannot be used.
     """
-    docs = [model.__doc__ or "" for model in models if issubclass(model, Flags)]
-    parser = Parser(
-        description="\n".join(docs), formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument(
-        "--params", type=Path, default=config.PARAMS_FILE, help=f"parameter file ({config.PARAMS_FILE})"
-    )
+    description = "\n".join(model.__doc__ or "" for model in models if issubclass(model, Flags))
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = Parser(description=description, formatter_class=formatter, allow_abbrev=False)
+    default = config.PARAMS_FILE
+    parser.add_argument("--params", type=Path, default=default, help=f"parameter file ({default})")
     for model in models:
         _add_flags(parser, model)
     given = vars(parser.parse_args([_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]))
@@ -84,14 +81,11 @@ def _add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
     for name, schema in config.schemas(model).items():
         field = model.model_fields[name]
         words = f"{field.description}; {config.describe(schema)}" if section else str(field.description)
-        settings: dict[str, Any] = {"help": words.replace("%", "%%"), "default": None}
-        parts = schema.get("anyOf", [schema])
+        settings: dict[str, Any] = {"help": words.replace("%", "%%"), "default": None, "metavar": name.upper()}
         if schema.get("type") == "boolean":
             settings |= {"nargs": "?", "const": "true", "metavar": "true|false"}
-        elif any(part.get("type") == "array" for part in parts):
-            settings |= {"nargs": "*" if section or not field.is_required() else "+", "metavar": name.upper()}
-        else:
-            settings |= {"metavar": name.upper()}
+        elif any(part.get("type") == "array" for part in schema.get("anyOf", [schema])):
+            settings["nargs"] = "*" if section or not field.is_required() else "+"
         if schema.get("positional"):
             settings |= {"nargs": settings.get("nargs", None if field.is_required() else "?"), "metavar": name}
             group.add_argument(name, **settings)
@@ -111,15 +105,13 @@ def _fill(model: type[BaseModel], given: Mapping[str, Any], content: Mapping[str
     try:
         return model.model_validate(values)
     except ValidationError as problem:
-        error = problem.errors(include_url=False)[0]
-        name = str(error["loc"][0])
-        raise InputError(
-            f"--{name}: got {given[name]!r}, wanted {config.describe(config.schemas(model)[name])}"
-        ) from None
+        name = str(problem.errors()[0]["loc"][0])
+        wanted = config.describe(config.schemas(model)[name])
+        raise InputError(f"--{name}: got {given[name]!r}, wanted {wanted}") from None
 
 
 def from_text(text: str | list[str], schema: Mapping[str, Any]) -> Any:
-    """A flag's text as a value of the wanted type; text that is none is returned as it is, for validation to refuse."""
+    """Convert a flag's text to the wanted type; text that cannot be converted stays text, which validation refuses."""
     if isinstance(text, list):
         return [from_text(item, schema["items"]) for item in text]
     kinds = {part.get("type") for part in schema.get("anyOf", [schema])}
@@ -129,17 +121,15 @@ def from_text(text: str | list[str], schema: Mapping[str, Any]) -> Any:
         return text.lower() == "true"
     for kind, convert in (("integer", int), ("number", float)):
         if kind in kinds:
-            try:
+            with contextlib.suppress(ValueError):
                 return convert(text)
-            except ValueError:
-                continue
     return text
 
 
 def setup_logging() -> None:
     """One line per message on standard error."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # Logged by every import of speechbrain, of no use to users.
+    # Every import of speechbrain logs settings that are of no use to users.
     logging.getLogger("speechbrain.utils.quirks").setLevel(logging.WARNING)
 
 

@@ -69,9 +69,8 @@ def describe(schema: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(map(str, schema["enum"]))
     if schema["type"] == "array":
         return f"list of {describe(schema['items'])}"
-    return " ".join(
-        [YAML_NAMES[schema["type"]], *(f"{sign} {schema[k]:g}" for k, sign in LIMITS.items() if k in schema)]
-    )
+    limits = [f"{sign} {schema[name]:g}" for name, sign in LIMITS.items() if name in schema]
+    return " ".join([YAML_NAMES[schema["type"]], *limits])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -103,7 +102,7 @@ def make_section(
     """A validated section.
 
     Args:
-        model: the section.
+        model: the section's class.
         values: its mapping in params.yaml.
         where: names the mapping in messages, as `params.yaml: train`.
         flags: values that replace those of the file, by key.

@@ -17,7 +17,6 @@ def partial_path(path: Path) -> Path:
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """A temporary path to write to; renamed to `path` at the end of the block, removed if the block raises."""
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
     try:
@@ -33,7 +32,6 @@ def new_file(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """An empty temporary folder to fill; replaces `path` at the end of the block, removed if the block raises."""
-    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
     shutil.rmtree(partial, ignore_errors=True)

@@ -21,21 +21,13 @@ STATS_FILE = "stats.json"
 
 @dataclass(frozen=True)
 class Utterance:
-    """One row of a manifest.
+    """One row of a manifest."""
 
-    Attributes:
-        id: unique in the manifest.
-        wav: path of the audio file, which exists.
-        duration: seconds.
-        transcript: normalised text.
-        columns: further columns (speaker, tape, callsign, role, ...).
-    """
-
-    id: str
-    wav: Path
-    duration: float
-    transcript: str
-    columns: Mapping[str, str] = field(default_factory=dict)
+    id: str  # unique in the manifest
+    wav: Path  # path of the audio file, which exists
+    duration: float  # seconds
+    transcript: str  # normalised text
+    columns: Mapping[str, str] = field(default_factory=dict)  # further columns (speaker, tape, callsign, role, ...)
 
 
 def read_manifest(path: Path) -> list[Utterance]:
@@ -44,7 +36,6 @@ def read_manifest(path: Path) -> list[Utterance]:
     Raises:
         InputError: a row is invalid; the message names file, line and id.
     """
-    path = Path(path)
     utterances: dict[str, Utterance] = {}
     for line, row in read_rows(path, COLUMNS):
         where = f"{path}:{line} (id {row['id']})"
@@ -159,7 +150,6 @@ def _utterance(folder: Path, row: Mapping[str, str], where: str) -> Utterance:
 
 def write_manifest(path: Path, rows: Iterable[Utterance]) -> None:
     """Write a CSV manifest atomically, sorted by id, with `wav` relative to its folder."""
-    path = Path(path)
     rows = sorted(rows, key=lambda row: row.id)
     extra = sorted({name for row in rows for name in row.columns})
     lines = []

@@ -1,7 +1,4 @@
-"""Texts of log messages, with their %-arguments in the names' comments.
-
-They stand here so that editing one reruns no stage: .dvcignore keeps this file out of the stages' dependencies.
-"""
+"""Texts of all log messages. .dvcignore lists this file, so editing a message reruns no stage."""
 
 # export
 EXPORT_RESUMED = "resuming: %d of %d shards are already there"

@@ -30,13 +30,8 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.upper()
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).upper())
-    plain = (_plain_digit(char) for char in text if not unicodedata.combining(char))
+    plain = (str(unicodedata.decimal(char, char)) for char in text if not unicodedata.combining(char))
     return "".join(plain).translate(_FOLDS).translate(_NO_APOSTROPHES)
-
-
-def _plain_digit(char: str) -> str:
-    value = unicodedata.decimal(char, None)
-    return char if value is None else str(value)
 
 
 def without_marks(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import soundfile
 
 from atc_asr.core.errors import InputError
+from atc_asr.hypotheses.hypotheses import Word
 from atc_asr.report.contents import Contents, Row
 from atc_asr.wer.wer import Step
 
@@ -22,42 +23,36 @@ SAMPLE_RATE = 16000  # Hz
 PREFIXES = {"equal": "=", "substitute": "~", "delete": "-", "insert": "+"}
 
 
-def encode_step(step: Step) -> str:
-    """An alignment step as prefix and word; a substitution has both words, separated by a tab."""
+def _encode_step(step: Step) -> str:
+    """A prefix and a word; a substitution has both words, separated by a tab."""
     words = f"{step.ref}\t{step.hyp}" if step.operation == "substitute" else (step.ref or step.hyp)
     return f"{PREFIXES[step.operation]}{words}"
 
 
-def encode_row(row: Row, columns: Sequence[str], out_dir: Path) -> list[Any]:
+def _encode_row(row: Row, columns: Sequence[str], out_dir: Path) -> list[Any]:
     """An utterance as a list: id, audio relative to the page, seconds, errors, reference words, steps, columns."""
     utterance, counts = row.utterance, row.scored.words
     wav = Path(os.path.relpath(utterance.wav.resolve(), out_dir.resolve())).as_posix()
-    steps = " ".join(map(encode_step, row.scored.steps))
+    steps = " ".join(map(_encode_step, row.scored.steps))
     values = [utterance.columns.get(name, "") for name in columns]
     return [utterance.id, wav, round(utterance.duration, 3), counts.errors, counts.ref_length, steps, *values]
 
 
-def encode_times(row: Row) -> list[list[Any]]:
-    """Hypothesis words with start and end in seconds and confidence."""
-    return [[w.word, round(w.start, 3), round(w.end, 3), round(w.confidence, 3)] for w in row.hypothesis.words]
+def _encode_word(word: Word) -> list[Any]:
+    """A hypothesis word, its start and end in seconds, and its confidence."""
+    return [word.word, round(word.start, 3), round(word.end, 3), round(word.confidence, 3)]
 
 
-def worst_rows(rows: Sequence[Row], count: int) -> list[int]:
+def _worst_rows(rows: Sequence[Row], count: int) -> list[int]:
     """Indices of the rows with the highest word error rate, in the order in which the page first shows them."""
 
-    def key(index: int) -> tuple[float, int, int]:
-        words = rows[index].scored.words
-        return -words.errors / max(1, words.ref_length), -words.errors, index
-
-    return sorted(range(len(rows)), key=key)[:count]
+    words = [row.scored.words for row in rows]
+    rates = [one.errors / max(1, one.ref_length) for one in words]
+    return sorted(range(len(rows)), key=lambda index: (-rates[index], -words[index].errors))[:count]
 
 
-def encode_audio(path: Path) -> str:
-    """A WAV file as FLAC in base64: the same samples in about half the bytes.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+def _encode_audio(path: Path) -> str:
+    """A WAV file as FLAC in base64: the same samples in about half the bytes."""
     try:
         samples, sample_rate = soundfile.read(path, dtype="int16")
     except (OSError, soundfile.LibsndfileError) as error:
@@ -67,7 +62,7 @@ def encode_audio(path: Path) -> str:
     return base64.b64encode(content.getvalue()).decode("ascii")
 
 
-def page_data(contents: Contents, *, out_dir: Path, num_embedded: int) -> dict[str, Any]:
+def _page_data(contents: Contents, *, out_dir: Path, num_embedded: int) -> dict[str, Any]:
     """The data that the page's script reads, as values that JSON can hold."""
     rows = contents.rows
     columns = sorted({name for row in rows for name, value in row.utterance.columns.items() if value})
@@ -83,13 +78,13 @@ def page_data(contents: Contents, *, out_dir: Path, num_embedded: int) -> dict[s
         "confusions": contents.confusions,
         "columns": columns,
         "sample_rate": SAMPLE_RATE,
-        "utterances": [encode_row(row, columns, out_dir) for row in rows],
-        "times": {index: encode_times(row) for index, row in enumerate(rows) if row.hypothesis.words},
-        "audio": {index: encode_audio(rows[index].utterance.wav) for index in worst_rows(rows, num_embedded)},
+        "utterances": [_encode_row(row, columns, out_dir) for row in rows],
+        "times": {i: [*map(_encode_word, row.hypothesis.words)] for i, row in enumerate(rows) if row.hypothesis.words},
+        "audio": {index: _encode_audio(rows[index].utterance.wav) for index in _worst_rows(rows, num_embedded)},
     }
 
 
-def embed_json(content: Any) -> str:
+def _embed_json(content: Any) -> str:
     """JSON for a script element: `<`, `>`, `&` and line separators are escaped, so that no text ends the element."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
@@ -97,7 +92,7 @@ def embed_json(content: Any) -> str:
     return text
 
 
-def source_hash(text: str) -> str:
+def _source_hash(text: str) -> str:
     """The hash of a script or style in the page's content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
@@ -106,7 +101,7 @@ def render_page(contents: Contents, *, out_dir: Path, num_embedded: int) -> str:
     """The page as HTML.
 
     Args:
-        contents: what to show.
+        contents: contents of the report.
         out_dir: folder of the page; audio files are linked relative to it.
         num_embedded: number of utterances whose audio the page contains.
 
@@ -117,7 +112,7 @@ def render_page(contents: Contents, *, out_dir: Path, num_embedded: int) -> str:
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(PAGE.glob("*.js")))
     script = f'"use strict";\n(() => {{\n{script}}})();\n'
     policy = (
-        f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)}; "
+        f"default-src 'none'; script-src {_source_hash(script)}; style-src {_source_hash(style)}; "
         "img-src 'self' data: blob:; media-src 'self' file: data: blob:; connect-src 'self' file: data: blob:"
     )
     return string.Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
@@ -125,5 +120,5 @@ def render_page(contents: Contents, *, out_dir: Path, num_embedded: int) -> str:
         title=html.escape(contents.title),
         style=style,
         script=script,
-        data=embed_json(page_data(contents, out_dir=out_dir, num_embedded=num_embedded)),
+        data=_embed_json(_page_data(contents, out_dir=out_dir, num_embedded=num_embedded)),
     )

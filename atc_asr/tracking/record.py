@@ -18,7 +18,6 @@ from typing import Any
 
 from atc_asr.core import files
 from atc_asr.tracking.params import RecordParams
-from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS, append_sweep_row, merge_sweep_rows, read_sweep  # noqa: F401
 
 RECORDED_PACKAGES = (
     "torch", "torchaudio", "speechbrain", "hyperpyyaml", "dvc", "datasets", "soundfile", "sentencepiece",
@@ -92,13 +91,8 @@ def to_json_value(value: Any, where: str, *, texts: bool) -> Any:
     raise TypeError(f"{where}: got {type(value).__name__}, wanted a number{' or a text' if texts else ''}")
 
 
-def _write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; the same content gives the same bytes."""
-    files.write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write a metrics file for DVC: numbers only, null for NaN and infinities, sorted by key.
+    """Write a metrics file for DVC, atomically: numbers only, null for NaN and infinities, sorted by key.
 
     Raises:
         TypeError: a value is not a number, nor a mapping or list of numbers.
@@ -109,3 +103,7 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write metrics.json or model_card.json of a run folder: as `write_metrics`, with str and bool allowed."""
     _write_json(path, to_json_value(record, "record", texts=True))
+
+
+def _write_json(path: Path, content: Any) -> None:
+    files.write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

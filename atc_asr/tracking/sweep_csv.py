@@ -44,11 +44,7 @@ def _format_cell(value: Any) -> str:
 
 
 def _format_row(row: Mapping[str, Any]) -> list[str]:
-    """The cells of a row in the order of `SWEEP_COLUMNS`.
-
-    Raises:
-        ValueError: the row lacks a column or has an unknown one.
-    """
+    """The cells of a row in the order of `SWEEP_COLUMNS`."""
     missing = [name for name in SWEEP_COLUMNS if name not in row]
     unknown = [name for name in row if name not in SWEEP_COLUMNS]
     if missing or unknown:
@@ -68,9 +64,7 @@ def read_sweep(path: Path) -> list[list[str]]:
         InputError: the file has another header, or a row whose number of cells differs from the header's.
     """
     try:
-        content = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        return []
+        content = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a CSV in UTF-8: {error}") from error
     if not content:
@@ -85,12 +79,6 @@ def read_sweep(path: Path) -> list[list[str]]:
             raise InputError(f"{path}:{reader.line_num}: got {len(cells)} cells, wanted {len(SWEEP_COLUMNS)}")
         rows += [cells] if cells else []
     return rows
-
-
-def _write_sweep(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    content = io.StringIO(newline="")
-    csv.writer(content, lineterminator="\n").writerows([SWEEP_COLUMNS, *rows])
-    files.write_text(path, content.getvalue())
 
 
 def append_sweep_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -108,11 +96,11 @@ def append_sweep_row(path: Path, row: Mapping[str, Any]) -> None:
         ValueError: the row lacks a column or has an unknown one.
     """
     cells = _format_row(row)
-    path = Path(path).resolve()
+    path = path.resolve()
     with _locked(path):
         rows = read_sweep(path)
         if _identity(cells) not in map(_identity, rows):
-            _write_sweep(path, [*rows, cells])
+            files.write_csv(path, SWEEP_COLUMNS, [*rows, cells])
 
 
 def merge_sweep_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
@@ -131,11 +119,11 @@ def merge_sweep_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[int
     new = {cells[RUN_ID]: cells for cells in map(_format_row, rows)}
     if len(new) != len(rows):
         raise ValueError("sweep rows: a run_id occurs twice")
-    path = Path(path).resolve()
+    path = path.resolve()
     with _locked(path):
         old = read_sweep(path)
         merged = [new.get(cells[RUN_ID], cells) for cells in old]
         known = {cells[RUN_ID] for cells in old}
         added = [cells for run_id, cells in new.items() if run_id not in known]
-        _write_sweep(path, merged + added)
+        files.write_csv(path, SWEEP_COLUMNS, merged + added)
     return len(added), sum(before != after for before, after in zip(old, merged, strict=True))

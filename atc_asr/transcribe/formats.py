@@ -1,5 +1,6 @@
 """Transmissions of a recording as JSONL, SRT, WebVTT or Praat TextGrid; all times in seconds of the recording."""
 
+import html
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,20 +28,6 @@ def place(hypothesis: Hypothesis, file: str, start: float, end: float) -> Transm
     return Transmission(file, start, end, hypothesis.hyp, hypothesis.score or 0.0, words)
 
 
-def to_jsonl(transmission: Transmission) -> str:
-    """One line of JSONL."""
-    row = {
-        "id": f"{transmission.file}#{round(1000 * transmission.start):09d}",
-        "hyp": transmission.hyp,
-        "file": transmission.file,
-        "start": round(transmission.start, 3),
-        "end": round(transmission.end, 3),
-        "score": round(transmission.score, 4),
-        "words": word_rows(transmission.words),
-    }
-    return json.dumps(row, ensure_ascii=False) + "\n"
-
-
 def timestamp(seconds: float, decimal: str) -> str:
     """`hh:mm:ss,mmm` with the format's decimal mark."""
     minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
@@ -50,7 +37,19 @@ def timestamp(seconds: float, decimal: str) -> str:
 
 def jsonl(transmissions: Sequence[Transmission], duration: float) -> str:
     """JSON Lines."""
-    return "".join(map(to_jsonl, transmissions))
+    text = ""
+    for one in transmissions:
+        row = {
+            "id": f"{one.file}#{round(1000 * one.start):09d}",
+            "hyp": one.hyp,
+            "file": one.file,
+            "start": round(one.start, 3),
+            "end": round(one.end, 3),
+            "score": round(one.score, 4),
+            "words": word_rows(one.words),
+        }
+        text += json.dumps(row, ensure_ascii=False) + "\n"
+    return text
 
 
 def srt(transmissions: Sequence[Transmission], duration: float) -> str:
@@ -65,8 +64,8 @@ def vtt(transmissions: Sequence[Transmission], duration: float) -> str:
     """WebVTT (W3C) with escaped text."""
     text = "WEBVTT\n"
     for one in transmissions:
-        escaped = one.hyp.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        text += f"\n{timestamp(one.start, '.')} --> {timestamp(one.end, '.')}\n{escaped}\n"
+        words = html.escape(one.hyp, quote=False)
+        text += f"\n{timestamp(one.start, '.')} --> {timestamp(one.end, '.')}\n{words}\n"
     return text
 
 
@@ -114,9 +113,5 @@ def textgrid(transmissions: Sequence[Transmission], duration: float) -> str:
     return header + textgrid_tier(1, "transmissions", spans, duration) + textgrid_tier(2, "words", words, duration)
 
 
-FORMATS: dict[str, Callable[[Sequence[Transmission], float], str]] = {
-    "jsonl": jsonl,
-    "srt": srt,
-    "vtt": vtt,
-    "TextGrid": textgrid,
-}
+Format = Callable[[Sequence[Transmission], float], str]
+FORMATS: dict[str, Format] = {"jsonl": jsonl, "srt": srt, "vtt": vtt, "TextGrid": textgrid}

@@ -66,42 +66,30 @@ class Segmenter:
         self._num_below = 0  # consecutive frames below the threshold, inside a transmission
 
     def segments(self, blocks: Iterable[np.ndarray]) -> Iterator[Segment]:
-        """The transmissions of a whole stream of blocks (S,), each as soon as it has ended."""
+        """The transmissions of a whole stream of blocks (S,) float32, each as soon as it has ended."""
         for block in blocks:
-            yield from self.push(block)
-        yield from self.flush()
+            self._add(block)
+            if len(self._recent_levels) == self._floor_frames:  # otherwise the noise floor is not known yet
+                yield from self._examine()
+        if self._levels:
+            yield from self._examine()
+        if self._start_frame is not None:  # the stream ends within a transmission
+            yield self._cut(self._start_frame, self._first_frame + len(self._frames))
 
-    def push(self, samples: np.ndarray) -> list[Segment]:
-        """Add samples (S,) float32; returns the transmissions that ended in them."""
+    def _add(self, samples: np.ndarray) -> None:
+        """Add the whole frames of samples (S,) to the buffer; the rest waits for the next samples."""
         samples = np.concatenate((self._remainder, samples))
         whole = len(samples) // self._frame_samples * self._frame_samples
         self._remainder = samples[whole:]
-        if not whole:
-            return []
         levels = frame_levels(samples[:whole], self._frame_samples).tolist()
         self._frames += list(samples[:whole].reshape(-1, self._frame_samples))
         self._levels += levels
         self._recent_levels.extend(levels)
-        if len(self._recent_levels) < self._floor_frames:
-            return []  # The noise floor is not known yet.
-        return list(self._examine())
-
-    def flush(self) -> list[Segment]:
-        """End the stream; returns the transmissions that are left, the last one cut at the end of the stream."""
-        found = list(self._examine()) if self._levels else []
-        if self._start_frame is not None:
-            found.append(self._cut(self._start_frame, self._first_frame + len(self._frames)))
-            self._start_frame = None
-        self._drop(len(self._frames))
-        return found
-
-    def _threshold(self) -> float:
-        floor = float(np.percentile(np.fromiter(self._recent_levels, dtype=np.float32), FLOOR_PERCENTILE))
-        return max(floor + self._params.threshold_db, self._params.min_level)
 
     def _examine(self) -> Iterator[Segment]:
         """Examine the new frames of the buffer; yields the transmissions that end in them."""
-        threshold = self._threshold()
+        floor = float(np.percentile(np.fromiter(self._recent_levels, dtype=np.float32), FLOOR_PERCENTILE))
+        threshold = max(floor + self._params.threshold_db, self._params.min_level)
         while self._position < len(self._levels):
             frame = self._first_frame + self._position
             above = self._levels[self._position] > threshold

@@ -1,4 +1,4 @@
-"""Segments of a recording -> transmissions: network in batches, search, times of the recording."""
+"""Recognition of the segments of recordings: runs the network in batches and the search, and adds start times."""
 
 import collections
 import contextlib
@@ -27,8 +27,8 @@ NO_SAMPLES = np.zeros(0, dtype=np.float32)
 def release_freed_memory() -> None:
     """Return freed memory to the operating system, where the C library is glibc (malloc_trim(3)).
 
-    Without it, batches of ever new shapes fragment the heap. Making glibc map every large block on its own
-    (mallopt(3)) also bounds memory, but then half of the time is spent on page faults.
+    Without this, batches of new shapes fragment the heap. Mapping each large block separately (mallopt(3)) also bounds
+    memory, but half of the time is then spent on page faults.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # raised by other C libraries
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""atc_asr.tracking.record: JSON files and facts of a run."""
+"""atc_asr.tracking.record: run id, versions, memory and JSON files of a run."""
 
 import datetime
 import json

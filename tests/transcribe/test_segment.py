@@ -113,9 +113,13 @@ def test_the_buffer_does_not_grow_in_silence_or_in_speech() -> None:
     segmenter = Segmenter(PARAMS, RATE, "a.wav")
     sizes = []
     samples = stream(30.0, [(2.0, 4.0), (8.0, 29.0)], 0.001)
-    for second in range(120):
-        segmenter.push(samples[second % 30 * RATE : (second % 30 + 1) * RATE])
-        sizes.append(len(segmenter._frames))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for second in range(120):
+            yield samples[second % 30 * RATE : (second % 30 + 1) * RATE]
+            sizes.append(len(segmenter._frames))
+
+    assert list(segmenter.segments(blocks()))
     assert max(sizes[60:]) <= max(sizes[:60])
 
 

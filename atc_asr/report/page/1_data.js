@@ -2,16 +2,15 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const find = (id) => document.getElementById(id);
 
-function element(name, properties = {}, ...children) {
-  const node = document.createElement(name);
+function fill(node, properties, children) {
   for (const [key, value] of Object.entries(properties)) {
-    if (key === "class") node.className = value;
-    else if (key === "text") node.textContent = value;
+    if (key === "text") node.textContent = value;
     else node.setAttribute(key, value);
   }
   node.append(...children);
   return node;
 }
+const element = (name, properties = {}, ...children) => fill(document.createElement(name), properties, children);
 
 const percent = (value) => (value === null ? "–" : value.toFixed(1));
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;

@@ -16,20 +16,18 @@ function fileOf(wav) {
   return null;
 }
 
-function bytesOf(base64) {
-  const text = atob(base64);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i += 1) bytes[i] = text.charCodeAt(i);
-  return bytes.buffer;
-}
-
 const relativeUrl = (wav) => wav.split("/").map(encodeURIComponent).join("/");
 
-async function loadAudio(utterance) {
+// The audio that the page contains or that the user chose; null when only its URL is known.
+function blobOf(utterance) {
   const embedded = data.audio[utterance.index];
-  if (embedded) return bytesOf(embedded);
-  const file = fileOf(utterance.wav);
-  if (file) return file.arrayBuffer();
+  if (!embedded) return fileOf(utterance.wav);
+  return new Blob([Uint8Array.from(atob(embedded), (character) => character.charCodeAt(0))], { type: "audio/flac" });
+}
+
+async function loadAudio(utterance) {
+  const blob = blobOf(utterance);
+  if (blob) return blob.arrayBuffer();
   const response = await fetch(relativeUrl(utterance.wav));
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
   return response.arrayBuffer();
@@ -38,10 +36,9 @@ async function loadAudio(utterance) {
 function playableUrl(utterance) {
   if (sourceUrl) URL.revokeObjectURL(sourceUrl);
   sourceUrl = null;
-  const embedded = data.audio[utterance.index];
-  const file = embedded ? new Blob([bytesOf(embedded)], { type: "audio/flac" }) : fileOf(utterance.wav);
-  if (!file) return relativeUrl(utterance.wav);
-  sourceUrl = URL.createObjectURL(file);
+  const blob = blobOf(utterance);
+  if (!blob) return relativeUrl(utterance.wav);
+  sourceUrl = URL.createObjectURL(blob);
   return sourceUrl;
 }
 

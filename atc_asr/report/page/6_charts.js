@@ -1,15 +1,7 @@
 // Charts (SVG) and tables.
 const SVG = "http://www.w3.org/2000/svg";
 
-function shape(name, properties = {}, ...children) {
-  const node = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(properties)) {
-    if (key === "text") node.textContent = value;
-    else node.setAttribute(key, value);
-  }
-  node.append(...children);
-  return node;
-}
+const shape = (name, properties = {}, ...children) => fill(document.createElementNS(SVG, name), properties, children);
 
 // Multiples of 1, 2 or 5 times a power of ten in [low, high], about `count` of them.
 function ticks(low, high, count) {
@@ -99,5 +91,12 @@ function table(headers, rows, label) {
   const lines = rows.map((cells) => element("tr", {}, ...cells.map((text, index) => (
     index === 0 ? element("th", { scope: "row", text }) : element("td", { class: headers[index][1], text })))));
   const node = element("table", { class: "plain", "aria-label": label }, element("thead", {}, head), element("tbody", {}, ...lines));
-  return element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, node);
+  return scrollable(node, label);
+}
+
+const scrollable = (node, label) => element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, node);
+
+function scoreTable(name, unit, scores, label) {
+  const rows = scores.map((score) => [score.label, percent(score.value), range(score), count(score)]);
+  return table([[name, ""], [unit, "number"], [data.interval, "number"], ["n", "number"]], rows, label);
 }

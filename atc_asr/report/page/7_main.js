@@ -1,5 +1,8 @@
 // Fills the page and connects keys and controls.
-function show(id) { find(`${id}-section`).hidden = false; }
+function show(id, ...nodes) {
+  find(`${id}-section`).hidden = false;
+  find(id).replaceChildren(...nodes);
+}
 
 function drawScores() {
   find("title").textContent = data.title;
@@ -11,28 +14,19 @@ function drawScores() {
     element("dd", { class: "range", text: range(score) ? `${data.interval} ${range(score)}` : "" }),
     element("dd", { class: "count", text: score.count === null ? "" : `of ${plural(score.count, score.counted)}` }),
   )));
-  if (data.scorecard.length) {
-    show("scorecard");
-    const rows = data.scorecard.map((score) => [score.label, percent(score.value), range(score), count(score)]);
-    const headers = [["Score", ""], ["%", "number"], [data.interval, "number"], ["n", "number"]];
-    find("scorecard").replaceChildren(table(headers, rows, "Scorecard"));
-  }
+  if (data.scorecard.length) show("scorecard", scoreTable("Score", "%", data.scorecard, "Scorecard"));
   if (data.levels.length) {
-    show("levels");
     const rows = data.levels.map(([level, rate]) => [level, percent(rate)]);
-    find("levels").replaceChildren(table([["Text", ""], ["WER %", "number"]], rows, "WER by normalisation level"));
+    show("levels", table([["Text", ""], ["WER %", "number"]], rows, "WER by normalisation level"));
   }
   if (data.confusions.length) {
-    show("confusions");
     const rows = data.confusions.map(([ref, hyp, times]) => [ref, hyp, times.toLocaleString("en")]);
-    find("confusions").replaceChildren(table([["Reference", ""], ["Hypothesis", ""], ["Count", "number"]], rows, "Most confused words"));
+    show("confusions", table([["Reference", ""], ["Hypothesis", ""], ["Count", "number"]], rows, "Most confused words"));
   }
 }
 
 function drawCharts() {
-  if (!data.charts.length) return;
-  show("charts");
-  find("charts").replaceChildren(...data.charts.map(lineChart));
+  if (data.charts.length) show("charts", ...data.charts.map(lineChart));
 }
 
 // Slices that are ranges of a measured value; their groups are named `< 2 s`, `2-4 s`, `>= 4 s`.
@@ -73,10 +67,9 @@ function drawSlices() {
     const canShow = data.columns.includes(name) || Object.hasOwn(MEASURED, name);
     const onClick = canShow ? (row) => showGroup(name, row.label) : null;
     const chart = intervalChart({ title, rows, xLabel: "WER, %", width, onClick });
-    const cells = rows.map((row) => [row.label, percent(row.value), range(row), count(row)]);
-    const headers = [[name, ""], ["WER %", "number"], [data.interval, "number"], ["n", "number"]];
-    const details = element("details", {}, element("summary", { text: "Show as a table" }), table(headers, cells, title));
-    find("slices").replaceChildren(element("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": title }, chart), details);
+    const summary = element("summary", { text: "Show as a table" });
+    const details = element("details", {}, summary, scoreTable(name, "WER %", rows, title));
+    find("slices").replaceChildren(scrollable(chart, title), details);
   };
   chooser.addEventListener("change", draw);
   draw();
