@@ -120,8 +120,9 @@ class Engine:
             InputError: espeak-ng does not have the voice, or returned no speech.
         """
         library = self._library
-        # espeak_Initialize seeds the noise from the clock.
+        # espeak_Initialize seeds the noise from the clock. The Klatt synthesiser (Reed) uses the C library's generator.
         library.espeak_ng_SetRandSeed(NOISE_SEED)
+        ctypes.CDLL(None).srand(NOISE_SEED)
         # For an unknown variant the library uses the plain voice without an error.
         _, _, variant = settings.voice.partition("+")
         is_known = not variant or Path(self._data_path, "voices", "!v", variant).is_file()

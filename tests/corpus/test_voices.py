@@ -57,8 +57,10 @@ def test_every_variant_speaks_and_sounds_different() -> None:
 
 
 def test_speech_does_not_depend_on_earlier_texts() -> None:
-    # These voices keep state in the library: breath noise (Alicia), flutter (m3), a Klatt voice.
-    settings = [VoiceSettings(f"en-us+{variant}", 160, 50, 50) for variant in ("Alicia", "m3", "f3", "klatt3", "rob")]
+    # Voices with state: breath noise (Alicia), flutter (m3, f3), a Klatt voice, the C library's generator (Reed).
+    settings = [
+        VoiceSettings(f"en-us+{variant}", 160, 50, 50) for variant in ("Alicia", "m3", "f3", "klatt3", "rob", "Reed")
+    ]
     forwards = [speak(TEXT, voice, 16000).tobytes() for voice in settings]
     backwards = [speak(TEXT, voice, 16000).tobytes() for voice in reversed(settings)]
     assert forwards == backwards[::-1]
