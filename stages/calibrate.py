@@ -1,14 +1,13 @@
 """Stage calibrate: fit the calibration of word confidences on valid and apply it to valid and test."""
 
-import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from atc_asr.core import cli
-from atc_asr.core.files import new_file
+from atc_asr.core.files import new_file, write_csv
 from atc_asr.core.manifest import read_manifests
 from atc_asr.hypotheses import confidence
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
@@ -20,7 +19,7 @@ from atc_asr.wer import wer
 def score_words(
     manifest: Sequence[Path], hypotheses: Sequence[Hypothesis], where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence (N,) and correctness (N,) of the listed words of a split; insertions count as wrong.
+    """Confidence (N,) and correctness (N,) of the listed words of a split; insertions are wrong.
 
     Raises:
         InputError: a manifest cannot be used, or the ids of manifest and hypotheses differ.
@@ -36,12 +35,6 @@ def score_words(
         if step.hyp is not None
     ]
     return np.concatenate([values[pair.id] for pair in pairs]), np.array(correct, dtype=bool)
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a CSV file."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def run(flags: CalibrateFlags) -> None:
@@ -74,10 +67,11 @@ def run(flags: CalibrateFlags) -> None:
         for path, hypotheses in ((flags.valid_out_file, valid), (flags.test_out_file, test)):
             calibrated = (confidence.recalibrate(calibration, hypothesis) for hypothesis in hypotheses)
             write_hypotheses(outputs.enter_context(new_file(path)), calibrated)
-        reliability_file = outputs.enter_context(new_file(flags.reliability_file))
-        write_csv(reliability_file, ("split", "confidence", "accuracy"), reliability)
-        risk_coverage_file = outputs.enter_context(new_file(flags.risk_coverage_file))
-        write_csv(risk_coverage_file, ("split", "coverage", "risk"), curves)
+        for path, columns, rows in (
+            (flags.reliability_file, ("split", "confidence", "accuracy"), reliability),
+            (flags.risk_coverage_file, ("split", "coverage", "risk"), curves),
+        ):
+            write_csv(outputs.enter_context(new_file(path)), columns, rows)
         write_metrics(outputs.enter_context(new_file(flags.metrics_file)), metrics)
 
 

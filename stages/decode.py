@@ -39,7 +39,7 @@ def load_rows(params: PosteriorsParams, flags: DecodeFlags) -> tuple[PosteriorsM
     if flags.manifest is None or flags.posteriors is not None:
         got = "neither" if flags.manifest is None else "both"
         raise InputError(f"--manifest, --posteriors: got {got}, wanted one of them")
-    # Imported here, because decoding stored log-probabilities does not need torch.
+    # Imported here because decoding stored log-probabilities does not need torch.
     from atc_asr.posteriors.forward import run_network
 
     return run_network(

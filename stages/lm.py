@@ -1,6 +1,6 @@
 """Stage lm: estimate a lexicon and n-gram language models from the train transcripts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ from atc_asr.tracking.record import write_metrics
 STATS_FILE = "stats.json"
 
 
-def measure(model: NgramModel, arpa: Path, sentences: Sequence[str]) -> dict[str, Any]:
-    """Sizes of a model, and its perplexity on sentences (words or tokens separated by spaces)."""
-    with_oov, without_oov, oov_rate = perplexity(load_kenlm(arpa), sentences)
-    return {
+def build(
+    arpa: Path, order: int, train: Iterable[Sequence[str]], valid: Iterable[Sequence[str]]
+) -> tuple[NgramModel, dict[str, Any]]:
+    """Estimate a model on train sentences of words or tokens, write it, and measure its perplexity on valid."""
+    model = estimate(train, order)
+    write_arpa(arpa, model)
+    with_oov, without_oov, oov_rate = perplexity(load_kenlm(arpa), map(" ".join, valid))
+    return model, {
         "ngrams": [len(gram.word) for gram in model.grams],
         "discounts": model.discounts,
         "fallback_orders": model.fallbacks,
@@ -28,11 +32,6 @@ def measure(model: NgramModel, arpa: Path, sentences: Sequence[str]) -> dict[str
         "valid_perplexity_without_oov": without_oov,
         "valid_oov_rate": oov_rate,
     }
-
-
-def token_sentences(sentences: Sequence[str], tokens: Tokens) -> list[list[str]]:
-    """Sentences as token symbols."""
-    return [[tokens.symbols[number] for number in tokens.encode(sentence)] for sentence in sentences]
 
 
 def run(params: LmParams, flags: LmFlags) -> None:
@@ -47,18 +46,15 @@ def run(params: LmParams, flags: LmFlags) -> None:
     sentences += [sentence for path in flags.extra_text for sentence in read_sentences(path)]
     valid = [utterance.transcript for utterance in read_manifests(flags.valid_manifest)]
     with new_folder(flags.out_dir) as folder:
-        model = estimate((sentence.split() for sentence in sentences), params.order)
-        write_arpa(folder / WORD_ARPA, model)
+        model, word_stats = build(folder / WORD_ARPA, params.order, map(str.split, sentences), map(str.split, valid))
         write_words(folder / WORDS_FILE, model.words[3:])
-        word_stats = measure(model, folder / WORD_ARPA, valid)
         stats = {"sentences": len(sentences), "word": word_stats}
         if params.token_order and flags.tokenizer_dir is not None:
             tokens = Tokens.load(flags.tokenizer_dir)
-            model = estimate(token_sentences(sentences, tokens), params.token_order)
-            write_arpa(folder / TOKEN_ARPA, model)
-            spellable = [sentence for sentence in valid if not tokens.unknown(sentence)]
-            lines = [" ".join(symbols) for symbols in token_sentences(spellable, tokens)]
-            stats["token"] = measure(model, folder / TOKEN_ARPA, lines)
+            train_symbols = [[tokens.symbols[number] for number in tokens.encode(text)] for text in sentences]
+            spellable = [text for text in valid if not tokens.unknown(text)]
+            valid_symbols = [[tokens.symbols[number] for number in tokens.encode(text)] for text in spellable]
+            _, stats["token"] = build(folder / TOKEN_ARPA, params.token_order, train_symbols, valid_symbols)
         write_metrics(folder / STATS_FILE, stats)
         metrics = {"perplexity": word_stats["valid_perplexity"], "oov_rate": word_stats["valid_oov_rate"]}
         write_metrics(flags.metrics_file, metrics)

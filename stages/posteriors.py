@@ -15,7 +15,7 @@ def run(params: PosteriorsParams, flags: PosteriorsFlags) -> None:
     Raises:
         InputError: the run folder, a manifest or an audio file cannot be used.
     """
-    # Imported here, so that flags are checked before torch is loaded.
+    # Imported here so that errors in flags are reported before torch is loaded.
     from atc_asr.posteriors.forward import run_network
 
     meta, _, rows = run_network(

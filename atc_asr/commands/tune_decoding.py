@@ -2,11 +2,10 @@
 
 import collections
 import dataclasses
+import functools
 import itertools
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
 
 from tqdm import tqdm
 
@@ -29,7 +28,7 @@ AXES = {  # key of `decode` -> key of `tune`
     "oov_score": "oov_scores",
     "oov_uncertainty_penalty": "oov_uncertainty_penalties",
 }
-OOV_FOLDS = 5  # parts of the rare words; the words of one part at a time are excluded from the lexicon
+OOV_FOLDS = 5  # parts of the rare words; one part at a time is excluded from the lexicon
 RARE_FRACTION = 0.05  # a word is rare when at most this fraction of the utterances contains it
 
 
@@ -43,10 +42,10 @@ class TuneFlags(Flags):
 
     Every list of the section `tune` is an axis of the grid; all other values are those of `decode`.
 
-    Weights that are best on words of the lexicon make new call signs and fixes unreachable. The lexicon search is
-    therefore also measured with the rare words of valid excluded from the lexicon, part by part, on the utterances
-    that contain them. The best combination has the lowest expected WER, in which these utterances have the weight
-    `tune.unseen_fraction`.
+    Weights that are tuned only on words of the lexicon prevent the recognition of new call signs and fixes. The
+    lexicon search is therefore also measured with the rare words of valid excluded from the lexicon, part by part, on
+    the utterances that contain them. The best combination has the lowest expected WER, in which these utterances have
+    the weight `tune.unseen_fraction`.
     """
 
     checkpoint_dir: Path = argument("run folder whose network computed the log-probabilities")
@@ -58,19 +57,12 @@ class TuneFlags(Flags):
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """A combination and its word error rates in per cent.
-
-    Attributes:
-        params: the combination.
-        wer: on all utterances.
-        oov_wer: on utterances that contain excluded words; None when no words were excluded.
-        expected_wer: mean of both, weighted with the expected fraction of such utterances.
-    """
+    """A combination and its word error rates in per cent."""
 
     params: DecodeParams
-    wer: float
-    oov_wer: float | None
-    expected_wer: float
+    wer: float  # on all utterances
+    oov_wer: float | None  # on utterances that contain excluded words; None when no words were excluded
+    expected_wer: float  # mean of both, weighted with the expected fraction of such utterances
 
 
 def grid(tune: TuneParams, decode: DecodeParams) -> list[DecodeParams]:
@@ -108,52 +100,37 @@ def rare_word_folds(transcripts: Iterable[str]) -> list[frozenset[str]]:
     return [frozenset(rare[first::OOV_FOLDS]) for first in range(min(OOV_FOLDS, len(rare)))]
 
 
-@dataclasses.dataclass
-class TrialRunner:
-    """Decodes a split with one combination after the other; created once per process.
+def run_trial(
+    utterances: Sequence[tuple[list[str], Job]],
+    tokens: Tokens,
+    frame_seconds: float,
+    sources: SearchSources,
+    folds: Sequence[frozenset[str]],
+    unseen_fraction: float,
+    params: DecodeParams,
+) -> Trial:
+    """Decode utterances (words of the reference, job) with a combination.
 
-    Attributes:
-        posteriors: log-probabilities of the split.
-        transcripts: references by id.
-        tokens: the network's tokens.
-        sources: language model and lexicon.
-        folds: sets of words to exclude from the lexicon, one after the other.
-        unseen_fraction: weight of the utterances that contain excluded words.
+    The words of each of `folds` are also excluded from the lexicon, one fold at a time. `unseen_fraction` is the weight
+    of the WER on the utterances that contain them.
     """
 
-    posteriors: Path
-    transcripts: Mapping[str, str]
-    tokens: Tokens
-    sources: SearchSources
-    folds: Sequence[frozenset[str]]
-    unseen_fraction: float
-
-    def __post_init__(self) -> None:
-        stored = StoredPosteriors(self.posteriors)
-        self._utterances = [
-            (self.transcripts[name].split(), Job(name, stored.read(row))) for row, name in enumerate(stored.meta.ids)
-        ]
-        self._frame_seconds = stored.meta.frame_seconds
-
-    def _count(self, params: DecodeParams, excluded: frozenset[str]) -> Counts:
-        """Errors with some words excluded from the lexicon, on the utterances that contain them; on all without."""
-        sources = dataclasses.replace(self.sources, excluded_words=excluded)
-        decoder = Decoder(params, self.tokens, self._frame_seconds, sources)
+    def decode(excluded: frozenset[str]) -> Counts:
+        """Errors on the utterances that contain excluded words; on all when no words are excluded."""
+        decoder = Decoder(params, tokens, frame_seconds, dataclasses.replace(sources, excluded_words=excluded))
         return total(
             count_edits(ref, decoder(job).hyp.split())
-            for ref, job in self._utterances
+            for ref, job in utterances
             if not excluded or not excluded.isdisjoint(ref)
         )
 
-    def __call__(self, params: DecodeParams) -> Trial:
-        """Word error rates of a combination."""
-        counts = self._count(params, frozenset())
-        wer = 100 * counts.errors / counts.ref_length
-        if not self.folds:
-            return Trial(params, wer, None, wer)
-        counts = total(self._count(params, fold) for fold in self.folds)
-        oov_wer = 100 * counts.errors / counts.ref_length
-        return Trial(params, wer, oov_wer, (1 - self.unseen_fraction) * wer + self.unseen_fraction * oov_wer)
+    counts = decode(frozenset())
+    wer = 100 * counts.errors / counts.ref_length
+    if not folds:
+        return Trial(params, wer, None, wer)
+    counts = total(map(decode, folds))
+    oov_wer = 100 * counts.errors / counts.ref_length
+    return Trial(params, wer, oov_wer, (1 - unseen_fraction) * wer + unseen_fraction * oov_wer)
 
 
 def run_grid(
@@ -175,11 +152,13 @@ def run_grid(
     missing = [name for name in meta.ids if name not in transcripts]
     if missing:
         raise InputError(f"{posteriors}: id {missing[0]} has no transcript in the manifests ({len(missing)} in all)")
-    tries_oov = tune.unseen_fraction > 0 and decode.search == "lexicon"
-    folds = rare_word_folds(transcripts[name] for name in meta.ids) if tries_oov else []
+    excludes_words = tune.unseen_fraction > 0 and decode.search == "lexicon"
+    folds = rare_word_folds(transcripts[name] for name in meta.ids) if excludes_words else []
+    sources = dataclasses.replace(sources, posteriors=posteriors)
     Decoder(points[0], tokens, meta.frame_seconds, sources)  # raises errors here, before the processes start
-    arguments = (posteriors, transcripts, tokens, sources, folds, tune.unseen_fraction)
-    trials = parallel_map(TrialRunner, arguments, points, num_processes=0)
+    utterances = [(transcripts[name].split(), Job(name, row)) for row, name in enumerate(meta.ids)]
+    arguments = (run_trial, utterances, tokens, meta.frame_seconds, sources, folds, tune.unseen_fraction)
+    trials = parallel_map(functools.partial, arguments, points, num_processes=0)
     return list(tqdm(trials, total=len(points), desc="tune", disable=None))
 
 
@@ -188,15 +167,15 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     return min(trials, key=lambda trial: (trial.expected_wer, *(abs(getattr(trial.params, name)) for name in AXES)))
 
 
-def print_table(trials: Sequence[Trial], file: TextIO) -> None:
+def print_table(trials: Sequence[Trial]) -> None:
     """Print the trials, best last, and the best as overrides."""
-    print(*(f"{name:>11}" for name in (*AXES, "WER %", "OOV WER %", "expected %")), file=file)
+    print(*(f"{name:>11}" for name in (*AXES, "WER %", "OOV WER %", "expected %")))
     for trial in sorted(trials, key=lambda trial: -trial.expected_wer):
         rates = (trial.wer, trial.oov_wer, trial.expected_wer)
         cells = [f"{getattr(trial.params, name):11g}" for name in AXES]
-        print(*cells, *(f"{'-' if rate is None else format(rate, '.2f'):>11}" for rate in rates), file=file)
+        print(*cells, *(f"{'-' if rate is None else format(rate, '.2f'):>11}" for rate in rates))
     best = best_of(trials).params
-    print("dvc exp run " + " ".join(f"-S decode.{name}={getattr(best, name)}" for name in ("search", *AXES)), file=file)
+    print("dvc exp run " + " ".join(f"-S decode.{name}={getattr(best, name)}" for name in ("search", *AXES)))
 
 
 def run(tune: TuneParams, decode: DecodeParams, flags: TuneFlags) -> None:
@@ -205,15 +184,12 @@ def run(tune: TuneParams, decode: DecodeParams, flags: TuneFlags) -> None:
     Raises:
         InputError: as `run_grid`.
     """
-    trials = run_grid(
-        tune,
-        decode,
-        posteriors=flags.posteriors,
-        transcripts={utterance.id: utterance.transcript for utterance in read_manifests(flags.ref_manifest)},
-        tokens=StoredPosteriors(flags.posteriors).load_tokens(flags.checkpoint_dir),
-        sources=SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon),
+    transcripts = {utterance.id: utterance.transcript for utterance in read_manifests(flags.ref_manifest)}
+    tokens = StoredPosteriors(flags.posteriors).load_tokens(flags.checkpoint_dir)
+    sources = SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon)
+    print_table(
+        run_grid(tune, decode, posteriors=flags.posteriors, transcripts=transcripts, tokens=tokens, sources=sources)
     )
-    print_table(trials, sys.stdout)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

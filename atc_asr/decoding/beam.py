@@ -1,4 +1,4 @@
-"""SpeechBrain's `CTCBeamSearcher`, the search that the specification names."""
+"""The search `beam`: SpeechBrain's `CTCBeamSearcher`."""
 
 import logging
 from pathlib import Path
@@ -24,7 +24,7 @@ class BeamSearch:
 
         vocabulary = [" " if symbol == SPACE and tokens.kind != "spm" else symbol for symbol in tokens.symbols]
         vocabulary[BLANK_ID] = ""
-        # Both warn of every vocabulary of fewer than 1,000 words.
+        # Both modules log a warning for every vocabulary of fewer than 1,000 words.
         for name in ("speechbrain.decoders.ctc", "speechbrain.integrations.decoders.kenlm_scorer"):
             logging.getLogger(name).setLevel(logging.ERROR)
         language_model = {}

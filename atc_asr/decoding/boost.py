@@ -1,4 +1,4 @@
-"""Expected call signs, as a surveillance feed gives them, and their spoken forms.
+"""Expected call signs, for instance of a surveillance feed, and their spoken forms.
 
 The file is CSV with the column `callsign` (ICAO form: DAL1234, N123AB) and, optionally, `file` (utterance id, or name
 of the recording without its suffix; empty = all files), `start` and `end` (seconds in that file; empty = its ends).
@@ -19,9 +19,9 @@ from atc_asr.core.errors import InputError
 log = logging.getLogger(__name__)
 
 COLUMNS = ("callsign", "file", "start", "end")
-FLIGHT = re.compile(r"([A-Z]{3})(\d[0-9A-Z]{0,4})")  # ICAO Annex 10 volume II, 5.2.1.7.2.1: type c
+FLIGHT = re.compile(r"[A-Z]{3}\d[0-9A-Z]{0,4}")  # ICAO Annex 10 volume II, 5.2.1.7.2.1: type c
 TAIL = re.compile(r"N\d[0-9A-Z]{0,4}")  # registration of the United States, 14 CFR 47.15
-SHORT_TAIL = 3  # last characters of a registration that its short form keeps (AIM 4-2-4)
+SHORT_TAIL = 3  # number of last characters in the short form of a registration (AIM 4-2-4)
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,8 @@ class ExpectedCallsign:
 
 
 def _seconds(text: str, default: float, where: str) -> float:
-    if not text:
-        return default
     try:
-        value = float(text)
+        value = float(text or default)
     except ValueError:
         value = math.nan
     if not value >= 0:
@@ -59,7 +57,7 @@ def _expected(row: Mapping[str, str | None], where: str) -> ExpectedCallsign:
 
 
 def read_expected(path: Path) -> list[ExpectedCallsign]:
-    """Read a file of expected call signs; logs a warning for every airline without a telephony name.
+    """Read a file of expected call signs; a warning is logged for every airline without a telephony name.
 
     Raises:
         InputError: the file or a row cannot be used; the message names the line.
@@ -75,24 +73,19 @@ def read_expected(path: Path) -> list[ExpectedCallsign]:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not expected:
         raise InputError(f"{path}: no call signs, wanted one per line")
-    airlines = {row.callsign[:3] for row in expected if not TAIL.fullmatch(row.callsign)}
-    for airline in sorted(airlines - set(telephony_names())):
-        log.warning(messages.NO_TELEPHONY_NAME, path, airline)
+    designators = {row.callsign[:3] for row in expected if not TAIL.fullmatch(row.callsign)}
+    for designator in sorted(designators.difference(airline.icao for airline in read_airlines())):
+        log.warning(messages.NO_TELEPHONY_NAME, path, designator)
     return expected
 
 
-def telephony_names() -> dict[str, str]:
-    """Telephony name by ICAO designator (atc_asr/atc/vocabulary/airlines.csv)."""
-    return {airline.icao: airline.telephony for airline in read_airlines()}
-
-
 def spell_characters(characters: str) -> list[str]:
-    """Digits and letters one by one, letters in the radio alphabet."""
+    """The words of digits and letters, one by one; letters in the radio alphabet."""
     return [DIGITS[int(character)] if character.isdigit() else PHONETIC[character] for character in characters]
 
 
 def with_variants(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The words, the words with `oh` for zero, and the words with the radio's own digits (niner, tree, fife)."""
+    """The words, the words with `oh` for zero, and the words with the radio's digits (niner, tree, fife)."""
     yield tuple(words)
     yield tuple("oh" if word == "zero" else word for word in words)
     yield tuple(RADIO_DIGITS.get(word, word) for word in words)
@@ -107,11 +100,10 @@ def number_forms(number: str) -> Iterator[tuple[str, ...]]:
 
 
 def spoken_forms(callsign: str, telephony: Mapping[str, str]) -> tuple[str, ...]:
-    """All spoken forms of a call sign as transcripts write them, without duplicates.
+    """All spoken forms of a call sign in ICAO form as transcripts write them, without duplicates.
 
-    Args:
-        callsign: in ICAO form.
-        telephony: telephony name by designator; other designators are spelled, in the radio alphabet and in letters.
+    `telephony` has the telephony name by ICAO designator; other designators are spelled, in the radio alphabet and in
+    letters.
     """
     if TAIL.fullmatch(callsign):
         short = callsign[-SHORT_TAIL:]
@@ -132,7 +124,7 @@ class CallsignBoost:
 
     def __init__(self, expected: Iterable[ExpectedCallsign]) -> None:
         self._expected = list(expected)
-        telephony = telephony_names()
+        telephony = {airline.icao: airline.telephony for airline in read_airlines()}
         self._forms = {row.callsign: spoken_forms(row.callsign, telephony) for row in self._expected}
 
     def forms(self, file: str, start: float, end: float) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Candidate:
 
 
 class TokenSpan(NamedTuple):
-    """A label on the time axis: token number, first and last frame, and its highest log-probability in them."""
+    """The frames of a label: token number, first and last frame, and its highest log-probability in them."""
 
     token: int
     first: int
@@ -34,32 +34,24 @@ class TokenSpan(NamedTuple):
 
 def collapse(path: np.ndarray) -> np.ndarray:
     """Labels (U,) of a path (T,): repeats removed, then blanks (Graves et al. 2006, section 3)."""
-    if path.size == 0:
-        return path
-    changed = np.concatenate(([True], path[1:] != path[:-1]))
-    return path[changed & (path != BLANK_ID)]
+    return path[(np.diff(path, prepend=-1) != 0) & (path != BLANK_ID)]
 
 
-def text_of(labels: np.ndarray, tokens: Tokens) -> str:
-    """Text of labels (U,); several word boundaries in a row become one space."""
-    return " ".join(tokens.decode(labels.tolist()).split())
+def text_of(path: np.ndarray, tokens: Tokens) -> str:
+    """Text of a path (T,); several word boundaries in a row become one space."""
+    return " ".join(tokens.decode(collapse(path).tolist()).split())
 
 
 def greedy(log_probs: np.ndarray, tokens: Tokens) -> Candidate:
     """Best path: the most probable token of every frame of `log_probs` (T, V)."""
     path = log_probs.argmax(axis=1)
-    score = float(log_probs.max(axis=1).sum(dtype=np.float64)) if len(path) else 0.0
-    return Candidate(text_of(collapse(path), tokens), score, path)
-
-
-def fits(labels: np.ndarray, num_frames: int) -> bool:
-    """Whether labels (U,) have a CTC path of that many frames; equal neighbours need a blank between them."""
-    return len(labels) + int((labels[1:] == labels[:-1]).sum()) <= num_frames
+    return Candidate(text_of(path, tokens), float(log_probs.max(axis=1).sum(dtype=np.float64)), path)
 
 
 def align(log_probs: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """The most probable path (T,) of labels (U,) through `log_probs` (T, V); None when the labels do not fit."""
-    if not fits(labels, len(log_probs)):
+    """The most probable path (T,) of labels (U,) through `log_probs` (T, V); None when there are too few frames."""
+    num_repeats = int((labels[1:] == labels[:-1]).sum())  # equal neighbours need a blank between them
+    if len(labels) + num_repeats > len(log_probs):
         return None
     if len(labels) == 0:
         return np.zeros(len(log_probs), dtype=np.int64)
@@ -78,8 +70,8 @@ def token_spans(path: np.ndarray, log_probs: np.ndarray) -> list[TokenSpan]:
     """Spans of the labels of a path (T,) through `log_probs` (T, V)."""
     if path.size == 0:
         return []
-    firsts = np.flatnonzero(np.concatenate(([True], path[1:] != path[:-1])))
-    lasts = np.concatenate((firsts[1:], [len(path)])) - 1
+    firsts = np.flatnonzero(np.diff(path, prepend=-1))
+    lasts = np.append(firsts[1:], len(path)) - 1
     frame_scores = log_probs[np.arange(len(path)), path]
     best_scores = np.maximum.reduceat(frame_scores, firsts)
     spans = map(TokenSpan, path[firsts].tolist(), firsts.tolist(), lasts.tolist(), best_scores.tolist())
@@ -88,22 +80,17 @@ def token_spans(path: np.ndarray, log_probs: np.ndarray) -> list[TokenSpan]:
 
 def group_words(spans: list[TokenSpan], tokens: Tokens) -> list[tuple[str, list[TokenSpan]]]:
     """Group spans into words with their texts; a symbol that starts with `▁` starts a word, `▁` alone is a boundary."""
-    words: list[tuple[list[str], list[TokenSpan]]] = []
+    words: list[tuple[str, list[TokenSpan]]] = []
     starts_word = True
     for span in spans:
         symbol = tokens.symbols[span.token]
-        if symbol.startswith(SPACE):
-            starts_word = True
-            symbol = symbol[len(SPACE) :]
-        if not symbol:
+        starts_word = starts_word or symbol.startswith(SPACE)
+        if symbol == SPACE:
             continue
-        if starts_word:
-            words.append(([], []))
+        text, members = ("", []) if starts_word else words.pop()
+        words.append((text + symbol.removeprefix(SPACE), [*members, span]))
         starts_word = False
-        symbols, members = words[-1]
-        symbols.append(symbol)
-        members.append(span)
-    return [("".join(symbols), members) for symbols, members in words]
+    return words
 
 
 def words_of_path(path: np.ndarray, log_probs: np.ndarray, tokens: Tokens, frame_seconds: float) -> tuple[Word, ...]:

@@ -16,29 +16,19 @@ trie's look-ahead. Without it, such a word fills the beam until its end and is t
 """
 
 import bisect
-import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flashlight.lib.text.decoder import (
-    CriterionType,
-    LexiconDecoder,
-    LexiconDecoderOptions,
-    LexiconFreeDecoder,
-    LexiconFreeDecoderOptions,
-    SmearingMode,
-    Trie,
-    ZeroLM,
-)
+from flashlight.lib.text import decoder
 from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 
-from atc_asr.decoding.ctc import BLANK_ID, Candidate, collapse, greedy, group_words, text_of, token_spans
+from atc_asr.decoding.ctc import BLANK_ID, Candidate, greedy, group_words, text_of, token_spans
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.lm.ngram import UNK, load_kenlm, quiet_stderr
 from atc_asr.tokenizer.tokens import SPACE, Tokens
@@ -52,21 +42,13 @@ FORBIDDEN = -1e4  # log-probability of a pseudo token on a frame where it must n
 
 @dataclass(frozen=True)
 class WordEnds:
-    """Numbers of the tokens that can end a word; those from V on are pseudo tokens.
+    """Numbers of the tokens that can end a word; those from V on are pseudo tokens."""
 
-    Attributes:
-        boundary: the token that ends a word in a real path: `▁` with characters, the blank with SentencePiece.
-        known: ends a word of the lexicon: `▁` with characters, a pseudo token with SentencePiece.
-        oov: pseudo token that ends an OOV word.
-        boost: pseudo token that ends a word of an expected call sign.
-        num_columns: number of columns of the emissions, V and the pseudo tokens.
-    """
-
-    boundary: int
-    known: int
-    oov: int
-    boost: int
-    num_columns: int
+    boundary: int  # ends a word in a real path: `▁` with characters, the blank with SentencePiece
+    known: int  # ends a word of the lexicon: `▁` with characters, a pseudo token with SentencePiece
+    oov: int  # pseudo token that ends an OOV word
+    boost: int  # pseudo token that ends a word of an expected call sign
+    num_columns: int  # columns of the emissions: V and the pseudo tokens
 
     @classmethod
     def of(cls, tokens: Tokens) -> "WordEnds":
@@ -76,12 +58,6 @@ class WordEnds:
             boundary = tokens.symbols.index(SPACE)
             return cls(boundary, boundary, num_tokens, num_tokens + 1, num_tokens + 2)
         return cls(BLANK_ID, num_tokens + 2, num_tokens, num_tokens + 1, num_tokens + 3)
-
-    def real_tokens(self) -> np.ndarray:
-        """The real token of every column, (columns,)."""
-        numbers = np.arange(self.num_columns)
-        numbers[[self.oov, self.boost, self.known]] = self.boundary
-        return numbers
 
 
 @dataclass(frozen=True)
@@ -116,11 +92,8 @@ def callsign_entry(text: str, words: Sequence[Sequence[int]], ends: WordEnds) ->
 def add_pseudo_tokens(log_probs: np.ndarray, ends: WordEnds, oov_scores: np.ndarray, boost_score: float) -> np.ndarray:
     """Emissions (T + 1, columns): `log_probs` (T, V), the pseudo tokens, and a last frame that can end any word.
 
-    Args:
-        log_probs: (T, V).
-        ends: the pseudo tokens.
-        oov_scores: score of an OOV word that ends at a frame, (T + 1,).
-        boost_score: added at peaks of the boundary's log-probability only, since a boundary can last several frames.
+    `oov_scores` (T + 1,) are the scores of an OOV word that ends at a frame. `boost_score` is added only at peaks of
+    the boundary's log-probability, since a boundary can last several frames.
     """
     num_frames, num_tokens = log_probs.shape
     emissions = np.full((num_frames + 1, ends.num_columns), FORBIDDEN, dtype=np.float32)
@@ -135,40 +108,10 @@ def add_pseudo_tokens(log_probs: np.ndarray, ends: WordEnds, oov_scores: np.ndar
     return emissions
 
 
-def score_oov_words(
-    log_probs: np.ndarray, path: np.ndarray, tokens: Tokens, words: Collection[str], params: DecodeParams
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Scores of the words of a path that are not in the lexicon (the formula is in the module's docstring).
-
-    Args:
-        log_probs: (T, V).
-        path: best path, (T,).
-        tokens: the tokens.
-        words: the lexicon.
-        params: `oov_score` and `oov_uncertainty_penalty`.
-
-    Returns:
-        Score of an OOV word that ends at a frame, (T + 1,), `FORBIDDEN` on the others: a word ends between its last
-        token and the first token of the next word. And the highest score of each OOV word.
-    """
-    frame_scores = np.full(len(log_probs) + 1, FORBIDDEN)
-    word_scores: dict[str, float] = {}
-    groups = group_words(token_spans(path, log_probs), tokens)
-    next_starts = [spans[0].first for _, spans in groups[1:]] + [len(frame_scores)]
-    for (word, spans), next_start in zip(groups, next_starts, strict=True):
-        if word not in words:
-            wrong_tokens = sum(1 - math.exp(span.log_prob) for span in spans)
-            score = params.oov_score + params.oov_uncertainty_penalty * wrong_tokens
-            end = spans[-1].last + 1
-            frame_scores[end : max(next_start, end + 1)] = score
-            word_scores[word] = max(score, word_scores.get(word, FORBIDDEN))
-    return frame_scores, word_scores
-
-
 def frames_to_search(log_probs: np.ndarray, blank_threshold: float) -> np.ndarray:
-    """Frames (T',) to search: those below the threshold, and the first of every run of frames above it.
+    """Frames (T',) whose blank posterior is below the threshold, and the first of every run of frames above it.
 
-    Chen et al. 2016, "Phone synchronous decoding with CTC lattice": frames with a high blank posterior hold no label.
+    Frames with a high blank posterior hold no label (Chen et al. 2016, "Phone synchronous decoding with CTC lattice").
     """
     is_blank = log_probs[:, BLANK_ID] > math.log(blank_threshold)
     is_blank[1:] &= is_blank[:-1].copy()
@@ -192,34 +135,30 @@ def load_lm(arpa: Path | None, dictionary: Dictionary, vocabulary: Iterable[str]
         InputError: KenLM cannot read the n-gram, or it knows no word of the vocabulary.
     """
     if arpa is None:
-        return None, ZeroLM()
+        return None, decoder.ZeroLM()
     model = load_kenlm(arpa, vocabulary)
     with quiet_stderr():
         return model, KenLM(str(arpa), dictionary)
 
 
 class LexiconTrie:
-    """The lexicon as flashlight's trie, to which entries can be added temporarily."""
+    """The lexicon as flashlight's trie, to which entries can be added temporarily.
+
+    The label of an entry is its index, its score is the n-gram's at the start of an utterance, for the look-ahead.
+    """
 
     def __init__(self, entries: Sequence[Entry], scores: Sequence[float], num_columns: int, root_token: int) -> None:
-        """
-        Args:
-            entries: the words; the label of each is its index.
-            scores: language-model score of each at the start of an utterance, for the look-ahead.
-            num_columns: number of tokens, pseudo tokens included.
-            root_token: the token that can repeat between words.
-        """
-        self.trie = Trie(num_columns, root_token)
+        self.trie = decoder.Trie(num_columns, root_token)
         for label, (entry, score) in enumerate(zip(entries, scores, strict=True)):
             for spelling in entry.spellings:
                 self.trie.insert(list(spelling), label, score)
-        self.trie.smear(SmearingMode.MAX)
+        self.trie.smear(decoder.SmearingMode.MAX)
 
     def _add(self, spelling: list[int], label: int, score: float) -> Iterator[tuple[Any, str, Any]]:
         """Add a spelling; yields (node, attribute, old value) of every change.
 
         The look-ahead is updated along the spelling only, with the values that `smear` would set (entries with the
-        same spelling are summed): `smear` over the whole trie takes as long as the search.
+        same spelling are summed), because `smear` over the whole trie takes as long as the search.
         """
         lengths = range(1, len(spelling) + 1)
         num_known = bisect.bisect_left(lengths, True, key=lambda length: self.trie.search(spelling[:length]) is None)
@@ -262,12 +201,7 @@ class LexiconSearch:
     def __init__(
         self, params: DecodeParams, tokens: Tokens, lexicon: Mapping[str, Sequence[int]], arpa: Path | None
     ) -> None:
-        """
-        Args:
-            params: widths, weights and scores.
-            tokens: the network's tokens.
-            lexicon: words and their token numbers.
-            arpa: word n-gram; None = none.
+        """Build the search over words with their token numbers; `arpa` is the file of the n-gram.
 
         Raises:
             InputError: KenLM cannot read the n-gram, or it knows no word of the lexicon.
@@ -275,18 +209,19 @@ class LexiconSearch:
         self._params = params
         self._tokens = tokens
         self._ends = ends = WordEnds.of(tokens)
-        self._real_tokens = ends.real_tokens()
+        self._real_tokens = np.arange(ends.num_columns)  # the real token of every column
+        self._real_tokens[[ends.oov, ends.boost, ends.known]] = ends.boundary
         self._entries = [word_entry(word, labels, ends) for word, labels in lexicon.items()]
         self._words = frozenset(lexicon)
         self._callsigns: dict[str, Entry | None] = {}
         dictionary = Dictionary([*lexicon, UNK, *(f"<extra:{number}>" for number in range(EXTRA_ENTRIES))])
         self._kenlm, self._lm = load_lm(arpa, dictionary, lexicon)
-        self._lm_weight = LN10 * params.lm_weight if arpa is not None else 1.0  # without an n-gram: of the look-ahead
+        self._lm_weight = LN10 * params.lm_weight if arpa is not None else 1.0  # 1.0: weight of the look-ahead alone
         start = self._lm.start(False)
         scores = [self._lm.score(start, number)[1] for number in range(len(lexicon) + 1)]
         self._unk_score = scores.pop()
         self._trie = LexiconTrie(self._entries, scores, ends.num_columns, ends.boundary)
-        options = LexiconDecoderOptions(
+        options = decoder.LexiconDecoderOptions(
             beam_size=params.beam_size,
             beam_size_token=min(BEAM_TOKENS + ends.num_columns - len(tokens), ends.num_columns),
             beam_threshold=params.beam_threshold,
@@ -295,17 +230,35 @@ class LexiconSearch:
             unk_score=-math.inf,
             sil_score=0.0,
             log_add=False,
-            criterion_type=CriterionType.CTC,
+            criterion_type=decoder.CriterionType.CTC,
         )
         unk = dictionary.get_index(UNK)
-        self._decoder = LexiconDecoder(options, self._trie.trie, self._lm, ends.boundary, BLANK_ID, unk, [], False)
+        self._decoder = decoder.LexiconDecoder(
+            options, self._trie.trie, self._lm, ends.boundary, BLANK_ID, unk, [], False
+        )
 
     def _oov_entries(self, log_probs: np.ndarray) -> tuple[dict[Entry, float], np.ndarray]:
-        """Entries of the OOV words of the best path with their scores, and the score of each frame, (T + 1,)."""
+        """Entries of the words of the best path that are not in the lexicon, with their highest scores.
+
+        Returns:
+            The entries and scores (formula in the module's docstring); and for every frame, (T + 1,), the score of an
+            OOV word that ends there, or `FORBIDDEN`. A word ends between its last token and the next word's first.
+        """
+        params = self._params
+        frame_scores = np.full(len(log_probs) + 1, FORBIDDEN)
         path = log_probs.argmax(axis=1)
-        if self._words.issuperset(text_of(collapse(path), self._tokens).split()):
-            return {}, np.full(len(log_probs) + 1, FORBIDDEN)
-        frame_scores, word_scores = score_oov_words(log_probs, path, self._tokens, self._words, self._params)
+        if self._words.issuperset(text_of(path, self._tokens).split()):
+            return {}, frame_scores
+        word_scores: dict[str, float] = {}
+        groups = group_words(token_spans(path, log_probs), self._tokens)
+        next_starts = [spans[0].first for _, spans in groups[1:]] + [len(frame_scores)]
+        for (word, spans), next_start in zip(groups, next_starts, strict=True):
+            if word not in self._words:
+                wrong_tokens = sum(1 - math.exp(span.log_prob) for span in spans)
+                score = params.oov_score + params.oov_uncertainty_penalty * wrong_tokens
+                end = spans[-1].last + 1
+                frame_scores[end : max(next_start, end + 1)] = score
+                word_scores[word] = max(score, word_scores.get(word, FORBIDDEN))
         spellings = {word: (*self._tokens.encode(word), self._ends.oov) for word in word_scores}
         return {Entry(word, (spellings[word],)): score for word, score in word_scores.items()}, frame_scores
 
@@ -318,15 +271,7 @@ class LexiconSearch:
         return self._callsigns[text]
 
     def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...] = ()) -> list[Candidate]:
-        """Search one utterance.
-
-        Args:
-            log_probs: (T, V) float32.
-            expected: texts of call signs to boost.
-
-        Returns:
-            Candidates, best first.
-        """
+        """Candidates for `log_probs` (T, V) float32, best first; `expected` are texts of call signs to boost."""
         params = self._params
         num_candidates = max(1, params.nbest)
         callsigns = [entry for entry in map(self._callsign_entry, expected) if entry is not None]
@@ -355,17 +300,15 @@ class LexiconSearch:
             boosted = sum(len(entry.text.split()) for entry in entries if entry.spellings[0][-1] == self._ends.boost)
             oov_score = oov_scores[columns == self._ends.oov].sum()
             scores = oov_score + params.boost_score * boosted + params.word_score * len(hyp.split())
-            candidates.append(Candidate(hyp, acoustic + scores + self._lm_score(hyp), path))
-        complete = filter(self._is_complete, best_by_text(candidates))
-        return list(itertools.islice(complete, num_candidates)) or [greedy(log_probs, self._tokens)]
-
-    def _is_complete(self, candidate: Candidate) -> bool:
-        """Whether the text is that of the path; it lacks the last word when no hypothesis in the beam ended it."""
-        return candidate.path is not None and candidate.hyp == text_of(collapse(candidate.path), self._tokens)
-
-    def _lm_score(self, hyp: str) -> float:
-        """Weighted n-gram score of a text, natural log."""
-        return self._params.lm_weight * LN10 * self._kenlm.score(hyp) if self._kenlm is not None else 0.0
+            lm_score = params.lm_weight * LN10 * self._kenlm.score(hyp) if self._kenlm is not None else 0.0
+            candidates.append(Candidate(hyp, acoustic + scores + lm_score, path))
+        # A text lacks the last word of its path when no hypothesis in the beam ended that word.
+        complete = [
+            best
+            for best in best_by_text(candidates)
+            if best.path is not None and best.hyp == text_of(best.path, self._tokens)
+        ]
+        return complete[:num_candidates] or [greedy(log_probs, self._tokens)]
 
 
 class LexiconFreeSearch:
@@ -380,16 +323,16 @@ class LexiconFreeSearch:
         self._tokens = tokens
         _, self._lm = load_lm(arpa, Dictionary(list(tokens.symbols)), tokens.symbols[BLANK_ID + 1 :])
         boundary = tokens.symbols.index(SPACE) if SPACE in tokens.symbols else BLANK_ID
-        options = LexiconFreeDecoderOptions(
+        options = decoder.LexiconFreeDecoderOptions(
             beam_size=params.beam_size,
             beam_size_token=min(BEAM_TOKENS, len(tokens)),
             beam_threshold=params.beam_threshold,
             lm_weight=params.lm_weight * LN10,
             sil_score=0.0,
             log_add=True,
-            criterion_type=CriterionType.CTC,
+            criterion_type=decoder.CriterionType.CTC,
         )
-        self._decoder = LexiconFreeDecoder(options, self._lm, boundary, BLANK_ID, [])
+        self._decoder = decoder.LexiconFreeDecoder(options, self._lm, boundary, BLANK_ID, [])
 
     def __call__(self, log_probs: np.ndarray, expected: tuple[str, ...] = ()) -> list[Candidate]:
         """Candidates for `log_probs` (T, V), best first; `expected` has no effect."""
@@ -399,5 +342,5 @@ class LexiconFreeSearch:
         for result in self._decoder.decode(emissions.ctypes.data, *emissions.shape)[: self._num_candidates]:
             path = np.full(len(log_probs), BLANK_ID, dtype=np.int64)
             path[frames] = result.tokens[1 : len(frames) + 1]
-            candidates.append(Candidate(text_of(collapse(path), self._tokens), result.score, path))
+            candidates.append(Candidate(text_of(path, self._tokens), result.score, path))
         return best_by_text(candidates) or [greedy(log_probs, self._tokens)]

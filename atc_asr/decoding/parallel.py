@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from atc_asr.core.errors import InputError
 from atc_asr.core.workers import available_cores, begin_worker
 
-CHUNK_SECONDS = 0.02  # target duration of a chunk; sending one costs the parent some tenths of a millisecond
+CHUNK_SECONDS = 0.02  # target duration of a chunk; sending one takes some tenths of a millisecond
 CHUNKS_IN_FLIGHT = 4  # per process; bounds the items in memory
 
 Item = TypeVar("Item")
@@ -22,6 +22,7 @@ _function: Callable[[Any], Any]
 
 
 def _begin(make: Callable, arguments: tuple) -> None:
+    """Initializer of a process."""
     global _function
     begin_worker()
     _function = make(*arguments)
@@ -49,21 +50,14 @@ def _in_order(pool: ProcessPoolExecutor, items: Iterable[Item], max_pending: int
 
 
 def parallel_map(
-    make: Callable[..., Callable[[Item], Result]],
-    arguments: tuple,
-    items: Iterable[Item],
-    num_processes: int,
+    make: Callable[..., Callable[[Item], Result]], arguments: tuple, items: Iterable[Item], num_processes: int
 ) -> Iterator[Result]:
     """Yield `make(*arguments)(item)` for every item, in order.
 
-    Processes, because the searches hold Python's global lock. Items are sent in chunks that grow or shrink to
+    Processes are used because the searches hold Python's global lock. Items are sent in chunks that grow or shrink to
     `CHUNK_SECONDS` of work, because sending one utterance takes longer than a narrow search of it.
 
-    Args:
-        make: called once in every process; what it makes is called with the items.
-        arguments: of `make`.
-        items: taken only as they are needed.
-        num_processes: 0 = one per core, 1 = this process.
+    `make` is called once in every process (0 = one per core, 1 = this process). Items are taken only as needed.
 
     Raises:
         InputError: a process was killed, most often for lack of memory.

@@ -24,37 +24,27 @@ Search = Callable[[np.ndarray, tuple[str, ...]], list[Candidate]]
 class Job:
     """An utterance to search.
 
-    Attributes:
-        id: of the utterance.
-        log_probs: (T, V), or the row of `SearchSources.posteriors` from which the searching process reads them: sending
-            them to a process takes as long as a narrow search.
-        expected: texts of call signs to boost (search `lexicon` only).
+    The log-probabilities are an array (T, V), or their row in `SearchSources.posteriors`, which the searching process
+    reads: sending an array to a process takes as long as a narrow search.
     """
 
     id: str
     log_probs: np.ndarray | int
-    expected: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()  # texts of call signs to boost (search `lexicon` only)
 
 
 @dataclass(frozen=True)
 class SearchSources:
-    """Files that a search reads.
+    """Files that a search reads."""
 
-    Attributes:
-        lm_dir: folder of stages.lm.
-        lexicon: word list that extends the lexicon of `lm_dir`.
-        posteriors: file of log-probabilities for jobs that name a row.
-        excluded_words: words to leave out of the lexicon.
-    """
-
-    lm_dir: Path | None = None
-    lexicon: Path | None = None
-    posteriors: Path | None = None
-    excluded_words: frozenset[str] = frozenset()
+    lm_dir: Path | None = None  # folder of stages.lm
+    lexicon: Path | None = None  # word list that extends the lexicon of `lm_dir`
+    posteriors: Path | None = None  # log-probabilities of the jobs that name a row
+    excluded_words: frozenset[str] = frozenset()  # left out of the lexicon
 
 
 def is_greedy(params: DecodeParams) -> bool:
-    """Whether the search is the best path; `beam` with width 1 is, as the specification says."""
+    """Whether only the best path is computed: `greedy`, or `beam` with width 1."""
     return params.search == "greedy" or params.beam_size == 1
 
 
@@ -62,7 +52,7 @@ def check_boost(params: DecodeParams) -> None:
     """Check that the search can boost call signs.
 
     Raises:
-        InputError: it cannot.
+        InputError: the search is not `lexicon`.
     """
     if params.search != "lexicon":
         raise InputError(f"--boost: got decode.search {params.search}, wanted lexicon")
@@ -104,8 +94,8 @@ def read_lexicon(sources: SearchSources, tokens: Tokens) -> dict[str, list[int]]
     Raises:
         InputError: there is no list, or a word cannot be spelled.
     """
-    word_lists = [sources.lm_dir / WORDS_FILE] if sources.lm_dir is not None else []
-    word_lists += [sources.lexicon] if sources.lexicon is not None else []
+    lm_words = sources.lm_dir / WORDS_FILE if sources.lm_dir is not None else None
+    word_lists = [path for path in (lm_words, sources.lexicon) if path is not None]
     if not word_lists:
         raise InputError("decode.search: got lexicon without --lm_dir or --lexicon, wanted a list of words")
     lexicon: dict[str, list[int]] = {}
@@ -115,7 +105,7 @@ def read_lexicon(sources: SearchSources, tokens: Tokens) -> dict[str, list[int]]
 
 
 class Decoder:
-    """Searches one utterance after the other; created once per process."""
+    """Searches utterances one after the other; created once per process."""
 
     def __init__(self, params: DecodeParams, tokens: Tokens, frame_seconds: float, sources: SearchSources) -> None:
         """
@@ -146,11 +136,7 @@ class Decoder:
 
 
 def decode_all(
-    params: DecodeParams,
-    tokens: Tokens,
-    frame_seconds: float,
-    sources: SearchSources,
-    jobs: Iterable[Job],
+    params: DecodeParams, tokens: Tokens, frame_seconds: float, sources: SearchSources, jobs: Iterable[Job]
 ) -> Iterator[Hypothesis]:
     """Search many utterances; the hypotheses are in the order of the jobs.
 

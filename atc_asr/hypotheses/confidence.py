@@ -51,14 +51,9 @@ def logit(confidence: np.ndarray) -> np.ndarray:
 
 
 def fit(confidence: np.ndarray, correct: np.ndarray) -> Calibration:
-    """Fit a Platt scaling by Newton's method, with Platt's smoothed targets.
+    """Fit a Platt scaling to raw confidences (N,) and correctness (N,): Newton's method, Platt's smoothed targets.
 
-    Args:
-        confidence: raw confidences, (N,).
-        correct: whether each word is correct, (N,) bool.
-
-    Returns:
-        The calibration; the identity, with a warning, when there is no correct or no wrong word.
+    Without correct or without wrong words the result is the identity, and a warning is logged.
     """
     num_correct, num_wrong = int(correct.sum()), int((~correct).sum())
     if not num_correct or not num_wrong:
@@ -111,11 +106,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray) -> list[Bin]:
 
 
 def expected_calibration_error(bins: Sequence[Bin]) -> float | None:
-    """Mean distance between confidence and accuracy over words, per cent (Guo et al. 2017, equation 3).
-
-    Returns:
-        None when there are no words.
-    """
+    """Mean |accuracy - confidence| over words, per cent (Guo et al. 2017, equation 3); None without words."""
     num_words = sum(item.words for item in bins)
     if not num_words:
         return None
@@ -127,8 +118,8 @@ def risk_coverage(
 ) -> list[tuple[float, float]]:
     """(coverage, risk) in per cent by rising coverage, for confidences (N,) and correctness (N,).
 
-    Coverage is the fraction of words whose confidence reaches a threshold, risk the fraction of these that is wrong.
-    A threshold never separates words of equal confidence.
+    Coverage is the fraction of words whose confidence is at least a threshold, risk the fraction of those words that
+    is wrong. A threshold never separates words of equal confidence.
     """
     if not len(confidence):
         return []
@@ -144,13 +135,12 @@ def area_under_risk(curve: Sequence[tuple[float, float]]) -> float | None:
     """Mean risk over coverage, per cent; lower = confidence separates correct from wrong words better."""
     if not curve:
         return None
-    coverage = np.array([0.0, *(point[0] for point in curve)])
-    risk = np.array([curve[0][1], *(point[1] for point in curve)])
-    return float(np.sum(np.diff(coverage) * (risk[1:] + risk[:-1]) / 2) / coverage[-1])
+    coverage, risk = zip((0.0, curve[0][1]), *curve, strict=True)
+    return float(np.trapezoid(risk, coverage) / coverage[-1])
 
 
 def write_calibration(path: Path, calibration: Calibration, stats: Mapping[str, float | None]) -> None:
-    """Write a calibration as JSON, with measurements that only people read under the key `stats`."""
+    """Write a calibration as JSON, with statistics under the key `stats`, which `read_calibration` ignores."""
     write_text(path, json.dumps(asdict(calibration) | {"stats": dict(stats)}, indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Reading and writing of decode.jsonl: one hypothesis per line, `{"id": ..., "hyp": ...}`, then further fields."""
+"""Reading and writing of decode.jsonl: a hypothesis per line, `{"id": ..., "hyp": ...}` and further fields."""
 
 import json
 from collections.abc import Iterable
@@ -51,15 +51,8 @@ _LINE = TypeAdapter(Hypothesis)
 
 def word_rows(words: Iterable[Word]) -> list[dict[str, Any]]:
     """Words as JSON objects."""
-    return [
-        {
-            "word": word.word,
-            "start": round(word.start, 3),
-            "end": round(word.end, 3),
-            "confidence": round(word.confidence, 4),
-        }
-        for word in words
-    ]
+    digits = {"start": 3, "end": 3, "confidence": 4}
+    return [{"word": word.word} | {key: round(getattr(word, key), digits[key]) for key in digits} for word in words]
 
 
 def to_json(hypothesis: Hypothesis) -> str:
@@ -75,11 +68,7 @@ def to_json(hypothesis: Hypothesis) -> str:
 
 
 def from_json(line: str, where: str) -> Hypothesis:
-    """Parse one line of decode.jsonl.
-
-    Args:
-        line: the line.
-        where: its file and number, for messages.
+    """Parse one line of decode.jsonl; `where` is its file and number.
 
     Raises:
         InputError: the line is not a JSON object, or a field is missing or invalid.
@@ -130,16 +119,16 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}, wanted a decode.jsonl") from error
-    hypotheses: dict[str, Hypothesis] = {}
+    hypotheses = []
     line_numbers: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         hypothesis = from_json(line, f"{path}:{number}")
-        if hypothesis.id in hypotheses:
-            raise InputError(f"{path}:{number} (id {hypothesis.id}): duplicate of line {line_numbers[hypothesis.id]}")
-        line_numbers[hypothesis.id] = number
-        hypotheses[hypothesis.id] = hypothesis
+        first = line_numbers.setdefault(hypothesis.id, number)
+        if first != number:
+            raise InputError(f"{path}:{number} (id {hypothesis.id}): duplicate of line {first}")
+        hypotheses.append(hypothesis)
     if not hypotheses:
         raise InputError(f"{path}: no hypotheses, wanted at least one line")
-    return list(hypotheses.values())
+    return hypotheses

@@ -1,11 +1,13 @@
 """N-gram language models: interpolated modified Kneser-Ney smoothing, written as ARPA, queried with KenLM.
 
-Chen & Goodman 1999, "An empirical study of smoothing techniques for language modeling", section 3, estimated as
-`lmplz` does (Heafield et al. 2013): lower orders count distinct left neighbours, n-grams that start with `<s>` keep
-their counts, and unigrams are interpolated with the uniform distribution over the words, `<unk>` and `</s>`.
+The smoothing is that of Chen & Goodman 1999, "An empirical study of smoothing techniques for language modeling",
+section 3, estimated as `lmplz` does (Heafield et al. 2013): lower orders count distinct left neighbours, n-grams that
+start with `<s>` keep their counts, and unigrams are interpolated with the uniform distribution over the words, `<unk>`
+and `</s>`.
 """
 
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -31,42 +33,25 @@ WORD_ARPA, TOKEN_ARPA, WORDS_FILE = "word.arpa", "token.arpa", "words.txt"
 
 @dataclass(frozen=True)
 class Grams:
-    """The N distinct n-grams of one order k; all arrays (N,).
+    """The N distinct n-grams of one order k; all arrays (N,)."""
 
-    Attributes:
-        history: index of the first k-1 words among the n-grams of order k-1.
-        suffix: index of the last k-1 words among the n-grams of order k-1.
-        word: number of the last word.
-        count: number of occurrences.
-        from_start: whether the first word is `<s>`.
-    """
-
-    history: np.ndarray
-    suffix: np.ndarray
-    word: np.ndarray
-    count: np.ndarray
-    from_start: np.ndarray
+    history: np.ndarray  # index of the first k-1 words among the n-grams of order k-1
+    suffix: np.ndarray  # index of the last k-1 words among the n-grams of order k-1
+    word: np.ndarray  # number of the last word
+    count: np.ndarray  # number of occurrences
+    from_start: np.ndarray  # whether the first word is `<s>`
 
 
 @dataclass(frozen=True)
 class NgramModel:
-    """Probabilities of all n-grams; index k-1 of a list is order k.
+    """Probabilities of all n-grams; index k-1 of a list is order k."""
 
-    Attributes:
-        words: word by number; `<unk>`, `<s>`, `</s>` first.
-        grams: the n-grams.
-        log_probs: log10 of the interpolated probabilities, (N,) each.
-        backoffs: log10 of the backoff weights, (N,) each; 0 for an n-gram that is no history.
-        discounts: D1, D2, D3+ of each order.
-        fallbacks: orders whose counts of counts gave no valid discounts.
-    """
-
-    words: tuple[str, ...]
+    words: tuple[str, ...]  # word by number; `<unk>`, `<s>`, `</s>` first
     grams: list[Grams]
-    log_probs: list[np.ndarray]
-    backoffs: list[np.ndarray]
-    discounts: list[tuple[float, float, float]]
-    fallbacks: list[int]
+    log_probs: list[np.ndarray]  # log10 of the interpolated probabilities, (N,) each
+    backoffs: list[np.ndarray]  # log10 of the backoff weights, (N,) each; 0 for an n-gram that is no history
+    discounts: list[tuple[float, float, float]]  # D1, D2, D3+
+    fallbacks: list[int]  # orders without valid discounts, which have `FALLBACK_DISCOUNTS`
 
 
 def number_words(sentences: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
@@ -84,13 +69,7 @@ def number_words(sentences: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], n
 
 
 def count_grams(text: np.ndarray, rows: np.ndarray, num_words: int, order: int) -> list[Grams]:
-    """Count the distinct n-grams of every order up to `order` within sentences.
-
-    Args:
-        text: word numbers of all sentences, `<s>` and `</s>` included, (M,).
-        rows: sentence of each word, (M,).
-        num_words: size of the vocabulary, `<unk>`, `<s>` and `</s>` included.
-        order: the highest order.
+    """Count the distinct n-grams of every order up to `order`, for words and their sentences as in `number_words`.
 
     Raises:
         InputError: no sentence has as many words as the highest order.
@@ -114,18 +93,13 @@ def count_grams(text: np.ndarray, rows: np.ndarray, num_words: int, order: int) 
 
 
 def adjusted_counts(grams: list[Grams]) -> list[np.ndarray]:
-    """Counts for Kneser-Ney: distinct left neighbours below the highest order, except for n-grams that start a
-    sentence."""
-    adjusted = []
-    for order, gram in enumerate(grams, start=1):
-        counts = gram.count
-        if order < len(grams):
-            neighbours = np.bincount(grams[order].suffix, minlength=len(counts))
-            counts = np.where(gram.from_start, counts, neighbours)
-        if order == 1:
-            counts = counts.copy()
-            counts[BOS_ID] = 0
-        adjusted.append(counts)
+    """Occurrences at the highest order and of n-grams that start with `<s>`; distinct left neighbours of all others."""
+    lower = [
+        np.where(gram.from_start, gram.count, np.bincount(longer.suffix, minlength=len(gram.count)))
+        for gram, longer in itertools.pairwise(grams)
+    ]
+    adjusted = [*lower, grams[-1].count.copy()]
+    adjusted[0][BOS_ID] = 0
     return adjusted
 
 
@@ -158,11 +132,9 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NgramModel:
             model.fallbacks.append(k)
             discounts = FALLBACK_DISCOUNTS
         discount = np.array((0.0, *discounts))[np.minimum(counts, 3)]
-        num_histories = len(lower)
-        totals = np.bincount(gram.history, weights=counts, minlength=num_histories)
-        discounted = np.bincount(gram.history, weights=discount, minlength=num_histories)
-        followed = totals > 0
-        backoff = np.divide(discounted, totals, out=np.ones(num_histories), where=followed)
+        totals = np.bincount(gram.history, weights=counts, minlength=len(lower))
+        discounted = np.bincount(gram.history, weights=discount, minlength=len(lower))
+        backoff = np.divide(discounted, totals, out=np.ones(len(lower)), where=totals > 0)
         probabilities = (counts - discount) / totals[gram.history] + backoff[gram.history] * lower[gram.suffix]
         if k == 1:
             probabilities[BOS_ID] = 10**LOG10_ZERO
@@ -224,18 +196,14 @@ def lm_file(lm_dir: Path, name: str) -> Path:
 def load_kenlm(path: Path, vocabulary: Iterable[str] = ()) -> Any:
     """Load an ARPA or binary file with KenLM.
 
-    Args:
-        path: the file.
-        vocabulary: words of which the model must know at least one; () = not checked. Under a model of other words or
-            of tokens every word would be `<unk>`.
+    The model must know at least one word of `vocabulary`, if given: under a model of other words or of tokens every
+    word would be `<unk>`.
 
     Raises:
-        InputError: the file does not exist, KenLM cannot read it, or it knows no word of the vocabulary.
+        InputError: KenLM cannot read the file, or it knows no word of the vocabulary.
     """
     import kenlm
 
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file, wanted an ARPA file of stages.lm")
     config = kenlm.Config()
     config.show_progress = False
     config.arpa_complain = kenlm.ARPALoadComplain.NONE

@@ -1,6 +1,6 @@
 """Forward pass over many utterances: audio -> log-probabilities, in batches of similar duration.
 
-B utterances, S samples, T encoder frames, V tokens.
+S samples, T encoder frames, V tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from atc_asr.model.run_folder import Recognizer
 from atc_asr.posteriors.store import PosteriorsMeta
 from atc_asr.tokenizer.tokens import Tokens
 
-LOWEST = -1e4  # lower log-probabilities, -inf included, are clipped: sums over frames stay finite in float16's range
+LOWEST = -1e4  # lower log-probabilities, -inf included, are clipped to this: within float16, sums stay finite
 
 Rows = Iterator[tuple[int, np.ndarray]]
 
@@ -37,12 +37,7 @@ def read_signal(utterance: Utterance, sample_rate: int) -> np.ndarray:
 
 @torch.inference_mode()
 def batch_log_probs(recognizer: Recognizer, signals: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
-    """Compute the float16 log-probabilities (T, V) of float32 signals (S,) as one batch.
-
-    Args:
-        recognizer: the network.
-        signals: mono samples at its sample rate.
-        names: of the signals, for messages.
+    """Compute the float16 log-probabilities (T, V) of float32 mono signals (S,) as one batch; `names` are for messages.
 
     Raises:
         InputError: the log-probabilities contain NaN.
@@ -68,13 +63,9 @@ def compute_log_probs(recognizer: Recognizer, utterances: Sequence[Utterance], b
 def run_network(
     checkpoint_dir: Path, manifest: Sequence[Path], *, hparams_file: Path | None, batch_seconds: float
 ) -> tuple[PosteriorsMeta, Tokens, Rows]:
-    """Load a run folder's network and run it over manifests.
+    """Load a run folder's network and run it over manifests, in batches of `batch_seconds` including padding.
 
-    Args:
-        checkpoint_dir: the run folder.
-        manifest: the manifests.
-        hparams_file: HyperPyYAML of the network; None for that of the run folder.
-        batch_seconds: audio per batch, padding included.
+    The network is described by `hparams_file` (HyperPyYAML), or by the run folder's own file for None.
 
     Returns:
         Description of the utterances, tokens of the network, and an iterator that computes the log-probabilities.

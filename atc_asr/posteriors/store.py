@@ -1,7 +1,7 @@
-"""A file of log-probabilities (float16), written utterance by utterance and read one utterance at a time.
+"""A file of log-probabilities (float16), written and read one utterance at a time.
 
-The file is an uncompressed zip archive with one `<row>.npy` (T, V) per utterance, written as it is computed so that
-memory use does not grow, and `meta.json` with ids in manifest order, durations, token symbols and seconds per frame.
+The file is an uncompressed zip archive with a `<row>.npy` (T, V) per utterance, and `meta.json` with ids in manifest
+order, durations, token symbols and seconds per frame.
 """
 
 import io
@@ -38,12 +38,7 @@ def _member(row: int) -> str:
 
 
 def write_posteriors(path: Path, meta: PosteriorsMeta, rows: Iterable[tuple[int, np.ndarray]]) -> None:
-    """Write log-probabilities; the same input gives the same bytes.
-
-    Args:
-        path: the file, which appears only when it is complete.
-        meta: the utterances.
-        rows: (index into `meta.ids`, log-probabilities (T, V)) in any order.
+    """Write rows (index into `meta.ids`, log-probabilities (T, V)) in any order; the same input gives the same bytes.
 
     Raises:
         InputError: there are no utterances.
@@ -61,7 +56,7 @@ def write_posteriors(path: Path, meta: PosteriorsMeta, rows: Iterable[tuple[int,
 class StoredPosteriors:
     """Random access to the rows of a file of `write_posteriors`.
 
-    Rows are read without `zipfile` and `np.load`, whose parsing takes as long as a search.
+    Rows are read without `zipfile` and `np.load`, because these take as long as a search.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +79,7 @@ class StoredPosteriors:
         )
 
     def read(self, row: int) -> np.ndarray:
-        """Float16 log-probabilities (T, V) of one row.
+        """Float16 log-probabilities (T, V) of a row.
 
         Raises:
             InputError: the row is damaged.
@@ -102,7 +97,7 @@ class StoredPosteriors:
         """The tokens of the run folder whose network computed the log-probabilities.
 
         Raises:
-            InputError: the folder has no tokens, or others than the log-probabilities.
+            InputError: the folder has no tokens, or tokens that differ from those of the log-probabilities.
         """
         tokens = Tokens.load(checkpoint_dir)
         if self.meta.symbols != tokens.symbols:

@@ -15,7 +15,7 @@ pytest.importorskip("flashlight", reason="flashlight-text has no release for thi
 from flashlight.lib.text.decoder import SmearingMode
 
 from atc_asr.decoding import flashlight
-from atc_asr.decoding.ctc import collapse, text_of
+from atc_asr.decoding.ctc import text_of
 from atc_asr.decoding.flashlight import Entry, LexiconFreeSearch, LexiconSearch, LexiconTrie, frames_to_search
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.lm.lexicon import spell
@@ -67,7 +67,7 @@ def arpa(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PATHS = np.array(list(itertools.product(range(len(TOKENS)), repeat=6)))
-TEXTS = [text_of(collapse(path), TOKENS) for path in PATHS]
+TEXTS = [text_of(path, TOKENS) for path in PATHS]
 
 
 @settings(max_examples=40, deadline=None)
@@ -128,7 +128,7 @@ def test_oov_score_larger_than_the_beam_threshold(arpa: Path, with_lm: bool) -> 
     log_probs = log_posteriors(spoken_path("AB BABBABBABB BA AB", TOKENS), len(TOKENS), 0.6)
     narrow = options(beam_threshold=3.0, oov_score=-2.0, oov_uncertainty_penalty=-8.0, lm_weight=0.7 * with_lm)
     found = LexiconSearch(narrow, TOKENS, LEXICON, arpa if with_lm else None)(log_probs)[0]
-    assert found.hyp == text_of(collapse(found.path), TOKENS)
+    assert found.hyp == text_of(found.path, TOKENS)
     assert found.hyp.startswith("AB BA") and found.hyp.endswith(" BA AB")
 
 
@@ -138,7 +138,7 @@ def test_text_is_complete_when_no_word_can_end(seed: int) -> None:
     log_probs = random_log_probs(seed, 20, len(TOKENS))
     narrow = options(beam_size=3, beam_threshold=1.0, oov_score=-4.0, oov_uncertainty_penalty=-8.0)
     for one in LexiconSearch(narrow, TOKENS, LEXICON, None)(log_probs):
-        assert one.hyp == text_of(collapse(one.path), TOKENS)
+        assert one.hyp == text_of(one.path, TOKENS)
 
 
 def test_added_entries_are_removed() -> None:
