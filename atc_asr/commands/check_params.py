@@ -45,18 +45,14 @@ def check(content: Mapping[str, Any], where: str) -> None:
             check_search(params)
 
 
-def run(flags: CheckParamsFlags) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Check a params file.
 
     Raises:
         InputError: the file cannot be read, or as `check`.
     """
+    (flags,) = cli.parse(argv, CheckParamsFlags)
     check(config.read_yaml(flags.params), str(flags.params))
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the command."""
-    run(*cli.parse(argv, CheckParamsFlags))
 
 
 if __name__ == "__main__":

@@ -22,19 +22,15 @@ class ExportOnnxFlags(Flags):
     out_file: Path = argument("the ONNX file")
 
 
-def run(flags: ExportOnnxFlags) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Export a run folder.
 
     Raises:
         InputError: the folder cannot be used, or the outputs of onnxruntime differ.
     """
+    (flags,) = cli.parse(argv, ExportOnnxFlags)
     difference = onnx_export.export(load_recognizer(flags.checkpoint_dir, device="cpu"), flags.out_file)
     log.info(messages.ONNX_DONE, flags.out_file, flags.out_file.stat().st_size / 1e6, difference)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the command."""
-    run(*cli.parse(argv, ExportOnnxFlags))
 
 
 if __name__ == "__main__":

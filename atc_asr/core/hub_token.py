@@ -1,5 +1,6 @@
 """The Hugging Face Hub token: sent to the Hub, never logged or written."""
 
+import logging
 import os
 
 TOKEN_VARIABLES = ("HF_TOKEN", "HUGGINGFACE_TOKEN")
@@ -14,6 +15,12 @@ def read_token() -> str | None:
     # A trailing line break, as some shells leave in "$(cat file)", is not valid in an HTTP header.
     tokens = ((values.get(name) or "").strip() for name in TOKEN_VARIABLES)
     return next(filter(None, tokens), None)
+
+
+def silence_http_log() -> None:
+    """Switch off the log of URLs in the Hub's HTTP clients; signed URLs are secret."""
+    for client in ("httpx", "httpx2"):
+        logging.getLogger(client).setLevel(logging.WARNING)
 
 
 def one_line(error: BaseException, secret: str | None = None) -> str:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
-from atc_asr.core.hub_token import TOKEN_VARIABLES, one_line, read_token
+from atc_asr.core.hub_token import TOKEN_VARIABLES, one_line, read_token, silence_http_log
 from atc_asr.corpus.manifest_source import open_audio_folder
 from atc_asr.corpus.source import SPLITS, Clip, Shard, Source
 
@@ -273,8 +273,7 @@ def _find_files(
         return Path(corpus).suffix.removeprefix("."), {"train": [corpus]}, {}
     import datasets  # imported here because it takes two seconds
 
-    for client in ("httpx", "httpx2"):  # they log every URL, including signed ones
-        logging.getLogger(client).setLevel(logging.WARNING)
+    silence_http_log()
     if (Path(corpus) / "dataset_dict.json").is_file() or (Path(corpus) / "state.json").is_file():
         saved = datasets.load_from_disk(corpus)
         splits = saved if isinstance(saved, datasets.DatasetDict) else {"train": saved}

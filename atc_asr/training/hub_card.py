@@ -17,7 +17,8 @@ PAGE = """---
 # {model}
 
 A Conformer-CTC speech recogniser for SpeechBrain with {parameters:,} parameters. Input: {sample_rate} Hz mono audio.
-Output: {size} tokens (`{tokenizer}`), one frame per {frame_ms} ms. Texts are upper case; the only punctuation is `.`
+Output: {tokenizer[size]} tokens (`{tokenizer[type]}`), one frame per {frame_ms} ms. \
+Texts are upper case; the only punctuation is `.`
 and `/`.
 
 {adapted}
@@ -60,50 +61,25 @@ def metadata(card: Mapping[str, Any]) -> str:
     dataset = one_line(card["dataset_part"])
     results = [
         EvalResult(
-            task_type=TASK,
-            dataset_type=dataset,
-            dataset_name=dataset,
-            dataset_split=split,
-            metric_type="wer",
-            metric_name=f"WER on {split}, per cent",
-            metric_value=round(wer, 2),
+            TASK, dataset, dataset, "wer", round(wer, 2), dataset_split=split, metric_name=f"WER on {split}, per cent"
         )
         for split, wer in card["wer"].items()
     ]
-    data = ModelCardData(
-        language=one_line(card["language"]),
-        library_name="speechbrain",
-        pipeline_tag=TASK,
-        tags=["speechbrain", "CTC", "Conformer", TASK],
-        metrics=["wer"],
-        model_name=one_line(card["model"]),
-        eval_results=results,
-    )
-    return data.to_yaml()
+    tags = ["speechbrain", "CTC", "Conformer", TASK]
+    names = {"language": one_line(card["language"]), "model_name": one_line(card["model"]), "metrics": ["wer"]}
+    data = ModelCardData(library_name="speechbrain", pipeline_tag=TASK, tags=tags, eval_results=results, **names)
+    return data.to_yaml().strip()
 
 
 def hub_card(card: Mapping[str, Any]) -> str:
     """The page of a model_card.json's content."""
-    trained = card["trainable_parameters"]
-    peft = card["peft"]
+    trained, peft = card["trainable_parameters"], card["peft"]
+    adapted = f"{trained:,} of the parameters were trained."
     if peft["peft"] == "lora":
         lora = f"rank {peft['lora_r']}, alpha {peft['lora_alpha']:g}, {len(peft['adapted'])} matrices, merged"
         adapted = f"Adapted with LoRA ({lora}): {trained:,} parameters were trained."
-    else:
-        adapted = f"{trained:,} of the parameters were trained."
     if card["init_from"]:
         adapted += f" Initial weights: {plain(card['init_from'])}."
-    return PAGE.format(
-        metadata=metadata(card).strip(),
-        model=plain(card["model"]),
-        parameters=card["parameters"],
-        sample_rate=card["sample_rate"],
-        frame_ms=card["frame_ms"],
-        size=card["tokenizer"]["size"],
-        tokenizer=card["tokenizer"]["type"],
-        adapted=adapted,
-        dataset_part=plain(card["dataset_part"]),
-        rows="\n".join(f"| {split} | {wer:.2f} |" for split, wer in card["wer"].items()),
-        beam_size=card["beam_size"],
-        text_version=plain(card["text_version"]),
-    )
+    rows = "\n".join(f"| {split} | {wer:.2f} |" for split, wer in card["wer"].items())
+    escaped = {name: plain(card[name]) for name in ("model", "dataset_part", "text_version")}
+    return PAGE.format(**{**card, **escaped, "metadata": metadata(card), "adapted": adapted, "rows": rows})

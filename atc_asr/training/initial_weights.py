@@ -14,7 +14,7 @@ from atc_asr.model import network
 from atc_asr.training import distributed, lora, optimizer, pretrained
 from atc_asr.training.config import TrainingConfig
 from atc_asr.training.data import TrainingData
-from atc_asr.training.load_pretrained import LoadReport, load_pretrained
+from atc_asr.training.load_pretrained import load_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def init_weights(
     """
     stats: dict[str, Any] = {}
     if config.train.init_from:
-        stats["load_pretrained"] = load_init_from(config, hparams).stats()
+        stats["load_pretrained"] = load_init_from(config, hparams)
     elif distributed.rank() == 0:
         with MainProcessContext():  # otherwise SpeechBrain waits for the statistics of other processes
             compute_statistics(hparams.normalizer, data, device)
@@ -51,8 +51,8 @@ def init_weights(
     return stats
 
 
-def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> LoadReport:
-    """Loads the weights of `train.init_from`.
+def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> dict[str, float]:
+    """Loads the weights of `train.init_from`, and returns the numbers of `load_pretrained`.
 
     Raises:
         InputError: the source cannot be used, has another architecture, or provides too few parameters.
@@ -68,7 +68,7 @@ def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> LoadRepo
     if differences:
         command = "atc_asr.commands.preset --from_source"
         raise InputError(f"{'; '.join(differences)} as in {where}; {command} writes them")
-    report = load_pretrained(
+    stats = load_pretrained(
         source.state,
         hparams.model,
         head=pretrained.HEAD,
@@ -76,11 +76,12 @@ def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> LoadRepo
         target_symbols=config.tokens.symbols,
     )
     hparams.normalizer._load_statistics_dict(source.statistics)
-    log.info(messages.WEIGHTS_LOADED, where, 100 * report.loaded_fraction, report.tokens_loaded, len(config.tokens))
-    if report.loaded_fraction < config.train.min_loaded_fraction:
+    fraction = stats["loaded_fraction"]
+    log.info(messages.WEIGHTS_LOADED, where, 100 * fraction, stats["tokens_loaded"], len(config.tokens))
+    if fraction < config.train.min_loaded_fraction:
         wanted = f"wanted at least train.min_loaded_fraction {config.train.min_loaded_fraction}"
-        raise InputError(f"{where}: provides {report.loaded_fraction:.3f} of the parameters, {wanted}")
-    return report
+        raise InputError(f"{where}: provides {fraction:.3f} of the parameters, {wanted}")
+    return stats
 
 
 @torch.no_grad()

@@ -1,43 +1,11 @@
-"""Initialises a network with the weights of another one, and accounts for every tensor."""
+"""Initialises a network with the weights of another one, and counts the parameters that were loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 
 # Last part of the names of tensors that are not parameters: positional encodings and running statistics.
 BUFFERS = ("pe", "inv_freq", "running_mean", "running_var", "num_batches_tracked")
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What was loaded.
-
-    Attributes:
-        loaded: name -> number of loaded values, for each parameter that was loaded completely or in part.
-        new: name -> number of values that keep their initial values.
-        ignored: name -> number of values, for the source's parameters that the network does not have.
-        tokens_loaded: rows of the CTC head that were loaded, those of tokens in both lists.
-    """
-
-    loaded: Mapping[str, int]
-    new: Mapping[str, int]
-    ignored: Mapping[str, int]
-    tokens_loaded: int
-
-    @property
-    def loaded_fraction(self) -> float:
-        """Fraction of the network's parameters that were loaded, in [0, 1]."""
-        loaded, new = sum(self.loaded.values()), sum(self.new.values())
-        return loaded / (loaded + new)
-
-    def stats(self) -> dict[str, float]:
-        """Numbers for the record of a run."""
-        parts = {"loaded": self.loaded, "new": self.new, "ignored": self.ignored}
-        tensors = {f"tensors_{name}": len(part) for name, part in parts.items()}
-        parameters = {f"parameters_{name}": sum(part.values()) for name, part in parts.items()}
-        totals = {"tokens_loaded": self.tokens_loaded, "loaded_fraction": self.loaded_fraction}
-        return tensors | parameters | totals
 
 
 @torch.no_grad()
@@ -48,7 +16,7 @@ def load_pretrained(
     head: str,
     source_symbols: Sequence[str],
     target_symbols: Sequence[str],
-) -> LoadReport:
+) -> dict[str, float]:
     """Copy all tensors of the same name and shape, and the rows of the CTC head whose tokens are in both lists.
 
     Buffers are copied too, but only parameters are counted.
@@ -59,6 +27,10 @@ def load_pretrained(
         head: prefix of the names of the CTC head's tensors, whose first axis is V.
         source_symbols: tokens of the source's head.
         target_symbols: tokens of the target's head.
+
+    Returns:
+        Numbers for the record of a run: `tensors_*` and `parameters_*` that were loaded, that stay as they are (new)
+        or that only the source has (ignored), `tokens_loaded`, and `loaded_fraction` of the target's parameters.
     """
     numbers = {symbol: number for number, symbol in enumerate(source_symbols)}
     rows = [(numbers[symbol], number) for number, symbol in enumerate(target_symbols) if symbol in numbers]
@@ -77,14 +49,16 @@ def load_pretrained(
         elif theirs is not None and theirs.shape == ours.shape:
             ours.copy_(theirs)
             counts[name] = ours.numel()
-    missing = {name: parameter.numel() - counts[name] for name, parameter in parameters.items()}
-    return LoadReport(
-        loaded={name: counts[name] for name in parameters if counts[name]},
-        new={name: count for name, count in missing.items() if count},
-        ignored={
+    parts = {
+        "loaded": {name: counts[name] for name in parameters},
+        "new": {name: parameter.numel() - counts[name] for name, parameter in parameters.items()},
+        "ignored": {
             name: tensor.numel()
             for name, tensor in source.items()
             if not counts.get(name) and name.split(".")[-1] not in BUFFERS
         },
-        tokens_loaded=len(rows),
-    )
+    }
+    tensors = {f"tensors_{part}": sum(count > 0 for count in sizes.values()) for part, sizes in parts.items()}
+    totals = {f"parameters_{part}": sum(sizes.values()) for part, sizes in parts.items()}
+    fraction = totals["parameters_loaded"] / (totals["parameters_loaded"] + totals["parameters_new"])
+    return {**tensors, **totals, "tokens_loaded": len(rows), "loaded_fraction": fraction}

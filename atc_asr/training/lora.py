@@ -68,7 +68,9 @@ def _add_update(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: to
     return output + getattr(module, ADAPTER)(inputs[0])
 
 
-def add_adapters(encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[torch.nn.Module] = ()) -> list[str]:
+def add_adapters(
+    encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[torch.nn.Module] = ()
+) -> tuple[str, ...]:
     """Freeze the encoder and add an adapter to each of its matrices.
 
     Matrices are the weights of Linear layers and pointwise convolutions (kernel 1, one group) and `in_proj_weight`.
@@ -79,19 +81,17 @@ def add_adapters(encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[
         frozen: modules that get no adapters.
 
     Returns:
-        The names of the adapted matrices.
+        As `adapted_names`.
     """
     encoder.requires_grad_(False)
     excluded = {id(module) for part in frozen for module in part.modules()}
     settings: dict[str, Any] = {"r": params.lora_r, "alpha": params.lora_alpha, "dropout": params.lora_dropout}
-    names = []
     for name, module in list(encoder.named_modules()):
         if id(module) in excluded or not any(TARGETS[target] in name for target in params.lora_targets):
             continue
         if type(module) is torch.nn.Linear:
             module.add_module(ADAPTER, OutputUpdate(module.weight, **settings))
             module.register_forward_hook(_add_update)
-            names.append(f"{name}.weight")
             continue
         pointwise = isinstance(module, torch.nn.Conv1d) and module.kernel_size == (1,) and module.groups == 1
         # A subclass of Linear is the attention's out_proj.
@@ -100,8 +100,7 @@ def add_adapters(encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[
         if weight is not None:
             # `unsafe` omits a trial call in training mode, which would use the random generator.
             parametrize.register_parametrization(module, parameter, WeightUpdate(weight, **settings), unsafe=True)
-            names.append(f"{name}.{parameter}")
-    return names
+    return adapted_names(encoder)
 
 
 def adapted_names(encoder: torch.nn.Module) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ streaming and Loquacious Conformers (recipes/*/ASR/{transformer,transducer}/hpar
 """
 
 import inspect
-import logging
 import math
 import re
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from speechbrain.processing.features import InputNormalization
 
 from atc_asr.core.errors import InputError
-from atc_asr.core.hub_token import TOKEN_VARIABLES, one_line, read_token
+from atc_asr.core.hub_token import TOKEN_VARIABLES, one_line, read_token, silence_http_log
 from atc_asr.model import network
 from atc_asr.model.run_folder import HPARAMS, MODEL, NORMALIZER, TOKENIZER, load_state
 from atc_asr.tokenizer.tokens import BLANK, SPACE
@@ -51,8 +50,7 @@ class Layout:
 
     Attributes:
         architecture: the keys of the section `model` that the source determines.
-        model: checkpoint of the network.
-        normalizer: checkpoint of the feature statistics.
+        model, normalizer: checkpoints of the network and of the feature statistics.
         tokenizer: tokens of the CTC head; None without a CTC head or tokenizer.
         tokenizer_class: SPM_CLASS or CHAR_CLASS.
         prefixes: prefix of the source's tensors -> prefix of ours.
@@ -73,7 +71,7 @@ class Pretrained:
     """A pretrained network, with its tensors under the names of our network.
 
     Attributes:
-        architecture: the keys of the section `model` that it determines.
+        architecture: as in `Layout`.
         state: name -> tensor; tensors that our network does not have are under `source.`.
         statistics: `count`, `glob_mean` and `glob_std` of the normaliser.
         symbols: token of each row of the CTC head, the blank as `<blank>`; empty without a CTC head.
@@ -93,13 +91,12 @@ def locate(source: str) -> Path:
     """
     if Path(source).exists():
         return Path(source)
-    where = f"train.init_from {source}: is no local folder"
+    where = f"train.init_from {source}: is no local folder and"
     if not HUB_NAME.fullmatch(source):
-        raise InputError(f"{where} and no Hub name (owner/name), wanted one of them")
+        raise InputError(f"{where} no Hub name (owner/name), wanted one of them")
     import huggingface_hub  # takes a second to import, which other trainings do not need
 
-    for client in ("httpx", "httpx2"):  # they log every URL, including signed ones
-        logging.getLogger(client).setLevel(logging.WARNING)
+    silence_http_log()
     token = read_token()
     try:
         folder = huggingface_hub.snapshot_download(
@@ -109,7 +106,7 @@ def locate(source: str) -> Path:
         reason = f"{type(error).__name__}: {one_line(error, token)}"
         if not token:
             reason += f"; no token: a gated model needs {' or '.join(TOKEN_VARIABLES)} in the environment or in .env"
-        raise InputError(f"{where} and cannot be downloaded from the Hub: {reason}") from None
+        raise InputError(f"{where} cannot be downloaded from the Hub: {reason}") from None
     return Path(folder)
 
 
@@ -131,10 +128,9 @@ def read_layout(folder: Path) -> Layout:
     Raises:
         InputError: a file is missing, or the network is no Conformer that the section `model` can describe.
     """
-    folder = Path(folder)
     if not (folder / HPARAMS).is_file():
         raise InputError(f"{folder / HPARAMS}: no such file, {WANTED_FOLDER}")
-    hparams = PlainHparams.read(folder / HPARAMS)
+    hparams = PlainHparams(folder / HPARAMS)
     front_end = _only(hparams, "ConvolutionFrontEnd")
     transformer = _only(hparams, "TransformerASR")
     parts, prefixes = _network(hparams, front_end, transformer)
@@ -154,10 +150,10 @@ def read_layout(folder: Path) -> Layout:
 
 
 def _only(hparams: PlainHparams, name: str) -> Made:
-    """The only object of a class in the file."""
+    """The object of a class that must be in the file once."""
     found = hparams.made(name)
     if len(found) != 1:
-        raise InputError(f"{hparams.where}: has {len(found) or 'no'} {name}, {WANTED_NETWORK}")
+        raise InputError(f"{hparams.path}: has {len(found) or 'no'} {name}, {WANTED_NETWORK}")
     return found[0]
 
 
@@ -169,11 +165,11 @@ def _arguments(hparams: PlainHparams, made: Made, of: type, **required: Any) -> 
     """
     given = made.arguments or {}
     if not isinstance(given, dict):
-        raise InputError(f"{hparams.where}: {made.name}: got {given!r}, wanted arguments by name")
+        raise InputError(f"{hparams.path}: {made.name}: got {given!r}, wanted arguments by name")
     defaults = {name: item.default for name, item in inspect.signature(of).parameters.items()}
     unknown = sorted(set(given) - set(defaults))
     if unknown:
-        raise InputError(f"{hparams.where}: {made.name}.{unknown[0]}: is no argument in this version of SpeechBrain")
+        raise InputError(f"{hparams.path}: {made.name}.{unknown[0]}: is no argument in this version of SpeechBrain")
     values = defaults | {name: hparams.resolve(value) for name, value in given.items()}
     for name, value in values.items():
         values[name] = value.name if isinstance(value, Made) else getattr(value, "__name__", value)
@@ -184,11 +180,15 @@ def _arguments(hparams: PlainHparams, made: Made, of: type, **required: Any) -> 
 
 
 def _mismatch(hparams: PlainHparams, name: str, got: Any, wanted: str) -> InputError:
-    return InputError(f"{hparams.where}: {name}: got {got!r}, wanted {wanted}")
+    return InputError(f"{hparams.path}: {name}: got {got!r}, wanted {wanted}")
 
 
 def _architecture(hparams: PlainHparams, front_end: Made, transformer: Made) -> dict[str, Any]:
-    """The keys of the section `model` that a source determines: all but the dropout."""
+    """The keys of the section `model` that a source determines: all but the dropout.
+
+    Raises:
+        InputError: the network has properties that no key can express.
+    """
     fbank = _only(hparams, "Fbank")
     features = _arguments(hparams, fbank, Fbank, sample_rate=16000, hop_length=10, deltas=False, context=False, f_min=0)
     if features["f_max"] not in (None, 8000):
@@ -229,8 +229,8 @@ def _architecture(hparams: PlainHparams, front_end: Made, transformer: Made) -> 
         "attention_type": layers["attention_type"],
     }
     for name, value in architecture.items():
-        if not isinstance(value, int | str | list):
-            raise InputError(f"{hparams.where}: model.{name}: {value!r} cannot be read without running the file")
+        if isinstance(value, Ref) or not isinstance(value, int | str | list):
+            raise InputError(f"{hparams.path}: model.{name}: {value!r} cannot be read without running the file")
     input_size = math.ceil(architecture["n_mels"] / math.prod(strides)) * architecture["front_end_channels"][-1]
     if layers["input_size"] != input_size:
         raise _mismatch(hparams, "TransformerASR.input_size", layers["input_size"], str(input_size))
@@ -253,21 +253,20 @@ def _network(hparams: PlainHparams, front_end: Made, transformer: Made) -> tuple
                 prefixes[f"{number}."] = ENCODER
             elif kind == "EncoderWrapper":
                 prefixes[f"{number}.transformer."] = ENCODER
-            elif kind == "Linear" and isinstance(entry, Ref) and "ctc" in entry.text:
+            elif kind == "Linear" and isinstance(entry, Ref) and "ctc" in entry:
                 prefixes[f"{number}."] = HEAD
         if FRONT_END not in prefixes.values():
             continue
         if ENCODER not in prefixes.values():
-            raise InputError(f"{hparams.where}: the network that it loads has no encoder, wanted a TransformerASR")
+            raise InputError(f"{hparams.path}: the network that it loads has no encoder, wanted a TransformerASR")
         return parts, prefixes
-    raise InputError(f"{hparams.where}: has no ModuleList with the front-end, wanted `model` or `asr_model`")
+    raise InputError(f"{hparams.path}: has no ModuleList with the front-end, wanted `model` or `asr_model`")
 
 
 def _checkpoint(hparams: PlainHparams, folder: Path, made: Made, *usual: str) -> Path:
     """The file that an object is loaded from: named after its key in the Pretrainer's loadables, or a usual name."""
-    pretrainer = next(iter(hparams.made("Pretrainer")), None)
-    loadables = (pretrainer.arguments.get("loadables") if pretrainer else None) or {}
-    names = [f"{name}.ckpt" for name, value in loadables.items() if hparams.resolve(value) is made]
+    loadables = [pretrainer.arguments.get("loadables") or {} for pretrainer in hparams.made("Pretrainer")[:1]]
+    names = [f"{name}.ckpt" for part in loadables for name, value in part.items() if hparams.resolve(value) is made]
     candidates = list(dict.fromkeys([*names, *usual]))
     for name in candidates:
         path = folder / Path(name).name  # only the last part, so that no file outside of the folder is read
@@ -289,7 +288,7 @@ def load(folder: Path) -> Pretrained:
         state[OTHER + name if prefix is None else layout.prefixes[prefix] + name.removeprefix(prefix)] = tensor
     if not any(name.startswith(f"{ENCODER}encoder.") for name in state):
         raise InputError(f"{layout.model}: has no tensor of an encoder, wanted names like 1.encoder.layers.0.…")
-    symbols = _symbols(layout.tokenizer, layout.tokenizer_class, layout.blank) if layout.tokenizer else ()
+    symbols = _symbols(layout)
     rows = next((len(tensor) for name, tensor in state.items() if name.startswith(HEAD)), 0)
     if symbols and rows and rows != len(symbols):
         head = f"the CTC head in {layout.model.name} has {rows} rows"
@@ -310,10 +309,13 @@ def _statistics(layout: Layout) -> dict[str, Any]:
     return {name: found[name] for name in ("count", "glob_mean", "glob_std")}
 
 
-def _symbols(path: Path, tokenizer_class: str, blank: int) -> tuple[str, ...]:
-    """Token of each output, written as in tokens.txt."""
+def _symbols(layout: Layout) -> tuple[str, ...]:
+    """Token of each output, written as in tokens.txt; none without a tokenizer."""
+    path, blank = layout.tokenizer, layout.blank
+    if path is None:
+        return ()
     try:
-        if tokenizer_class == SPM_CLASS:
+        if layout.tokenizer_class == SPM_CLASS:
             pieces = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
             symbols = [pieces.id_to_piece(number) for number in range(len(pieces))]
         else:
@@ -321,7 +323,7 @@ def _symbols(path: Path, tokenizer_class: str, blank: int) -> tuple[str, ...]:
             encoder.load(path)
             symbols = [str(encoder.ind2lab[number]) for number in range(len(encoder.ind2lab))]
     except (RuntimeError, ValueError, KeyError, SyntaxError, OSError) as error:
-        raise InputError(f"{path}: cannot be read as {tokenizer_class}: {one_line(error)}") from error
+        raise InputError(f"{path}: cannot be read as {layout.tokenizer_class}: {one_line(error)}") from error
     if not 0 <= blank < len(symbols):
         raise InputError(f"{path}: has {len(symbols)} tokens, but the blank is number {blank}")
     symbols[blank] = BLANK

@@ -88,7 +88,6 @@ def test_every_matrix_of_the_encoder_is_adapted(hparams):
     excluded = [name for name in plain if "convolution_module.conv." in name or "pos_bias" in name]
     adapted = lora.add_adapters(hparams.conformer, PARAMS)
     assert set(adapted) == set(plain) - set(excluded)
-    assert sorted(lora.adapted_names(hparams.conformer)) == sorted(adapted)
     stats = lora.adapter_stats(adapted)
     assert stats == {"matrices": 10, "attention": 3, "feed_forward": 4, "convolution": 2, "projection": 1}
 

@@ -164,20 +164,20 @@ def copied(folders, tmp_path):
 
 
 def start(folder, tokens):
-    """Our network of the same architecture with the weights of a folder, and the report."""
+    """Our network of the same architecture with the weights of a folder, and the numbers of the loaded ones."""
     source = pretrained.load(folder)
     hparams = tiny_network.build(len(tokens), **source.architecture)
-    report = load_pretrained(
+    stats = load_pretrained(
         source.state, hparams.model, head=pretrained.HEAD, source_symbols=source.symbols, target_symbols=tokens.symbols
     )
     hparams.normalizer._load_statistics_dict(source.statistics)
-    return hparams, report
+    return hparams, stats
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_our_encoder_has_the_outputs_of_the_sources_modules(folders, tokens, layout):
     folder, theirs = folders[layout]
-    hparams, report = start(folder, tokens)
+    hparams, stats = start(folder, tokens)
     wavs, lens = torch.randn(2, 12000) * 0.1, torch.ones(2)
     hparams.model.eval()
     theirs["CNN"].eval()
@@ -190,15 +190,15 @@ def test_our_encoder_has_the_outputs_of_the_sources_modules(folders, tokens, lay
         assert wanted.std() > 0.1
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
         if layout == "streaming":  # its CTC head has a projection as input, not the encoder
-            assert report.tokens_loaded == 0
+            assert stats["tokens_loaded"] == 0
         else:
-            assert report.tokens_loaded == len(tokens)
+            assert stats["tokens_loaded"] == len(tokens)
             torch.testing.assert_close(hparams.ctc_head(got), theirs["ctc_lin"](wanted), atol=1e-5, rtol=0)
 
 
-def test_the_report_counts_parameters(folders, tokens):
+def test_loaded_new_and_ignored_parameters_are_counted(folders, tokens):
     folder, theirs = folders["conformersmall"]
-    _, report = start(folder, tokens)
+    _, stats = start(folder, tokens)
 
     def size(*names):
         return sum(weight.numel() for name in names for weight in theirs[name].parameters())
@@ -208,7 +208,6 @@ def test_the_report_counts_parameters(folders, tokens):
         for name, weight in theirs["Transformer"].named_parameters()
         if name.startswith(("enc", "custom_src"))
     )
-    stats = report.stats()
     assert stats["parameters_loaded"] == size("CNN", "ctc_lin") + encoder
     assert (stats["parameters_new"], stats["loaded_fraction"]) == (0, 1.0)
     assert stats["parameters_ignored"] == size("seq_lin", "Transformer") - encoder
@@ -218,9 +217,9 @@ def test_the_report_counts_parameters(folders, tokens):
 def test_rows_of_other_tokens_keep_their_initial_values(folders):
     folder, theirs = folders["conformersmall"]
     tokens = char_tokens(["AB XYZ"])
-    hparams, report = start(folder, tokens)
-    assert 0 < report.tokens_loaded < len(tokens)
-    assert report.stats()["parameters_new"] == (len(tokens) - report.tokens_loaded) * 17
+    hparams, stats = start(folder, tokens)
+    assert 0 < stats["tokens_loaded"] < len(tokens)
+    assert stats["parameters_new"] == (len(tokens) - stats["tokens_loaded"]) * 17
     row = pretrained.load(folder).symbols.index("A")
     assert torch.equal(hparams.ctc_head.w.weight[tokens.symbols.index("A")], theirs["ctc_lin"].w.weight[row])
 
@@ -323,7 +322,7 @@ def test_no_code_in_a_folder_is_executed(copied, tmp_path):
         pretrained.load(copied)
     path.write_text("a: !!python/object/apply:os.mkdir ['x']\n")
     with pytest.raises(InputError, match="is not valid YAML"):
-        PlainHparams.read(path)
+        PlainHparams(path)
     assert not mark.exists()
 
 
@@ -339,8 +338,8 @@ def test_a_run_folder_is_read_in_the_same_way(tmp_path):
     assert tiny_network.MODEL.model_copy(update=dict(source.architecture)).activation == "gelu"
     assert source.architecture | {"dropout": 0.1, "activation": "swish"} == tiny_network.MODEL.model_dump()
     assert source.symbols == tokens.symbols
-    _, report = start(tmp_path, tokens)
-    assert (report.loaded_fraction, report.ignored) == (1.0, {})
+    _, stats = start(tmp_path, tokens)
+    assert (stats["loaded_fraction"], stats["tensors_ignored"]) == (1.0, 0)
 
 
 def test_the_fingerprint_depends_on_every_file(copied):
