@@ -8,7 +8,7 @@ from atc_asr.core import cli
 from atc_asr.core.files import new_file
 from atc_asr.scoring.pairs import read_pairs
 from atc_asr.scoring.params import ScoreFlags, ScoreParams
-from atc_asr.scoring.score import CONFUSION_COLUMNS, SLICE_COLUMNS, WORD_COLUMNS, score_corpus
+from atc_asr.scoring.score import score_corpus
 from atc_asr.tracking.record import write_metrics
 from atc_asr.wer.wer import format_alignment
 
@@ -21,20 +21,17 @@ def run(params: ScoreParams, flags: ScoreFlags) -> None:
     """
     corpus = read_pairs(flags.ref_manifest, flags.hyp_file, normalize_hypotheses=params.normalize_hypotheses)
     scores = score_corpus(corpus, params, with_slices=flags.slices_file is not None)
-    tables = (
-        (flags.slices_file, SLICE_COLUMNS, scores.slices),
-        (flags.confusions_file, CONFUSION_COLUMNS, scores.confusions),
-        (flags.words_file, WORD_COLUMNS, scores.words),
-    )
+    tables = (scores.slices, scores.confusions, scores.words)
+    table_paths = (flags.slices_file, flags.confusions_file, flags.words_file)
     with ExitStack() as outputs:
         alignments = outputs.enter_context(new_file(flags.alignments_file))
         with open(alignments, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{format_alignment(item)}\n\n" for item in scores.scored)
-        for path, header, rows in tables:
+        for path, rows in zip(table_paths, tables, strict=True):
             if path is not None:
                 table = outputs.enter_context(new_file(path))
                 with open(table, "w", encoding="utf-8", newline="") as file:
-                    csv.writer(file, lineterminator="\n").writerows([header, *rows])
+                    csv.writer(file, lineterminator="\n").writerows(rows)
         write_metrics(outputs.enter_context(new_file(flags.scorecard_file)), scores.scorecard)
         write_metrics(outputs.enter_context(new_file(flags.metrics_file)), scores.metrics)
 

@@ -1,8 +1,7 @@
 """Command compare: is recogniser B better than A?"""
 
-import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from atc_asr.core import cli
@@ -40,30 +39,28 @@ def run(params: ScoreParams, flags: CompareFlags, root: Path = Path()) -> Compar
         InputError: a file or revision cannot be used, or an id has no partner.
     """
     corpora = []
-    for source in (flags.a, flags.b):
-        with open_hypotheses(source, flags.hyp_path, root) as hyp_file:
+    with tempfile.TemporaryDirectory() as folder:
+        for source in (flags.a, flags.b):
+            hyp_file = find_hypotheses(source, flags.hyp_path, root, Path(folder))
             corpora.append(read_pairs(flags.ref_manifest, hyp_file, normalize_hypotheses=params.normalize_hypotheses))
     return compare(corpora[0], corpora[1], params)
 
 
-@contextlib.contextmanager
-def open_hypotheses(source: str, hyp_path: Path | None, root: Path) -> Iterator[Path]:
-    """The path of the decode.jsonl that a file name or a revision stands for.
+def find_hypotheses(source: str, hyp_path: Path | None, root: Path, folder: Path) -> Path:
+    """The path of the decode.jsonl that a file name or a revision stands for; a revision's file is copied to `folder`.
 
     Raises:
         InputError: `source` is neither, or the revision has no `hyp_path`.
     """
     if Path(source).is_file():
-        yield Path(source)
-    elif hyp_path is None:
+        return Path(source)
+    if hyp_path is None:
         raise InputError(f"{source}: no such file; to compare revisions, name the hypotheses with --hyp_path")
-    elif source == "workspace":
-        yield root / hyp_path
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / source.replace("/", "_") / hyp_path.name
-            write_text(copy, read_revision(source, hyp_path, root))
-            yield copy
+    if source == "workspace":
+        return root / hyp_path
+    copy = folder / source.replace("/", "_") / hyp_path.name
+    write_text(copy, read_revision(source, hyp_path, root))
+    return copy
 
 
 def read_revision(revision: str, path: Path, root: Path) -> str:

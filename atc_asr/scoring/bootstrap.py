@@ -144,9 +144,8 @@ def widen_degenerate(interval: Interval, rate: Rate, resampling: Resampling) -> 
     counted, groups = rate.denominators > 0, resampling.groups
     count = int(counted.sum()) if groups is None else len(set(np.asarray(groups, dtype=str)[counted]))
     width = 100.0 * (1.0 - ((100.0 - resampling.confidence) / 200.0) ** (1.0 / count))
-    if interval.rate == 0.0:
-        return dataclasses.replace(interval, low=0.0, high=width)
-    return dataclasses.replace(interval, low=100.0 - width, high=100.0)
+    low, high = (0.0, width) if interval.rate == 0.0 else (100.0 - width, 100.0)
+    return dataclasses.replace(interval, low=low, high=high)
 
 
 def paired_difference(a: Rate, b: Rate, resampling: Resampling) -> Difference:

@@ -20,14 +20,9 @@ MEASURES = {
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Results of two recognisers, A and B.
+    """Results of two recognisers A and B: the `MEASURES` that have a population, WER first, and counts of utterances.
 
-    Attributes:
-        differences: the `MEASURES` that have a population, WER first.
-        wins: utterances with fewer word errors in B.
-        losses: utterances with fewer word errors in A.
-        num_utterances: all utterances.
-        confidence: level of the intervals, per cent.
+    B has fewer word errors than A in the utterances of `wins`, more in those of `losses`. `confidence` is in per cent.
     """
 
     differences: tuple[Difference, ...]
@@ -97,10 +92,7 @@ def format_comparison(found: Comparison) -> str:
         rates = (f"{one.a:.2f} %", f"{one.b:.2f} %", f"{one.difference:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}")
         rows.append((MEASURES[one.name], *rates, f"{one.p_value:.2g}", f"{one.population:,}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for name, *cells in rows:
-        aligned = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([name.ljust(widths[0]), *aligned]))
+    lines = ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in rows]
     ties = found.num_utterances - found.wins - found.losses
     counts = f"utterances: B has fewer word errors in {found.wins:,}, more in {found.losses:,}, as many in {ties:,}"
     return "\n".join([*lines, "", counts, "", verdict(found)])

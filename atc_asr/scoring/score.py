@@ -43,16 +43,16 @@ class CorpusScores:
         scored: every utterance with its alignment.
         metrics: the numbers of `METRICS`.
         scorecard: all numbers, nested by slot kind; rates in per cent with `_low`, `_high` and `_population`.
-        slices: rows of `SLICE_COLUMNS`.
-        confusions: rows of `CONFUSION_COLUMNS`.
-        words: rows of `WORD_COLUMNS`.
+        slices: the table of WER by slice; every table begins with its column names.
+        confusions: the table of substitutions among the most confused words.
+        words: the table of recall by word.
     """
 
     scored: list[ScoredPair]
     metrics: dict[str, Any]
     scorecard: dict[str, Any]
     slices: list[tuple]
-    confusions: list[tuple[str, str]]
+    confusions: list[tuple]
     words: list[tuple]
 
 
@@ -87,9 +87,9 @@ def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool
         scored=scored,
         metrics={short: scorecard[name] for short, name in METRICS.items()},
         scorecard=_nest(scorecard),
-        slices=slice_rows,
-        confusions=slices.list_confusions(words, MAX_CONFUSED_WORDS),
-        words=[_word_row(word, recognised) for word, recognised in words.items()],
+        slices=[SLICE_COLUMNS, *slice_rows],
+        confusions=[CONFUSION_COLUMNS, *slices.list_confusions(words, MAX_CONFUSED_WORDS)],
+        words=[WORD_COLUMNS, *(_word_row(word, recognised) for word, recognised in words.items())],
     )
 
 
@@ -115,11 +115,9 @@ def error_rates(scored: Sequence[ScoredPair]) -> list[Rate]:
 
 
 def _interval_numbers(intervals: Mapping[str, Interval]) -> dict[str, float | int | None]:
-    numbers: dict[str, float | int | None] = {}
-    for name, interval in intervals.items():
-        numbers |= {name: interval.rate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-        numbers[f"{name}_population"] = interval.population
-    return numbers
+    suffixes = {"rate": "", "low": "_low", "high": "_high", "population": "_population"}
+    fields = itertools.product(intervals.items(), suffixes.items())
+    return {f"{name}{suffix}": getattr(interval, field) for (name, interval), (field, suffix) in fields}
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:

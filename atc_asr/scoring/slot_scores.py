@@ -70,14 +70,12 @@ def compare_values(ref: Sequence[str | None], hyp: Sequence[str | None]) -> Coun
 
 def _callsign_correct(ref: Sequence[str | None], hyp: Sequence[str | None], true_callsign: str | None) -> bool | None:
     if true_callsign is not None:
-        return any(is_callsign(value, true_callsign) for value in hyp) if true_callsign else None
+        return any(is_callsign(value, true_callsign) for value in hyp if value) if true_callsign else None
     return set(ref) == set(hyp) if ref and None not in ref else None
 
 
-def is_callsign(value: str | None, true_callsign: str) -> bool:
-    """Whether a call sign is the true one; a registration may be shortened to its last three signs."""
-    if value is None:
-        return False
+def is_callsign(value: str, true_callsign: str) -> bool:
+    """Whether a call sign is the true one; a registration may be shortened to its last three characters."""
     is_shortened = len(value) == 1 + SHORT_TAIL_LENGTH and value[0] in "*N"
     return value == true_callsign or (is_shortened and true_callsign.endswith(value[1:]))
 

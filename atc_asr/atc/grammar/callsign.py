@@ -19,13 +19,12 @@ LETTERS = {word.upper(): letter for letter, word in vocabulary.PHONETIC.items()}
     "ALFA": "A", "JULIETT": "J", "JULIETTE": "J", "WHISKY": "W", "QUEBECK": "Q",
 }  # fmt: skip
 # Makes, models and kinds of flight, said instead of NOVEMBER before a US registration.
-AIRCRAFT = frozenset(word.upper() for word in vocabulary.AIRCRAFT) | {
-    "APACHE", "ARCHER", "ARROW", "AZTEC", "BARON", "BEECH", "BEECHCRAFT", "CARAVAN", "CARDINAL", "CENTURION",
-    "CHALLENGER", "CHEYENNE", "CITATION", "COMANCHE", "COMMANDER", "CONQUEST", "DIAMOND", "DUKE", "EXPERIMENTAL",
-    "FALCON", "GRUMMAN", "GULFSTREAM", "HAWKER", "HELICOPTER", "LANCE", "LEAR", "LEARJET", "LIFEGUARD", "MALIBU",
-    "MEDEVAC", "MERLIN", "MITSUBISHI", "MOONEY", "NAVAJO", "PILATUS", "PIPER", "SABRELINER", "SARATOGA", "SEMINOLE",
-    "SENECA", "SKYLANE", "SKYMASTER", "TOMAHAWK", "WARRIOR", "WESTWIND",
-}  # fmt: skip
+AIRCRAFT = frozenset(word.upper() for word in vocabulary.AIRCRAFT) | frozenset(
+    "APACHE ARCHER ARROW AZTEC BARON BEECH BEECHCRAFT CARAVAN CARDINAL CENTURION CHALLENGER CHEYENNE CITATION "
+    "COMANCHE COMMANDER CONQUEST DIAMOND DUKE EXPERIMENTAL FALCON GRUMMAN GULFSTREAM HAWKER HELICOPTER LANCE LEAR "
+    "LEARJET LIFEGUARD MALIBU MEDEVAC MERLIN MITSUBISHI MOONEY NAVAJO PILATUS PIPER SABRELINER SARATOGA SEMINOLE "
+    "SENECA SKYLANE SKYMASTER TOMAHAWK WARRIOR WESTWIND".split()
+)
 AIRCRAFT_PAIRS = frozenset({("KING", "AIR"), ("TWIN", "CESSNA"), ("TWIN", "COMMANDER"), ("TWIN", "BEECH")})
 # Names of operators other than their telephony name in the table, without spaces.
 OTHER_NAMES = {"FRONTIER": "FFT", "AMERICAWEST": "AWE"}
@@ -44,10 +43,9 @@ DESCRIBING = frozenset({"A", "AN", "THE", "THAT", "ANOTHER", "BEHIND", "FOLLOW",
 AIRLINER_TYPES = frozenset("707 717 727 737 747 757 767 777 787 319 320 321 330 340 350 380 145 190".split())
 LIGHT_TYPES = frozenset("150 152 172 182 206 208 210 310 340 402 414 421".split())
 # A letter after one of these names a taxiway, a gate or a recorded weather information.
-BEFORE_PLACES = frozenset({
-    "VIA", "TAXIWAY", "INFORMATION", "GATE", "SPOT", "INTERSECTION", "ON", "AT", "CATEGORY", "SHORT", "OF", "WITH",
-    "CROSS", "CROSSING", "AND", "RAMP",
-})  # fmt: skip
+BEFORE_PLACES = frozenset(
+    "VIA TAXIWAY INFORMATION GATE SPOT INTERSECTION ON AT CATEGORY SHORT OF WITH CROSS CROSSING AND RAMP".split()
+)
 # One letter after one of these is a complete name: INFORMATION KILO, WITH KILO.
 BEFORE_SINGLE_LETTERS = frozenset({"INFORMATION", "WITH", "HAVE"})
 TAXI_WORDS = frozenset({"TAXI", "VIA", "TAXIWAY", "RAMP", "GATE", "SPOT", "TAXIING"})

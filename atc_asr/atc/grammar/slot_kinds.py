@@ -63,10 +63,7 @@ DISTANCE_UNITS = frozenset({"MILES", "MILE"})
 def read_number_slot(
     kind: str, words: list[str], start: int, position: int, read_number: NumberReader | None = None
 ) -> Slot | None:
-    """The slot that begins at `start`, its number at `position`; None without a number.
-
-    `read_number` replaces the kind's own reader.
-    """
+    """The slot at `start` with its number at `position`, None without one; `read_number` replaces the kind's reader."""
     read, run = read_number or SLOT_KINDS[kind].read_number, read_run(words, position)
     if read is None or not run:
         return None
@@ -81,14 +78,6 @@ def number_after(
     return lambda words, start: read_number_slot(
         kind, words, start, skip_fillers(words, start + 1, fillers), read_number
     )
-
-
-def read_keyword_slot(words: list[str], position: int) -> Slot | None:
-    """The slot that the word at `position` announces."""
-    for kind in SLOT_KINDS.values():
-        if words[position] in kind.keywords:
-            return kind.keywords[words[position]](words, position)
-    return None
 
 
 def read_bare_slot(words: list[str], position: int) -> Slot | None:
@@ -146,11 +135,10 @@ def _is_aircraft(words: list[str], position: int) -> bool:
 
 
 # --- frequency ------------------------------------------------------------------------------------------------------
-
-CONTACTS = frozenset({
-    "CONTACT", "CONTACTING", "MONITOR", "MONITORING", "SWITCH", "SWITCHING", "TOWER", "DEPARTURE", "CENTER", "CENTRE",
-    "GROUND", "APPROACH", "CLEARANCE", "RADAR", "CONTROL", "FREQUENCY", "UNICOM", "DIRECTOR",
-})  # fmt: skip
+CONTACTS = frozenset(
+    "CONTACT CONTACTING MONITOR MONITORING SWITCH SWITCHING TOWER DEPARTURE CENTER CENTRE GROUND APPROACH CLEARANCE "
+    "RADAR CONTROL FREQUENCY UNICOM DIRECTOR".split()
+)
 CONTACT_DISTANCE = 6  # words between a station's name and its frequency
 
 
@@ -214,16 +202,14 @@ def _is_grouped_frequency(words: list[str], run: list[Numeral]) -> bool:
 
 
 # --- altitude -------------------------------------------------------------------------------------------------------
-
 CLIMBS = frozenset({"CLIMB", "CLIMBING", "DESCEND", "DESCENDING"})
-LEVEL_CONTEXT = CLIMBS | {
-    "MAINTAIN", "MAINTAINING", "LEVEL", "LEAVING", "THROUGH", "PASSING", "FOR", "ABOVE", "BELOW", "ALTITUDE",
-    "REACHING", "OUT", "VACATING", "UP", "DOWN", "TO", "AT", "CROSS", "EXPECT", "REQUEST",
-}  # fmt: skip
-WEATHER = frozenset({
-    "VISIBILITY", "CEILING", "RVR", "SCATTERED", "BROKEN", "OVERCAST", "FEW", "RANGE", "TOUCHDOWN", "ROLLOUT",
-    "MIDPOINT", "TOPS", "BASES",
-})  # fmt: skip
+LEVEL_CONTEXT = CLIMBS | frozenset(
+    "MAINTAIN MAINTAINING LEVEL LEAVING THROUGH PASSING FOR ABOVE BELOW ALTITUDE REACHING OUT VACATING UP DOWN TO AT "
+    "CROSS EXPECT REQUEST".split()
+)
+WEATHER = frozenset(
+    "VISIBILITY CEILING RVR SCATTERED BROKEN OVERCAST FEW RANGE TOUCHDOWN ROLLOUT MIDPOINT TOPS BASES".split()
+)
 AFTER_NO_ALTITUDE = frozenset({"REMAINING", "AVAILABLE", "SCATTERED", "BROKEN", "OVERCAST", "RVR"})
 MIN_FLIGHT_LEVEL, MAX_FLIGHT_LEVEL = 10, 600
 MAX_ALTITUDE = 60_000
@@ -319,7 +305,6 @@ def _is_altitude(words: list[str], position: int, run: list[Numeral]) -> bool:
 
 
 # --- speed ----------------------------------------------------------------------------------------------------------
-
 SLOWS = frozenset({"REDUCE", "REDUCING", "SLOW", "SLOWING", "INCREASE", "INCREASING"})
 AFTER_SPEED = frozenset({"KNOTS", "UNTIL", "TIL", "TILL", "OR", "TO", "THEN"})
 SPEED_FILLERS = FILLERS | {"SPEED", "AIRSPEED"}
@@ -351,7 +336,6 @@ def _is_speed(words: list[str], position: int, run: list[Numeral]) -> bool:
 
 
 # --- heading --------------------------------------------------------------------------------------------------------
-
 HEADING_PHRASES = (("ON", "THE", "HEADING"), ("HEADING",))
 TURN_FILLERS = frozenset({"TO", "TURN", "NOW"})
 AFTER_NO_HEADING = DISTANCE_UNITS | {"DEGREES", "O", "OCLOCK", "KNOTS", "THOUSAND"}
@@ -390,11 +374,8 @@ def _is_heading(words: list[str], position: int, run: list[Numeral]) -> bool:
 
 
 # --- runway ---------------------------------------------------------------------------------------------------------
-
 APPROACHES = frozenset({"ILS", "S", "VISUAL", "LOCALIZER", "LAND", "LANDING"})  # S ends I L S
-BEFORE_RUNWAY = APPROACHES | {
-    "APPROACH", "DEPARTING", "TAKEOFF", "OFF", "FINAL", "FOR", "RNAV", "NAV", "APPROACHES",
-}  # fmt: skip
+BEFORE_RUNWAY = APPROACHES | frozenset("APPROACH DEPARTING TAKEOFF OFF FINAL FOR RNAV NAV APPROACHES".split())
 AFTER_RUNWAY = frozenset({"CLEARED", "FINAL", "APPROACH", "LINE", "POSITION", "LOCALIZER"})
 AFTER_NO_RUNWAY = DISTANCE_UNITS | {"O", "OCLOCK", "DEGREES", "MINUTES", "KNOTS", "FEET"}
 RUNWAY_FILLERS = frozenset({"IS", "NUMBER"})
@@ -535,3 +516,4 @@ SLOT_KINDS = {
     ),
     "wind": SlotKind(dict.fromkeys(("WIND", "WINDS"), _after_wind)),
 }
+KEYWORD_READERS = {word: read for kind in SLOT_KINDS.values() for word, read in kind.keywords.items()}

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from atc_asr.atc.grammar.callsign import LETTERS, SIDES, read_callsign, reread_callsign
-from atc_asr.atc.grammar.slot_kinds import SLOT_KINDS, Slot, read_bare_slot, read_keyword_slot, read_number_slot
+from atc_asr.atc.grammar.slot_kinds import KEYWORD_READERS, SLOT_KINDS, Slot, read_bare_slot, read_number_slot
 from atc_asr.atc.grammar.spoken_numbers import DIGITS, TEENS, TENS, read_run, word_at
 
 KINDS = ("callsign", *SLOT_KINDS)
@@ -21,10 +21,10 @@ CORRECTIONS = (
 )  # fmt: skip
 CORRECTION_DISTANCE = 6  # words between a correction and the corrected slot
 # Keywords whose numbers are skipped.
-NO_SLOT_KEYWORDS = frozenset({
-    "VISIBILITY", "CEILING", "RVR", "RADIAL", "DME", "GATE", "SPOT", "TAXIWAY", "BOEING", "AIRBUS", "MD", "DASH",
-    "GROUNDSPEED", "TRACK", "COURSE", "TOPS", "INFORMATION", "CHANNEL",
-})  # fmt: skip
+NO_SLOT_KEYWORDS = frozenset(
+    "VISIBILITY CEILING RVR RADIAL DME GATE SPOT TAXIWAY BOEING AIRBUS MD DASH GROUNDSPEED TRACK COURSE TOPS "
+    "INFORMATION CHANNEL".split()
+)
 
 
 def read_slots(words: Sequence[str]) -> list[Slot]:
@@ -40,7 +40,7 @@ def read_slots(words: Sequence[str]) -> list[Slot]:
 def _without_plural(word: str) -> str:
     """ONE for ONES, the normalisation of TWENTY ONE'S WITH YOU."""
     stem = word[:-1]
-    return stem if word.endswith("S") and any(stem in signs for signs in (DIGITS, TEENS, TENS, LETTERS)) else word
+    return stem if word.endswith("S") and any(stem in names for names in (DIGITS, TEENS, TENS, LETTERS)) else word
 
 
 def _read_fluent(words: list[str]) -> list[Slot]:
@@ -65,7 +65,8 @@ def _read_at(words: list[str], position: int) -> Slot | None:
     callsign = read_callsign(words, position)
     if callsign is not None:
         return Slot("callsign", callsign.icao, position, callsign.end, callsign.operator)
-    found = read_keyword_slot(words, position)
+    read = KEYWORD_READERS.get(words[position])
+    found = read(words, position) if read else None
     if found is not None:
         return found
     if words[position] in NO_SLOT_KEYWORDS:

@@ -23,7 +23,6 @@ MULTIPLIERS: dict[str, Multiplier] = {"HUNDRED": "hundred", "THOUSAND": "thousan
 POINTS = frozenset({"POINT", "DECIMAL", "DAYSEEMAL"})
 REPEATS = {"DOUBLE": 2, "TRIPLE": 3}
 NUMBER_WORDS = frozenset([*DIGITS, *TEENS, *TENS, *MULTIPLIERS, *POINTS])
-FIRST_WORDS = NUMBER_WORDS | frozenset(REPEATS)
 WRITTEN = re.compile(r"(\d+)(?:\.(\d+))?")
 
 
@@ -49,7 +48,9 @@ def is_number_word(word: str) -> bool:
 def read_run(words: Sequence[str], start: int) -> list[Numeral]:
     """The longest run of numerals from position `start`; empty where no number begins."""
     run: list[Numeral] = []
-    if start >= len(words) or not (words[start] in FIRST_WORDS or words[start][:1].isdigit()):
+    if start >= len(words) or not (
+        words[start] in NUMBER_WORDS or words[start] in REPEATS or words[start][:1].isdigit()
+    ):
         return run
     position = start
     while position < len(words):
@@ -139,9 +140,8 @@ def fold_digits(words: Sequence[str]) -> list[str]:
     """Replace digit words by digits: NINER, NINE and 9 become `9`; group form is unchanged."""
     folded: list[str] = []
     for word in words:
-        digits = WRITTEN.fullmatch(word)
-        if digits:
-            folded += [*digits[1]] + (["POINT", *digits[2]] if digits[2] else [])
+        if written := WRITTEN.fullmatch(word):
+            folded += [*written[1]] + (["POINT", *written[2]] if written[2] else [])
         elif word in POINTS:
             folded.append("POINT")
         else:
@@ -155,12 +155,8 @@ def fold_groups(words: Sequence[str]) -> list[str]:
     position = 0
     while position < len(words):
         run = read_run(words, position)
-        if not run:
-            folded.append(words[position])
-            position += 1
-            continue
-        folded += _spell(run)
-        position = run[-1].end
+        folded += _spell(run) if run else [words[position]]
+        position = run[-1].end if run else position + 1
     return folded
 
 

@@ -11,16 +11,13 @@ from pathlib import Path
 
 AIRLINES_FILE = Path(__file__).with_name("airlines.csv")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-TEENS = (
-    "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
+TEENS = tuple("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 RADIO_DIGITS = {"nine": "niner", "three": "tree", "five": "fife"}
-ALPHABET = (
-    "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima", "mike",
-    "november", "oscar", "papa", "quebec", "romeo", "sierra", "tango", "uniform", "victor", "whiskey", "xray",
-    "yankee", "zulu",
-)  # fmt: skip
+ALPHABET = tuple(
+    "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa quebec romeo "
+    "sierra tango uniform victor whiskey xray yankee zulu".split()
+)
 PHONETIC = {word[0].upper(): word for word in ALPHABET}
 AIRCRAFT = ("cessna", "cirrus", "skyhawk", "bonanza", "cherokee")
 
