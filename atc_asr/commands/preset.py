@@ -32,10 +32,10 @@ class PresetFlags(Flags):
 
 
 def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
-    """Write a preset's values into params.yaml, which does not change if there is an error.
+    """Write values in their sections into params.yaml, which does not change if there is an error.
 
     Args:
-        preset: values in their sections.
+        preset: the values.
         where: names the preset in messages.
         params_file: params.yaml.
 
@@ -73,11 +73,7 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
 
 
 def run(preset_file: Path, params_file: Path) -> None:
-    """Write the values of a preset file into params.yaml.
-
-    Raises:
-        InputError: as `write`.
-    """
+    """Write the values of a preset file into params.yaml."""
     write(config.read_yaml(preset_file), str(preset_file), params_file)
 
 

@@ -55,8 +55,7 @@ class ConvolutionSTFT(torch.nn.Module):
         """Waveforms (B, S) -> spectra (B, steps of 10 ms, bins, 2), real and imaginary parts."""
         padded = torch.nn.functional.pad(wavs[:, None], (self.margin, self.margin))
         spectrum = torch.nn.functional.conv1d(padded, self.kernels, stride=self.hop_length)
-        real, imaginary = spectrum.chunk(2, dim=1)
-        return torch.stack([real, imaginary], dim=-1).transpose(1, 2)
+        return torch.stack(spectrum.chunk(2, dim=1), dim=-1).transpose(1, 2)
 
 
 class Exported(torch.nn.Module):

@@ -52,9 +52,7 @@ def make_batches(
 
 
 class DurationBatches:
-    """A batch sampler that puts utterances of similar duration together.
-
-    The batches of an epoch depend only on its number and the seed.
+    """A batch sampler of `make_batches`. The batches of an epoch depend only on its number and the seed.
 
     Args:
         durations: of the utterances, in seconds.
@@ -90,9 +88,7 @@ class DurationBatches:
 
 
 def padding_fraction(
-    durations: Sequence[float],
-    batches: Sequence[Sequence[int]],
-    padded: Callable[[float], float] = padded_seconds,
+    durations: Sequence[float], batches: Sequence[Sequence[int]], padded: Callable[[float], float] = padded_seconds
 ) -> float:
     """Fraction of the padded batches that is padding, in [0, 1).
 
@@ -148,14 +144,13 @@ def read_wav(utterance: Utterance, sample_rate: int) -> np.ndarray:
         InputError: the file cannot be read or is not mono at `sample_rate`.
     """
     try:
-        samples, rate = soundfile.read(utterance.wav, dtype="int16")
+        samples, rate = soundfile.read(utterance.wav, dtype="int16", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(f"{utterance.wav} (id {utterance.id}): cannot be read as audio: {error}") from error
-    if rate != sample_rate or samples.ndim != 1:
-        channels = 1 if samples.ndim == 1 else samples.shape[1]
-        wanted = f"wanted mono at {sample_rate} Hz"
-        raise InputError(f"{utterance.wav} (id {utterance.id}): got {channels} channels at {rate} Hz, {wanted}")
-    return samples
+    if rate != sample_rate or samples.shape[1] != 1:
+        got = f"got {samples.shape[1]} channels at {rate} Hz"
+        raise InputError(f"{utterance.wav} (id {utterance.id}): {got}, wanted mono at {sample_rate} Hz")
+    return samples[:, 0]
 
 
 def pad(sequences: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -246,8 +241,6 @@ def known_tokens(tokens: Tokens, text: str) -> list[int]:
     A text with characters that a SentencePiece model does not know gives an empty list.
     """
     unknown = tokens.unknown(text)
-    if unknown and tokens.kind == "char":
-        text = "".join(character for character in text if character not in unknown)
-    elif unknown:
+    if unknown and tokens.kind == "spm":
         return []
-    return tokens.encode(text)
+    return tokens.encode("".join(character for character in text if character not in unknown))

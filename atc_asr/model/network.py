@@ -35,12 +35,9 @@ STATISTICS_TAKEN = 1_000_000  # epoch number that makes InputNormalization use i
 # Strides of the first two front-end blocks, in time and frequency. An encoder frame is both times the 10 ms hop.
 STRIDES = {20: (2, 1), 40: (2, 2)}
 ACTIVATIONS = {"swish": "speechbrain.nnet.activations.Swish", "gelu": "torch.nn.GELU"}
+NAME_TAG = "!name:"  # HyperPyYAML's tag of a class
 
 Count = TypeVar("Count", int, torch.Tensor)
-
-
-class Name(str):
-    """A dotted Python name, written to HyperPyYAML as `!name:…`."""
 
 
 def count_steps(num_samples: Count) -> Count:
@@ -49,11 +46,8 @@ def count_steps(num_samples: Count) -> Count:
 
 
 def count_frames(num_samples: int, frame_ms: int) -> int:
-    """Number of encoder frames of a 16 kHz waveform: its steps, divided by both strides, each time rounded up."""
-    num_frames = count_steps(num_samples)
-    for stride in STRIDES[frame_ms]:
-        num_frames = math.ceil(num_frames / stride)
-    return num_frames
+    """Number of encoder frames of a 16 kHz waveform: its steps, divided by both strides and rounded up."""
+    return math.ceil(count_steps(num_samples) / math.prod(STRIDES[frame_ms]))
 
 
 def padded_samples(num_samples: int) -> int:
@@ -94,16 +88,14 @@ def hparams_values(model: ModelParams, specaugment: SpecAugmentParams, num_token
     if model.kernel_size % 2 == 0:
         raise InputError(f"model.kernel_size: got {model.kernel_size}, wanted an odd number")
     strides = [*STRIDES[model.frame_ms], *[1] * (num_blocks - num_strides)]
-    bands = model.n_mels
-    for stride in strides:
-        bands = math.ceil(bands / stride)
+    bands = math.ceil(model.n_mels / math.prod(strides))
     derived = {
         "num_tokens": num_tokens,
         "num_blocks": num_blocks,
         "strides": strides,
         "residuals": [False] * num_blocks,
         "front_end_size": bands * model.front_end_channels[-1],
-        "conformer_activation": Name(ACTIVATIONS[model.activation]),
+        "conformer_activation": NAME_TAG + ACTIVATIONS[model.activation],
     }
     return derived | model.model_dump(exclude={"frame_ms", "activation"}) | specaugment.model_dump()
 
@@ -125,7 +117,7 @@ def fill_placeholders(hparams_file: Path, values: Mapping[str, Any]) -> str:
         raise InputError(f"{hparams_file}: placeholder {unknown[0]} is no key of params.yaml's model or specaugment")
     if unused:
         raise InputError(f"{hparams_file}: {unused[0]} is no !PLACEHOLDER there, so params.yaml's value has no effect")
-    written = {key: f"!name:{value}" if isinstance(value, Name) else json.dumps(value) for key, value in values.items()}
+    written = {key: value if str(value).startswith(NAME_TAG) else json.dumps(value) for key, value in values.items()}
     return PLACEHOLDER.sub(lambda match: f"{match[1]}: {written[match[1]]}", text)
 
 

@@ -88,11 +88,7 @@ class Recognizer:
 
 @contextlib.contextmanager
 def torch_saves(path: Path) -> Iterator[None]:
-    """Context of torch.save that makes its RuntimeError on a full disk an OSError.
-
-    Raises:
-        OSError: the disk is full.
-    """
+    """Context of torch.save to a path: its RuntimeError on a full disk becomes an OSError."""
     try:
         yield
     except RuntimeError as error:
@@ -102,7 +98,7 @@ def torch_saves(path: Path) -> Iterator[None]:
 
 
 def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, tokens: Tokens) -> None:
-    """Write hyperparams.yaml, the weights and the tokens into an existing folder.
+    """Write hyperparams.yaml, the weights and the tokens into an existing run folder.
 
     Args:
         folder: the run folder.
@@ -110,8 +106,7 @@ def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, t
         hparams: the objects built from it, trained, with adapters merged.
         tokens: the output tokens.
     """
-    text = hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind])
-    files.write_text(folder / HPARAMS, text)
+    files.write_text(folder / HPARAMS, hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind]))
     states = {MODEL: hparams.model.state_dict(), NORMALIZER: hparams.normalizer._statistics_dict()}
     for name, state in states.items():
         with torch_saves(folder / name), files.new_file(folder / name) as partial:

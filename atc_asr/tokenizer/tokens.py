@@ -7,6 +7,8 @@ Text with unknown pieces is refused, because their number would be the blank's.
 
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import sentencepiece
@@ -21,36 +23,36 @@ TOKENS_FILE = "tokens.txt"
 SPM_FILE = "spm.model"
 
 
+@dataclass(frozen=True)
 class Tokens:
-    """A list of output tokens, numbered by their index."""
+    """A list of output tokens, numbered by their index.
 
-    def __init__(self, symbols: Sequence[str], spm_model: bytes | None = None) -> None:
-        """
-        Args:
-            symbols: the tokens; the first is `<blank>`, and `▁` is a space.
-            spm_model: the serialised SentencePiece model of the tokens, None for characters.
-        """
-        self.symbols = tuple(symbols)
-        self.spm_model = spm_model
-        self._numbers = {symbol: number for number, symbol in enumerate(self.symbols)}
-        self._spm = None if spm_model is None else sentencepiece.SentencePieceProcessor(model_proto=spm_model)
+    Attributes:
+        symbols: the tokens; the first is `<blank>`, and `▁` is a space.
+        spm_model: the serialised SentencePiece model of the tokens, None for characters.
+    """
+
+    symbols: tuple[str, ...]
+    spm_model: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.symbols)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tokens) and (self.symbols, self.spm_model) == (other.symbols, other.spm_model)
-
-    def __hash__(self) -> int:
-        return hash((self.symbols, self.spm_model))
-
     @property
     def kind(self) -> str:
         """`char` or `spm`, as in `tokenizer.tokenizer_type`."""
-        return "char" if self._spm is None else "spm"
+        return "char" if self.spm_model is None else "spm"
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {symbol: number for number, symbol in enumerate(self.symbols)}
+
+    @cached_property
+    def _spm(self) -> sentencepiece.SentencePieceProcessor:
+        return sentencepiece.SentencePieceProcessor(model_proto=self.spm_model)
 
     def _split(self, text: str) -> list[str]:
-        return list(text.replace(" ", SPACE)) if self._spm is None else self._spm.encode(text, out_type=str)
+        return list(text.replace(" ", SPACE)) if self.spm_model is None else self._spm.encode(text, out_type=str)
 
     def unknown(self, text: str) -> set[str]:
         """Characters or pieces of a text that are no tokens."""
@@ -88,7 +90,7 @@ class Tokens:
         path = Path(folder) / TOKENS_FILE
         if not path.is_file():
             raise InputError(f"{folder}: has no {TOKENS_FILE}, wanted a tokenizer or run folder")
-        symbols = path.read_text(encoding="utf-8").split("\n")[:-1]
+        symbols = tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
         if len(symbols) < 2 or symbols[0] != BLANK or len(set(symbols)) != len(symbols):
             raise InputError(f"{path}: wanted {BLANK} on line 1 and one token a line, each once")
         spm_path = Path(folder) / SPM_FILE
@@ -97,7 +99,7 @@ class Tokens:
 
 def char_tokens(transcripts: Iterable[str]) -> Tokens:
     """The blank and the sorted characters of the transcripts."""
-    return Tokens([BLANK, *sorted(set("".join(transcripts).replace(" ", SPACE)))])
+    return Tokens((BLANK, *sorted(set("".join(transcripts).replace(" ", SPACE)))))
 
 
 def spm_tokens(spm_model: bytes, where: str) -> Tokens:
@@ -116,7 +118,7 @@ def spm_tokens(spm_model: bytes, where: str) -> Tokens:
         raise InputError(f"{where}: is not a SentencePiece model") from error
     if not (pieces.is_unknown(0) or pieces.is_control(0)):
         raise InputError(f"{where}: piece 0 is {pieces.id_to_piece(0)!r}, wanted <unk> or a control piece (CTC blank)")
-    return Tokens([BLANK, *(pieces.id_to_piece(number) for number in range(1, len(pieces)))], spm_model)
+    return Tokens((BLANK, *(pieces.id_to_piece(number) for number in range(1, len(pieces)))), spm_model)
 
 
 def train_spm(transcripts: Sequence[str], vocab_size: int) -> Tokens:

@@ -25,8 +25,7 @@ UPPER_EDGE = (2600.0, 3800.0)  # of the voice band, Hz
 TRANSITION = 100.0  # width of the voice band's edges, Hz
 CLIPPING = (6.0, 20.0)  # clipping level over the RMS level, dB
 LEVEL = (-32.0, -14.0)  # RMS level, dB of full scale
-DROPOUTS = 1  # interruptions of the signal in an utterance
-DROPOUT_SECONDS = (0.0, 0.08)
+DROPOUT_SECONDS = (0.0, 0.08)  # interruption of the signal
 # A squelch tail is the burst of noise at the end of a transmission, before the receiver's squelch closes.
 TAIL_FRACTION = 0.3  # fraction of the utterances with a squelch tail
 MAX_TAIL_SECONDS = 0.2
@@ -111,9 +110,6 @@ class Augment:
         Args:
             wavs: (B, S) float32 in [-1, 1), zeros behind an utterance's end.
             wav_lens: (B,) relative lengths, on the CPU.
-
-        Returns:
-            New `wavs` and `wav_lens`.
         """
         num_samples = (wav_lens * wavs.shape[1]).round()[:, None]
         received = self.channel(wavs, num_samples.to(wavs.device, non_blocking=True))
@@ -121,7 +117,7 @@ class Augment:
         return wavs.clamp(-1, 1), (total / wavs.shape[1]).squeeze(1)
 
     def channel(self, wavs: torch.Tensor, num_samples: torch.Tensor) -> torch.Tensor:
-        """Apply clipping, noise, a voice band, drop-outs and a level to (B, S) samples; `num_samples` is (B, 1)."""
+        """Apply clipping, noise, a voice band, a level and a drop-out to (B, S) samples; `num_samples` is (B, 1)."""
         size, device = len(wavs), wavs.device
         mask = audio_mask(wavs, num_samples)
         low, high = draw(LOWER_EDGE, size, device), draw(UPPER_EDGE, size, device)
@@ -131,10 +127,8 @@ class Augment:
         snr = draw((self._params.snr_low, self._params.snr_high), size, device)
         received = add_noise(speech, noise, num_samples, snr)
         received = received * amplitude(draw(LEVEL, size, device)) / rms(received, num_samples)
-        for _ in range(DROPOUTS):
-            start = num_samples * torch.rand(size, 1, device=device)
-            received = drop_out(received, start, draw(DROPOUT_SECONDS, size, device), self._sample_rate)
-        return received
+        start = num_samples * torch.rand(size, 1, device=device)
+        return drop_out(received, start, draw(DROPOUT_SECONDS, size, device), self._sample_rate)
 
     def squelch_tails(
         self, received: torch.Tensor, wavs: torch.Tensor, num_samples: torch.Tensor

@@ -39,8 +39,7 @@ class Ema:
     def update(self) -> None:
         """Adds the weights to the averages; to be called after each update."""
         self._num_updates += 1
-        decay = min(self._decay, (1 + self._num_updates) / (10 + self._num_updates))
-        average = get_ema_multi_avg_fn(decay)
+        average = get_ema_multi_avg_fn(min(self._decay, (1 + self._num_updates) / (10 + self._num_updates)))
         average(list(self.weights.values()), list(self._live.values()), self._num_updates)
 
     @torch.no_grad()
@@ -84,6 +83,5 @@ def load_mean(model: torch.nn.Module, checkpoints: Sequence[Checkpoint], *, ema:
         mean = average_checkpoints(checkpoints, "ema", parameter_loader=_ema_weights)
     else:
         mean = average_checkpoints(checkpoints, "model")
-    names = {name for name, _ in model.named_parameters()}
-    means = {name: tensor for name, tensor in mean.items() if name in names}
+    means = {name: mean[name] for name, _ in model.named_parameters() if name in mean}
     model.load_state_dict(model.state_dict() | state | means)

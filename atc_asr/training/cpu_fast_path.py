@@ -167,7 +167,7 @@ REPLACEMENTS: dict[Callable, Callable] = {
 
 
 def use_fast_path(network: torch.nn.Module) -> None:
-    """Replace the forward passes of a network's modules that this module knows; without oneDNN, none."""
+    """Replace the forward passes of a network's modules by `REPLACEMENTS`, if PyTorch has oneDNN."""
     if not torch.backends.mkldnn.is_available():
         return
     for module in network.modules():
@@ -179,14 +179,7 @@ def use_fast_path(network: torch.nn.Module) -> None:
 def can_cache_features(
     compute_features: torch.nn.Module, dataset: ManifestDataset, augment: AugmentParams, max_bytes: int
 ) -> bool:
-    """Whether all epochs have the same features, and these fit into `max_bytes` together with the audio.
-
-    Args:
-        compute_features: the network's feature extraction.
-        dataset: the train set.
-        augment: section `augment`.
-        max_bytes: limit for audio and features.
-    """
+    """Whether the features of a train set are the same in all epochs, and fit into `max_bytes` with its audio."""
     if not isinstance(compute_features, Fbank) or compute_features.deltas or compute_features.context:
         return False
     if augment.speeds != [100] or augment.radio_fraction or not isinstance(dataset, CachedDataset):

@@ -65,9 +65,15 @@ def metadata(card: Mapping[str, Any]) -> str:
         )
         for split, wer in card["wer"].items()
     ]
-    tags = ["speechbrain", "CTC", "Conformer", TASK]
-    names = {"language": one_line(card["language"]), "model_name": one_line(card["model"]), "metrics": ["wer"]}
-    data = ModelCardData(library_name="speechbrain", pipeline_tag=TASK, tags=tags, eval_results=results, **names)
+    data = ModelCardData(
+        language=one_line(card["language"]),
+        library_name="speechbrain",
+        pipeline_tag=TASK,
+        tags=["speechbrain", "CTC", "Conformer", TASK],
+        metrics=["wer"],
+        model_name=one_line(card["model"]),
+        eval_results=results,
+    )
     return data.to_yaml().strip()
 
 

@@ -77,7 +77,7 @@ def test_speed_changes_length_and_pitch(batch, speed):
 
 def test_squelch_tails_lengthen_utterances(batch, monkeypatch):
     monkeypatch.setattr(augment, "TAIL_FRACTION", 1.0)
-    monkeypatch.setattr(augment, "DROPOUTS", 0)
+    monkeypatch.setattr(augment, "DROPOUT_SECONDS", (0.0, 0.0))
     received = augmented(batch, radio_fraction=1.0)
     longest = round(augment.MAX_TAIL_SECONDS * RATE)
     totals = received.num_samples()
@@ -102,7 +102,7 @@ def test_a_fraction_of_the_utterances_is_changed(monkeypatch):
 
 def test_level_as_drawn(batch, num_samples, monkeypatch):
     monkeypatch.setattr(augment, "LEVEL", (-25.0, -25.0))
-    monkeypatch.setattr(augment, "DROPOUTS", 0)
+    monkeypatch.setattr(augment, "DROPOUT_SECONDS", (0.0, 0.0))
     received = make_augment().channel(batch.wavs, num_samples)
     for row, size in zip(received, SIZES, strict=True):
         assert level(row[:size]) == pytest.approx(-25, abs=0.01)
