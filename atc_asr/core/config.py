@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from atc_asr.core.errors import InputError
+from atc_asr.core.files import read_text
 
 PARAMS_FILE = Path("params.yaml")
 YAML_NAMES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
@@ -86,10 +87,8 @@ def read_yaml(path: Path) -> dict:
         InputError: the file cannot be read, is not YAML, or holds no mapping.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+        content = YAML(typ="safe", pure=True).load(read_text(Path(path)))
+    except YAMLError as error:
         raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: got {type(content).__name__}, wanted a mapping of sections")

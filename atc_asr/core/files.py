@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from atc_asr.core.errors import InputError
+
 
 def partial_path(path: Path) -> Path:
     """The temporary name of an output: in the same folder, so that the rename stays on one file system."""
@@ -53,6 +55,20 @@ def replace_folder(new: Path, path: Path) -> None:
         os.replace(path, old)
     os.replace(new, path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def read_text(path: Path) -> str:
+    """The content of a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        InputError: the file cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
 def write_text(path: Path, text: str) -> None:

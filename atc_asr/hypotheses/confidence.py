@@ -14,7 +14,7 @@ import numpy as np
 
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import write_text
+from atc_asr.core.files import read_text, write_text
 from atc_asr.hypotheses.hypotheses import Hypothesis
 
 log = logging.getLogger(__name__)
@@ -151,10 +151,8 @@ def read_calibration(path: Path) -> Calibration:
         InputError: the file cannot be read or holds no calibration.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         return Calibration(float(content["slope"]), float(content["intercept"]))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a calibration of stages.calibrate, wanted slope and intercept") from error
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import new_file
+from atc_asr.core.files import new_file, read_text
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # how a line is validated; constructors do not validate
 
@@ -113,15 +113,9 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
     Raises:
         InputError: the file cannot be read or is empty, a line is invalid, or two lines have the same id.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}, wanted a decode.jsonl") from error
     hypotheses = []
     line_numbers: dict[str, int] = {}
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         hypothesis = from_json(line, f"{path}:{number}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import write_text
+from atc_asr.core.files import read_text, write_text
 from atc_asr.core.text import normalize
 from atc_asr.tokenizer.tokens import Tokens
 
@@ -21,7 +21,7 @@ def read_words(path: Path) -> list[str]:
         InputError: the file cannot be read, is empty, or a line is not one normalised word.
     """
     words: dict[str, None] = {}
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         word = line.strip()
         if not word:
             continue
@@ -39,24 +39,10 @@ def read_sentences(path: Path) -> list[str]:
     Raises:
         InputError: the file cannot be read or has no text.
     """
-    sentences = [sentence for sentence in map(normalize, read_lines(path)) if sentence]
+    sentences = [sentence for sentence in map(normalize, read_text(path).split("\n")) if sentence]
     if not sentences:
         raise InputError(f"{path}: no text, wanted one sentence per line")
     return sentences
-
-
-def read_lines(path: Path) -> list[str]:
-    """Read the lines of a UTF-8 file.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        return Path(path).read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}, wanted a text file in UTF-8") from error
 
 
 def spell(words: Iterable[str], tokens: Tokens, where: str) -> dict[str, list[int]]:

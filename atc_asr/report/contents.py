@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atc_asr.core.errors import InputError
+from atc_asr.core.files import read_text
 from atc_asr.core.manifest import Utterance
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses
 from atc_asr.report.params import ReportFlags
@@ -134,10 +135,8 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
         raise InputError(f"{path}: is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: got {type(content).__name__}, wanted an object of numbers")

@@ -63,10 +63,7 @@ def read_sweep(path: Path) -> list[list[str]]:
     Raises:
         InputError: the file has another header, or a row whose number of cells differs from the header's.
     """
-    try:
-        content = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a CSV in UTF-8: {error}") from error
+    content = files.read_text(path) if path.exists() else ""
     if not content:
         return []
     reader = csv.reader(io.StringIO(content, newline=""))

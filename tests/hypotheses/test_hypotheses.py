@@ -88,7 +88,7 @@ def test_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_hypotheses(tmp_path / "none.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"id": "\xe9"}')
-    with pytest.raises(InputError, match="not UTF-8"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         read_hypotheses(tmp_path / "latin.jsonl")
 
 
