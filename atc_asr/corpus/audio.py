@@ -2,6 +2,7 @@
 
 import io
 import struct
+import wave
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,19 +22,12 @@ class AudioError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """Properties of audio that are known before decoding.
-
-    Attributes:
-        sample_rate: Hz.
-        channels: number of channels.
-        num_samples: per channel.
-        missing: bytes that a WAV header announces and the file lacks.
-    """
+    """Properties of audio that are known before decoding; the sample rate is in Hz."""
 
     sample_rate: int
     channels: int
-    num_samples: int
-    missing: int
+    num_samples: int  # per channel
+    missing: int  # bytes that a WAV header announces and the file lacks
 
     @property
     def duration(self) -> float:
@@ -97,11 +91,6 @@ def decode(audio: bytes | np.ndarray) -> np.ndarray:
         raise AudioError(error_reason(error)) from error
 
 
-def mix_down(samples: np.ndarray) -> np.ndarray:
-    """(num_samples, channels) -> (num_samples,), the mean of the channels."""
-    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-
-
 def to_pcm16(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Resample (num_samples,) to int16 at `SAMPLE_RATE`.
 
@@ -115,9 +104,6 @@ def to_pcm16(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def write_wav(path: Path, samples: np.ndarray) -> None:
     """Write int16 samples (num_samples,) as a mono WAV at `SAMPLE_RATE`."""
-    data = samples.astype("<i2", copy=False).tobytes()
-    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(data), b"WAVE", b"fmt ", 16, 1, 1,
-                         SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16, b"data", len(data))  # fmt: skip
-    # Buffered, because an unbuffered write to a full disk writes a part without an error.
-    with open(path, "wb") as file:
-        file.write(header + data)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, len(samples), "NONE", ""))
+        file.writeframesraw(samples.tobytes())

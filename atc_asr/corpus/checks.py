@@ -32,19 +32,12 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Properties of decoded audio.
-
-    Attributes:
-        level: RMS, dB of full scale.
-        clipping: fraction of samples at full scale.
-        dc_offset: mean of the samples, full scale 1.
-        bandwidth: highest frequency with content, Hz.
-    """
+    """Properties of decoded audio: level (RMS) in dB of full scale, bandwidth in Hz."""
 
     level: float
-    clipping: float
-    dc_offset: float
-    bandwidth: float
+    clipping: float  # fraction of samples at full scale
+    dc_offset: float  # mean of the samples, full scale 1
+    bandwidth: float  # highest frequency with content
 
 
 def measure(samples: np.ndarray, sample_rate: int) -> Measurements:

@@ -23,31 +23,20 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 class Row:
     """A validated clip.
 
-    Attributes:
-        id: usable as a file name; unique among accepted rows.
-        split: "train", "valid" or "test".
-        duration: seconds; 0 where it is unknown.
-        transcript: normalised.
-        apostrophes: normalised words that lost an apostrophe.
-        columns: further columns of the corpus.
-        sample_rate: native, Hz; 0 where unknown.
-        level: RMS, dB of full scale.
-        bandwidth: Hz.
-        digest: hash of the 16 kHz samples, which does not depend on the container.
-        rejection: None when the clip is accepted.
+    The duration is in seconds, the sample rate and the bandwidth in Hz, the level (RMS) in dB of full scale.
     """
 
-    id: str
-    split: str
-    duration: float
-    transcript: str
-    apostrophes: tuple[str, ...]
-    columns: Mapping[str, str]
-    sample_rate: int
+    id: str  # usable as a file name; unique among accepted rows
+    split: str  # "train", "valid" or "test"
+    duration: float  # 0 where it is unknown
+    transcript: str  # normalised
+    apostrophes: tuple[str, ...]  # normalised words that lost an apostrophe
+    columns: Mapping[str, str]  # further columns of the corpus
+    sample_rate: int  # native; 0 where it is unknown
     level: float
     bandwidth: float
-    digest: str
-    rejection: Rejection | None
+    digest: str  # hash of the 16 kHz samples, which does not depend on the container
+    rejection: Rejection | None  # None when the clip is accepted
 
 
 def make_row(clip: Clip, *, config: str, split: str, params: CheckParams) -> tuple[Row, np.ndarray | None]:
@@ -93,7 +82,7 @@ def _convert(
     rejection = checks.check_samples(samples, header)
     if rejection:
         return rejection, None
-    mono = audio.mix_down(samples)
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     found = checks.measure(mono, header.sample_rate)
     rejection = checks.check_measurements(found, params)
     if rejection:

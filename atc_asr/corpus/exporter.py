@@ -15,7 +15,6 @@ import math
 import os
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,16 +86,14 @@ def check_out_dir(out_dir: Path, config: str) -> None:
         )
 
 
-def subset_sizes(all_shards: Iterable[Shard], params: ExportParams) -> dict[str, int]:
+def subset_sizes(all_shards: Sequence[Shard], params: ExportParams) -> dict[str, int]:
     """Split -> number of clips to export: the first fraction of train, the first rows of valid, all of test."""
-    sizes = Counter({split: 0 for split in SPLITS})
-    for shard in all_shards:
-        sizes[shard.split] += shard.size
+    sizes = {split: sum(shard.size for shard in all_shards if shard.split == split) for split in SPLITS}
     if sizes["train"]:
         sizes["train"] = max(1, math.floor(sizes["train"] * params.train_fraction))
     if params.validation_samples:
         sizes["valid"] = min(sizes["valid"], params.validation_samples)
-    return dict(sizes)
+    return sizes
 
 
 def export_shards(

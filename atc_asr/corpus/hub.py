@@ -34,19 +34,12 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a dataset.
+    """The columns of a dataset."""
 
-    Attributes:
-        audio: a struct of bytes and path.
-        text: the transcript.
-        id: a column, "path" (the audio file's name) or "content" (a hash).
-        extra: further columns to keep.
-    """
-
-    audio: str
-    text: str
-    id: str
-    extra: tuple[str, ...]
+    audio: str  # a struct of bytes and path
+    text: str  # the transcript
+    id: str  # a column, "path" (the audio file's name) or "content" (a hash)
+    extra: tuple[str, ...]  # further columns to keep
 
     @property
     def required(self) -> list[str]:
@@ -67,18 +60,12 @@ class RowRange:
 
 @dataclass(frozen=True)
 class HubSource:
-    """Clips from local parquet or Arrow files.
+    """Clips from local parquet or Arrow files."""
 
-    Attributes:
-        name: the dataset's name, for messages.
-        files: split -> its files, in order.
-        info: identifies the dataset beside its files.
-    """
-
-    name: str
-    files: Mapping[str, tuple[str, ...]]
+    name: str  # the dataset's name, for messages
+    files: Mapping[str, tuple[str, ...]]  # split -> its files, in order
     columns: Columns
-    info: Mapping[str, Any]
+    info: Mapping[str, Any]  # identifies the dataset beside its files
 
     def identity(self) -> dict[str, Any]:
         """Name and revision of the dataset; name, size and modification time of each file."""

@@ -51,13 +51,9 @@ class TapeTransmission:
 
 @dataclass(frozen=True)
 class LdcSource:
-    """Clips of tapes. All are in train, because the LDC defines no splits; `export.split_by: tape` makes them.
+    """Clips of tapes. All are in train, because the LDC defines no splits; `export.split_by: tape` makes them."""
 
-    Attributes:
-        tapes: (name, audio file, transcript file), sorted by name.
-    """
-
-    tapes: tuple[tuple[str, str, str], ...]
+    tapes: tuple[tuple[str, str, str], ...]  # (name, audio file, transcript file), sorted by name
 
     def identity(self) -> dict[str, Any]:
         """Size and modification time of each tape."""
@@ -107,7 +103,7 @@ def open_ldc(corpus: str, config: str) -> LdcSource:
 
 def to_clip(tape: str, transmission: TapeTransmission, file: sf.SoundFile, swap: bool) -> Clip:
     """Cut one transmission out of its tape; `swap` swaps the bytes of its samples."""
-    # The names of controllers have a hyphen or an underscore (DAL13-1), callsigns have none.
+    # The names of controllers have a hyphen or an underscore (DAL13-1), call signs have none.
     is_controller = re.search(r"[-_]", transmission.sender)
     columns = {
         "tape": tape,
@@ -151,7 +147,7 @@ def read_transcript(path: Path) -> Iterator[TapeTransmission]:
 
 
 def _parse(tokens: list[str]) -> tuple[list, bool]:
-    """The first list of a token sequence as nested lists, and whether it was closed."""
+    """The first list of a token sequence as nested lists, and whether its closing bracket is there."""
     stack: list[list] = [[]]
     for token in tokens:
         if token == "(":
@@ -166,7 +162,7 @@ def _parse(tokens: list[str]) -> tuple[list, bool]:
     while len(stack) > 1:
         done = stack.pop()
         stack[-1].append(done)
-    return (stack[0][0] if stack[0] else []), False
+    return stack[0][0], False
 
 
 def _begins_with_word(item: list) -> bool:

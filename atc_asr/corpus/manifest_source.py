@@ -17,21 +17,13 @@ METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 
 @dataclass(frozen=True)
 class ManifestSource:
-    """Clips listed in CSV or JSONL files.
+    """Clips listed in CSV or JSONL files."""
 
-    Attributes:
-        files: split -> lists.
-        id_column: None = the stem of the audio file's name.
-        audio_column: path of the audio file, relative to the list.
-        text_column: transcript.
-        info: identifies the corpus beside its rows.
-    """
-
-    files: Mapping[str, tuple[str, ...]]
-    id_column: str | None
-    audio_column: str
-    text_column: str
-    info: Mapping[str, Any]
+    files: Mapping[str, tuple[str, ...]]  # split -> lists
+    id_column: str | None  # None = the stem of the audio file's name
+    audio_column: str  # path of the audio file, relative to the list
+    text_column: str  # transcript
+    info: Mapping[str, Any]  # identifies the corpus beside its rows
 
     def identity(self) -> Mapping[str, Any]:
         return self.info

@@ -43,7 +43,7 @@ TRAFFIC = (
 )  # fmt: skip
 HESITATIONS = ("ah", "uh")
 
-SPLIT_PERCENTAGES = (70, 10, 20)  # of callsigns and fixes: train, valid, test
+SPLIT_PERCENTAGES = (70, 10, 20)  # of call signs and fixes: train, valid, test
 NUM_FIXES = 300
 FIX_CONSONANTS = "bdfgklmnprstv"
 FIX_VOWELS = "aeio"
@@ -51,7 +51,7 @@ FIX_VOWELS = "aeio"
 
 @dataclass(frozen=True)
 class Callsign:
-    """The callsign of an aircraft: ICAO form (`UAL686`, `N345AB`) and the words that are spoken."""
+    """The call sign of an aircraft: ICAO form (`UAL686`, `N345AB`) and the words that are spoken."""
 
     icao: str
     words: str
@@ -77,7 +77,7 @@ class SpeakingStyle:
 
     pilot_fraction: float  # of transmissions by pilots
     group_fraction: float  # of speakers who say numbers in groups (six eighty six), not digit by digit
-    tail_fraction: float = 0.25  # of callsigns that are registrations (tail numbers), not flight numbers
+    tail_fraction: float = 0.25  # of call signs that are registrations (tail numbers), not flight numbers
     variant_fraction: float = 0.15  # of speakers who say niner, tree, fife
     hesitation_fraction: float = 0.06  # of transmissions with an "ah" or "uh"
     max_words: int = 24  # longest transmission
@@ -90,14 +90,14 @@ def synthetic_airlines() -> tuple[Airline, ...]:
 
 
 def split_of(name: str) -> str:
-    """The split of a callsign or fix; a hash of the name, so it is the same in every corpus."""
+    """The split of a call sign or fix; a hash of the name, so it is the same in every corpus."""
     bucket = zlib.crc32(name.encode()) % sum(SPLIT_PERCENTAGES)
     edges = np.cumsum(SPLIT_PERCENTAGES)
     return SPLITS[int(np.searchsorted(edges, bucket, side="right"))]
 
 
 def callsign_key(icao: str) -> str:
-    """The part of a callsign that determines its split: of a registration the last three characters, its short form."""
+    """The part of a call sign that determines its split: the short form (last three characters) of a registration."""
     return icao[-3:] if is_tail(icao) else icao
 
 
@@ -116,7 +116,7 @@ class Speaker:
     """The random choices of one speaker in one transmission.
 
     Args:
-        split: its callsigns and fixes are used.
+        split: its call signs and fixes are used.
         rng: all choices are drawn from it.
         style: probabilities of the choices.
     """
@@ -149,7 +149,7 @@ class Speaker:
         return " ".join(words)
 
     def callsign(self) -> Callsign:
-        """A callsign of this split, in full or short form."""
+        """A call sign of this split, in full or short form."""
         draw = self._tail if self.chance(self._style.tail_fraction) else self._flight
         while True:
             callsign = draw()
@@ -422,7 +422,7 @@ def hesitate(speaker: Speaker, clauses: list[str]) -> list[str]:
 
 
 def make_transmission(split: str, rng: np.random.Generator, style: SpeakingStyle) -> Transmission:
-    """One transmission with a callsign of the split.
+    """One transmission with a call sign of the split.
 
     Raises:
         InputError: `style.max_words` is too small.

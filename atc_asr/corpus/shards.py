@@ -33,19 +33,14 @@ CODE_FOLDERS = ("atc/vocabulary", "core", "corpus")  # as the dependencies of th
 
 @dataclass(frozen=True)
 class Task:
-    """One shard to export.
-
-    Attributes:
-        num_clips: number of its clips to export, from the first.
-        folder: the finished shard.
-    """
+    """One shard to export."""
 
     source: Source
     shard: Shard
-    num_clips: int
+    num_clips: int  # number of its clips to export, from the first
     config: str
     checks: CheckParams
-    folder: Path
+    folder: Path  # the finished shard
 
 
 def make_tasks(
@@ -116,7 +111,6 @@ def prepare(folder: Path, key: str) -> None:
 def export_shard(task: Task) -> int:
     """Write one shard atomically; returns its number of clips."""
     unfinished = task.folder.with_name(f"{task.folder.name}.unfinished-{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
         with open(unfinished / ROWS_FILE, "w", encoding="utf-8", errors="replace", newline="\n") as rows:

@@ -13,39 +13,25 @@ SPLITS = ("train", "valid", "test")
 class Clip:
     """One utterance as the corpus stores it, not yet validated.
 
-    Attributes:
-        id: the corpus's id; None when it has none.
-        audio: an encoded file (bytes) or samples (num_samples,) or (num_samples, channels), float in [-1, 1] or int16;
-            None when there is no audio.
-        sample_rate: Hz, of samples; None for bytes, which have a header.
-        text: the transcript, not normalised; None when there is none.
-        columns: further columns (speaker, tape, callsign, role, ...).
-        problem: why the source could not read the clip; such a clip is rejected with this text.
+    `audio` is an encoded file (bytes) or samples (num_samples,) or (num_samples, channels), float in [-1, 1] or int16.
     """
 
-    id: str | None
-    audio: bytes | np.ndarray | None
-    sample_rate: int | None
-    text: str | None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    problem: str | None = None
+    id: str | None  # the corpus's id; None when it has none
+    audio: bytes | np.ndarray | None  # None when there is no audio
+    sample_rate: int | None  # Hz, of samples; None for bytes, which have a header
+    text: str | None  # the transcript, not normalised; None when there is none
+    columns: Mapping[str, str] = field(default_factory=dict)  # further columns (speaker, tape, callsign, role, ...)
+    problem: str | None = None  # why the source could not read the clip; such a clip is rejected with this text
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of a split that one process reads.
+    """A part of a split that one process reads."""
 
-    Attributes:
-        split: "train", "valid" or "test".
-        index: position in the split, from 0.
-        items: what the source needs to read the shard; small, picklable, and with a repr that shows the content.
-        size: number of clips.
-    """
-
-    split: str
-    index: int
-    items: Any
-    size: int
+    split: str  # "train", "valid" or "test"
+    index: int  # position in the split, from 0
+    items: Any  # what the source needs to read the shard; small, picklable, and with a repr that shows the content
+    size: int  # number of clips
 
 
 def make_shards(split: str, items: Sequence[Any], size: int) -> list[Shard]:

@@ -5,6 +5,7 @@ at a time.
 """
 
 import _ctypes
+import contextlib
 import ctypes
 import zlib
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 @dataclass(frozen=True)
 class VoiceSettings:
-    """Voice (`en-us+f3`), speaking rate in words per minute, pitch and pitch range on espeak's scale 0-100."""
+    """Voice (`en-us+f3`), speaking rate in words per minute, pitch and pitch range on espeak-ng's scale 0-100."""
 
     voice: str
     words_per_minute: int
@@ -78,54 +79,37 @@ def split_voices(num_valid: int, num_test: int) -> dict[str, list[str]]:
     }
 
 
-class Engine:
-    """A freshly loaded espeak-ng, for one text.
+def _synthesize(text: str, settings: VoiceSettings) -> tuple[np.ndarray, int]:
+    """Speech with silence at its ends, (S,) float32 in [-1, 1), and its sample rate in Hz.
 
-    The library keeps state between texts (pitch flutter, wave phase, noise) that no call of its API resets. Loading it
-    again takes 3 ms and makes the speech independent of earlier texts.
-
-    Raises:
-        InputError: the library or its data cannot be loaded.
+    espeak-ng keeps state between texts (pitch flutter, wave phase, noise) that no call of its API resets. Each text
+    therefore loads the library again, which takes 3 ms and makes the speech independent of earlier texts.
     """
+    library, data_path = load_library()
+    chunks: list[np.ndarray] = []
 
-    def __init__(self) -> None:
-        self._library, self._data_path = load_library()
-        self._chunks: list[np.ndarray] = []
-        # ctypes does not keep a reference to the callback, so it is kept here.
-        self._callback = CALLBACK(self._receive)
-        self.sample_rate = self._library.espeak_Initialize(
-            AUDIO_OUTPUT_SYNCHRONOUS, BUFFER_MS, self._data_path.encode(), INITIALIZE_DONT_EXIT
-        )
-        if self.sample_rate <= 0:
-            unload_library(self._library)
-            raise InputError(f"synthetic corpus: espeak-ng does not start with the voice data in {self._data_path}")
-        self._library.espeak_SetSynthCallback(self._callback)
-
-    def __enter__(self) -> "Engine":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._library.espeak_Terminate()
-        unload_library(self._library)
-
-    def _receive(self, samples: "ctypes._Pointer[ctypes.c_short]", num_samples: int, _events: int) -> int:
+    def receive(samples: "ctypes._Pointer[ctypes.c_short]", num_samples: int, _events: int) -> int:
         if samples and num_samples > 0:
-            self._chunks.append(np.ctypeslib.as_array(samples, shape=(num_samples,)).copy())
+            chunks.append(np.ctypeslib.as_array(samples, shape=(num_samples,)).copy())
         return 0
 
-    def speak(self, text: str, settings: VoiceSettings) -> np.ndarray:
-        """Speech at `self.sample_rate`, (S,) float32 in [-1, 1).
-
-        Raises:
-            InputError: espeak-ng does not have the voice, or returned no speech.
-        """
-        library = self._library
+    callback = CALLBACK(receive)  # a variable, because ctypes does not keep a reference to it
+    with contextlib.ExitStack() as cleanup:
+        # With an open handle the next load would return the same instance with its state.
+        cleanup.callback(_ctypes.dlclose, library._handle)
+        sample_rate = library.espeak_Initialize(
+            AUDIO_OUTPUT_SYNCHRONOUS, BUFFER_MS, data_path.encode(), INITIALIZE_DONT_EXIT
+        )
+        if sample_rate <= 0:
+            raise InputError(f"synthetic corpus: espeak-ng does not start with the voice data in {data_path}")
+        cleanup.callback(library.espeak_Terminate)
+        library.espeak_SetSynthCallback(callback)
         # espeak_Initialize seeds the noise from the clock. The Klatt synthesiser (Reed) uses the C library's generator.
         library.espeak_ng_SetRandSeed(NOISE_SEED)
         ctypes.CDLL(None).srand(NOISE_SEED)
         # For an unknown variant the library uses the plain voice without an error.
         _, _, variant = settings.voice.partition("+")
-        is_known = not variant or Path(self._data_path, "voices", "!v", variant).is_file()
+        is_known = not variant or Path(data_path, "voices", "!v", variant).is_file()
         if not is_known or library.espeak_SetVoiceByName(settings.voice.encode()) != 0:
             raise InputError(f"voice {settings.voice}: espeak-ng has no such voice")
         library.espeak_SetParameter(RATE, settings.words_per_minute, 0)
@@ -133,9 +117,9 @@ class Engine:
         library.espeak_SetParameter(PITCH_RANGE, settings.pitch_range, 0)
         data = text.encode()
         status = library.espeak_Synth(data, len(data) + 1, 0, 1, 0, CHARS_UTF8, None, None)
-        if status != 0 or not self._chunks:
-            raise InputError(f"voice {settings.voice}: espeak-ng returned no speech for {text!r} (status {status})")
-        return np.concatenate(self._chunks).astype(np.float32) / 32768.0
+    if status != 0 or not any(map(np.any, chunks)):
+        raise InputError(f"voice {settings.voice}: espeak-ng returned no speech for {text!r} (status {status})")
+    return np.concatenate(chunks).astype(np.float32) / 32768.0, sample_rate
 
 
 def load_library() -> tuple[ctypes.CDLL, str]:
@@ -161,11 +145,6 @@ def load_library() -> tuple[ctypes.CDLL, str]:
     return library, data_path
 
 
-def unload_library(library: ctypes.CDLL) -> None:
-    """Unload the library; with an open handle the next load would return the same instance with its state."""
-    _ctypes.dlclose(library._handle)
-
-
 def trim(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Remove the silence at both ends."""
     frame = int(sample_rate * FRAME_SECONDS)
@@ -181,8 +160,5 @@ def speak(text: str, settings: VoiceSettings, sample_rate: int) -> np.ndarray:
     Raises:
         InputError: espeak-ng cannot be loaded, does not have the voice, or returned no speech.
     """
-    with Engine() as engine:
-        speech, from_rate = engine.speak(text, settings), engine.sample_rate
-    if not np.any(speech):
-        raise InputError(f"voice {settings.voice}: espeak-ng returned no speech for {text!r}")
+    speech, from_rate = _synthesize(text, settings)
     return soxr.resample(trim(speech, from_rate), from_rate, sample_rate, quality="HQ")

@@ -64,10 +64,6 @@ def test_decode_scales_to_full_scale_1():
     assert audio.decode(samples)[:, 0].tolist() == (samples / 32768).tolist()
 
 
-def test_channels_are_averaged():
-    assert audio.mix_down(np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)).tolist() == [0.5, 0.5]
-
-
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=200))
 def test_16_khz_pcm16_is_unchanged(values):
     samples = np.array(values, np.int16)

@@ -28,6 +28,12 @@ def test_an_accepted_clip():
     assert (pcm.dtype, pcm.shape) == (np.int16, (16000,))
 
 
+def test_channels_are_averaged():
+    _, stereo = make(audio=np.stack([NOISE, NOISE / 2], axis=1))
+    _, mono = make(audio=(NOISE + NOISE / 2) / 2)
+    assert np.array_equal(stereo, mono)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
