@@ -34,10 +34,7 @@ class PresetFlags(Flags):
 def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
     """Write values in their sections into params.yaml, which does not change if there is an error.
 
-    Args:
-        preset: the values.
-        where: names the preset in messages.
-        params_file: params.yaml.
+    `where` names the preset in messages.
 
     Raises:
         InputError: a file, section, key or value cannot be used.

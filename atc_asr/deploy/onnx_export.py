@@ -142,12 +142,11 @@ def export(recognizer: Recognizer, path: Path) -> float:
     Raises:
         InputError: onnxruntime cannot run the file, or the difference is above `TOLERANCE`; no file is left.
     """
-    wavs = torch.zeros(2, recognizer.sample_rate)
-    num_samples = torch.tensor([recognizer.sample_rate, recognizer.sample_rate // 2])
+    rate = recognizer.sample_rate
     metadata = {
         "tokens": json.dumps(recognizer.tokens.symbols, ensure_ascii=False),
         "blank": "0",
-        "sample_rate": str(recognizer.sample_rate),
+        "sample_rate": str(rate),
         "frame_seconds": str(recognizer.frame_seconds),
     }
     with files.new_file(path) as partial:
@@ -155,7 +154,7 @@ def export(recognizer: Recognizer, path: Path) -> float:
             warnings.simplefilter("ignore")  # that tracing is old, and of constants in the trace
             torch.onnx.export(
                 module,
-                (wavs, num_samples),
+                (torch.zeros(2, rate), torch.tensor([rate, rate // 2])),
                 partial,
                 input_names=INPUTS,
                 output_names=OUTPUTS,
@@ -169,7 +168,7 @@ def export(recognizer: Recognizer, path: Path) -> float:
         random = torch.Generator().manual_seed(0)
         try:
             session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
-            noises = [make_noise(*size, recognizer.sample_rate, random) for size in CHECKED]
+            noises = [make_noise(*size, rate, random) for size in CHECKED]
             difference = max(largest_difference(recognizer, session, *noise) for noise in noises)
         except OrtError as error:
             raise InputError(f"{path}: onnxruntime: {' '.join(str(error).split())}") from error

@@ -54,10 +54,7 @@ def make_batches(
 class DurationBatches:
     """A batch sampler of `make_batches`. The batches of an epoch depend only on its number and the seed.
 
-    Args:
-        durations: of the utterances, in seconds.
-        max_seconds: as in `make_batches`.
-        seed: of the shuffling; None keeps the batches sorted from long to short.
+    Without a seed, the batches stay sorted from long to short.
     """
 
     def __init__(self, durations: Sequence[float], *, max_seconds: float, seed: int | None) -> None:
@@ -92,10 +89,7 @@ def padding_fraction(
 ) -> float:
     """Fraction of the padded batches that is padding, in [0, 1).
 
-    Args:
-        durations: of the utterances, in seconds.
-        batches: indices of utterances.
-        padded: duration of a batch from that of its longest utterance.
+    `durations` are seconds; `padded` gives the duration of a batch from that of its longest utterance.
     """
     total = sum(len(batch) * padded(max(durations[index] for index in batch)) for batch in batches)
     return 1 - sum(durations[index] for batch in batches for index in batch) / total
@@ -218,10 +212,7 @@ class CachedDataset(ManifestDataset):
 
 
 def cache_audio(dataset: ManifestDataset, *, max_bytes: int, device: torch.device) -> ManifestDataset:
-    """Keep the audio of a data set in memory if it has at most `max_bytes`.
-
-    Audio that would take more than `MAX_CACHE_FRACTION` of a GPU's free memory is kept on the CPU.
-    """
+    """Keep the audio of a data set on a device, or on the CPU if a GPU has too little memory, up to `max_bytes`."""
     needed = dataset.audio_bytes()
     if needed > max_bytes:
         return dataset
@@ -236,10 +227,7 @@ def needed_frames(numbers: Sequence[int]) -> int:
 
 
 def known_tokens(tokens: Tokens, text: str) -> list[int]:
-    """Token numbers of a validation text, without characters that are no tokens.
-
-    A text with characters that a SentencePiece model does not know gives an empty list.
-    """
+    """Token numbers of a validation text, without characters that are no tokens; none if a piece is unknown."""
     unknown = tokens.unknown(text)
     if unknown and tokens.kind == "spm":
         return []

@@ -23,9 +23,6 @@ def reflect_ends(x: torch.Tensor, lengths: torch.Tensor, margin: int) -> torch.T
         x: (B, steps, ...) input of a convolution.
         lengths: (B,) steps that are audio. An utterance that fills all steps is left to the convolution's own padding.
         margin: steps that the kernel covers on each side.
-
-    Returns:
-        A tensor of the same shape.
     """
     ones = [1] * (x.dim() - 2)
     steps, lengths = torch.arange(x.shape[1], device=x.device).view(1, -1, *ones), lengths.view(-1, 1, *ones)
@@ -36,15 +33,9 @@ def reflect_ends(x: torch.Tensor, lengths: torch.Tensor, margin: int) -> torch.T
 
 
 def front_end(module: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Apply a `speechbrain.lobes.models.convolution.ConvolutionFrontEnd`.
+    """Apply a `speechbrain.lobes.models.convolution.ConvolutionFrontEnd` to features (B, steps, F).
 
-    Args:
-        module: the front-end.
-        x: (B, steps, F) features.
-        lengths: (B,) steps that are audio.
-
-    Returns:
-        (B, T, F', C), and (B,) frames that are audio.
+    `lengths` are (B,) steps that are audio. Returns (B, T, F', C), and (B,) frames that are audio.
     """
     block: Any
     for block in module.children():
@@ -62,13 +53,9 @@ def front_end(module: torch.nn.Module, x: torch.Tensor, lengths: torch.Tensor) -
 def masked_convolution(
     module: ConvolutionModule, x: torch.Tensor, mask: torch.Tensor | None = None, dynchunktrain_config: Any = None
 ) -> torch.Tensor:
-    """`ConvolutionModule.forward` with zeros behind each utterance's end, as there are before its start.
+    """`ConvolutionModule.forward` of (B, T, D) with zeros behind each utterance's end, as there are before its start.
 
-    Args:
-        module: the convolution module.
-        x: (B, T, D).
-        mask: (B, T, 1) true behind an utterance's end.
-        dynchunktrain_config: for streaming; SpeechBrain's own forward is used then.
+    `mask` (B, T, 1) is true behind an utterance's end. Streaming uses SpeechBrain's own forward.
     """
     if mask is None or dynchunktrain_config is not None or module.causal:
         return ConvolutionModule.forward(module, x, mask, dynchunktrain_config)

@@ -108,7 +108,7 @@ def fill_placeholders(hparams_file: Path, values: Mapping[str, Any]) -> str:
             (which would then have no effect).
     """
     try:
-        text = Path(hparams_file).read_text(encoding="utf-8")
+        text = hparams_file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"--hparams_file {hparams_file}: cannot be read: {error.strerror}") from error
     found = set(PLACEHOLDER.findall(text))
@@ -122,11 +122,9 @@ def fill_placeholders(hparams_file: Path, values: Mapping[str, Any]) -> str:
 
 
 def build(text: str, where: str) -> SimpleNamespace:
-    """The objects of a filled HyperPyYAML text, by name. Weights are drawn from torch's random generator.
+    """The objects of a HyperPyYAML text without placeholders, by name; `where` names the text in error messages.
 
-    Args:
-        text: HyperPyYAML without placeholders.
-        where: names the text in error messages.
+    Weights are drawn from torch's random generator.
 
     Raises:
         InputError: the text is not HyperPyYAML, or lacks a part that training needs.
@@ -145,12 +143,7 @@ def build(text: str, where: str) -> SimpleNamespace:
 def encode(
     modules: torch.nn.ModuleDict, features: torch.Tensor, num_steps: torch.Tensor
 ) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor]:
-    """Forward pass of front-end and Conformer.
-
-    Args:
-        modules: the parts of the network by name.
-        features: (B, steps, F), normalised.
-        num_steps: (B,) steps that are audio.
+    """Forward pass of front-end and Conformer, for normalised features (B, steps, F) with (B,) steps that are audio.
 
     Returns:
         The last hidden states (B, T, D), the hidden states of all layers, and (B,) frames that are audio.

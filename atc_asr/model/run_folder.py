@@ -59,10 +59,8 @@ class Recognizer:
     """A trained network, ready to turn waveforms into log-probabilities.
 
     Attributes:
-        tokens: the output tokens.
         frame_seconds: duration of an encoder frame.
         sample_rate: of the waveforms, in Hz.
-        device: of the network.
         encoder: the modules of the network by name.
     """
 
@@ -100,11 +98,7 @@ def torch_saves(path: Path) -> Iterator[None]:
 def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, tokens: Tokens) -> None:
     """Write hyperparams.yaml, the weights and the tokens into an existing run folder.
 
-    Args:
-        folder: the run folder.
-        hparams_text: the filled HyperPyYAML from which the network was built.
-        hparams: the objects built from it, trained, with adapters merged.
-        tokens: the output tokens.
+    `hparams` are the objects built from the filled HyperPyYAML `hparams_text`, trained, with adapters merged.
     """
     files.write_text(folder / HPARAMS, hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind]))
     states = {MODEL: hparams.model.state_dict(), NORMALIZER: hparams.normalizer._statistics_dict()}
@@ -141,14 +135,12 @@ def load_recognizer(run_dir: Path, *, device: torch.device | str, hparams_file: 
 
     Args:
         run_dir: the run folder.
-        device: where to put the network.
-        hparams_file: HyperPyYAML to use instead of the run folder's. The specification passes the network's YAML here,
-            which is ignored because of its placeholders.
+        device: of the network.
+        hparams_file: HyperPyYAML to use instead of the run folder's. A file with placeholders is ignored.
 
     Raises:
         InputError: a file is missing or cannot be used, or the weights do not fit the network.
     """
-    run_dir = Path(run_dir)
     tokens = Tokens.load(run_dir)
     for path in filter(None, (hparams_file, run_dir / HPARAMS)):
         if not path.is_file():

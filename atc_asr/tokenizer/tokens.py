@@ -87,13 +87,12 @@ class Tokens:
         Raises:
             InputError: tokens.txt is missing, does not start with the blank, or has a token twice.
         """
-        path = Path(folder) / TOKENS_FILE
+        path, spm_path = folder / TOKENS_FILE, folder / SPM_FILE
         if not path.is_file():
             raise InputError(f"{folder}: has no {TOKENS_FILE}, wanted a tokenizer or run folder")
         symbols = tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
         if len(symbols) < 2 or symbols[0] != BLANK or len(set(symbols)) != len(symbols):
             raise InputError(f"{path}: wanted {BLANK} on line 1 and one token a line, each once")
-        spm_path = Path(folder) / SPM_FILE
         return cls(symbols, spm_path.read_bytes() if spm_path.is_file() else None)
 
 
@@ -103,11 +102,7 @@ def char_tokens(transcripts: Iterable[str]) -> Tokens:
 
 
 def spm_tokens(spm_model: bytes, where: str) -> Tokens:
-    """The pieces of a SentencePiece model with their numbers, and the blank instead of piece 0.
-
-    Args:
-        spm_model: the serialised model.
-        where: names the model in error messages.
+    """The pieces of a serialised SentencePiece model, with the blank instead of piece 0; `where` names it in messages.
 
     Raises:
         InputError: the bytes are not a model, or piece 0 is neither `<unk>` nor a control piece.

@@ -105,11 +105,9 @@ class Augment:
         return replace(batch, wavs=wavs, wav_lens=wav_lens)
 
     def radio(self, wavs: torch.Tensor, wav_lens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Send a fraction of the utterances through a radio channel each; S grows by the longest squelch tail.
+        """Send `radio_fraction` of the utterances (B, S) through a radio channel each.
 
-        Args:
-            wavs: (B, S) float32 in [-1, 1), zeros behind an utterance's end.
-            wav_lens: (B,) relative lengths, on the CPU.
+        S grows by the longest squelch tail. `wav_lens` are (B,) relative lengths, on the CPU.
         """
         num_samples = (wav_lens * wavs.shape[1]).round()[:, None]
         received = self.channel(wavs, num_samples.to(wavs.device, non_blocking=True))

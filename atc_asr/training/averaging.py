@@ -70,12 +70,9 @@ def _ema_weights(path: Path, map_location: str) -> dict[str, torch.Tensor]:
 
 
 def load_mean(model: torch.nn.Module, checkpoints: Sequence[Checkpoint], *, ema: bool) -> None:
-    """Loads the mean weights of checkpoints into a model. Parameters that no checkpoint holds stay as they are.
+    """Loads the mean weights of checkpoints into a model; with `ema`, the mean of their moving averages.
 
-    Args:
-        model: changed in place.
-        checkpoints: with a file `model` and, with `ema`, a file `ema`.
-        ema: average the moving averages instead of the weights.
+    Parameters that no checkpoint holds stay as they are.
     """
     newest = max(checkpoints, key=lambda checkpoint: checkpoint.meta["unixtime"])
     state = torch.load(newest.paramfiles["model"], map_location="cpu", weights_only=True)

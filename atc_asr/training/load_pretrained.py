@@ -25,8 +25,7 @@ def load_pretrained(
         source: state dict of the trained network, with the names of the new one.
         target: the new network; changed in place.
         head: prefix of the names of the CTC head's tensors, whose first axis is V.
-        source_symbols: tokens of the source's head.
-        target_symbols: tokens of the target's head.
+        source_symbols, target_symbols: tokens of the two heads.
 
     Returns:
         Numbers for the record of a run: `tensors_*` and `parameters_*` that were loaded, that stay as they are (new)

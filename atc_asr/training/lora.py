@@ -71,17 +71,13 @@ def _add_update(module: torch.nn.Module, inputs: tuple[torch.Tensor], output: to
 def add_adapters(
     encoder: torch.nn.Module, params: LoraParams, frozen: Sequence[torch.nn.Module] = ()
 ) -> tuple[str, ...]:
-    """Freeze the encoder and add an adapter to each of its matrices.
+    """Freeze an encoder and add an adapter to each matrix of the targets, except in `frozen` modules.
 
     Matrices are the weights of Linear layers and pointwise convolutions (kernel 1, one group) and `in_proj_weight`.
-
-    Args:
-        encoder: changed in place; its outputs stay the same until the adapters are trained.
-        params: section `lora`.
-        frozen: modules that get no adapters.
+    The encoder is changed in place; its outputs stay the same until the adapters are trained.
 
     Returns:
-        As `adapted_names`.
+        The names of the adapted matrices.
     """
     encoder.requires_grad_(False)
     excluded = {id(module) for part in frozen for module in part.modules()}

@@ -37,7 +37,7 @@ class Ref(str):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as HyperPyYAML reads it."""
+    """Safe YAML with HyperPyYAML's tags as data."""
 
 
 def _construct_tag(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> Made | Ref:

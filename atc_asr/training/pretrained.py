@@ -131,17 +131,14 @@ def read_layout(folder: Path) -> Layout:
     if not (folder / HPARAMS).is_file():
         raise InputError(f"{folder / HPARAMS}: no such file, {WANTED_FOLDER}")
     hparams = PlainHparams(folder / HPARAMS)
-    front_end = _only(hparams, "ConvolutionFrontEnd")
-    transformer = _only(hparams, "TransformerASR")
-    parts, prefixes = _network(hparams, front_end, transformer)
-    normalizer = _only(hparams, "InputNormalization")
-    _arguments(hparams, normalizer, InputNormalization, norm_type="global", std_norm=True)
+    parts, prefixes = _network(hparams, _only(hparams, "ConvolutionFrontEnd"), _only(hparams, "TransformerASR"))
+    _arguments(hparams, InputNormalization, norm_type="global", std_norm=True)
     tokenizer = next(iter(hparams.made(SPM_CLASS, CHAR_CLASS)), None) if HEAD in prefixes.values() else None
     blank = hparams.get("blank_index")
     return Layout(
-        architecture=_architecture(hparams, front_end, transformer),
+        architecture=_architecture(hparams),
         model=_checkpoint(hparams, folder, parts, MODEL, "asr.ckpt"),
-        normalizer=_checkpoint(hparams, folder, normalizer, NORMALIZER),
+        normalizer=_checkpoint(hparams, folder, _only(hparams, "InputNormalization"), NORMALIZER),
         tokenizer=_checkpoint(hparams, folder, tokenizer, TOKENIZER) if tokenizer else None,
         tokenizer_class=tokenizer.name if tokenizer else "",
         prefixes=prefixes,
@@ -157,12 +154,13 @@ def _only(hparams: PlainHparams, name: str) -> Made:
     return found[0]
 
 
-def _arguments(hparams: PlainHparams, made: Made, of: type, **required: Any) -> dict[str, Any]:
-    """Arguments of an object with the defaults of its class; classes and functions as names without their modules.
+def _arguments(hparams: PlainHparams, of: type, **required: Any) -> dict[str, Any]:
+    """Arguments of the only object of a class, with its defaults; classes and functions as names without their modules.
 
     Raises:
         InputError: an argument is unknown, or differs from the value that our network has.
     """
+    made = _only(hparams, of.__name__)
     given = made.arguments or {}
     if not isinstance(given, dict):
         raise InputError(f"{hparams.path}: {made.name}: got {given!r}, wanted arguments by name")
@@ -183,18 +181,17 @@ def _mismatch(hparams: PlainHparams, name: str, got: Any, wanted: str) -> InputE
     return InputError(f"{hparams.path}: {name}: got {got!r}, wanted {wanted}")
 
 
-def _architecture(hparams: PlainHparams, front_end: Made, transformer: Made) -> dict[str, Any]:
+def _architecture(hparams: PlainHparams) -> dict[str, Any]:
     """The keys of the section `model` that a source determines: all but the dropout.
 
     Raises:
         InputError: the network has properties that no key can express.
     """
-    fbank = _only(hparams, "Fbank")
-    features = _arguments(hparams, fbank, Fbank, sample_rate=16000, hop_length=10, deltas=False, context=False, f_min=0)
+    features = _arguments(hparams, Fbank, sample_rate=16000, hop_length=10, deltas=False, context=False, f_min=0)
     if features["f_max"] not in (None, 8000):
         raise _mismatch(hparams, "Fbank.f_max", features["f_max"], "8000")
     blocks = _arguments(
-        hparams, front_end, ConvolutionFrontEnd, num_layers_per_block=1, conv_module="Conv2d", activation="LeakyReLU",
+        hparams, ConvolutionFrontEnd, num_layers_per_block=1, conv_module="Conv2d", activation="LeakyReLU",
         norm="LayerNorm", conv_bias=True, padding="same",
     )  # fmt: skip
     num_blocks = blocks["num_blocks"]
@@ -207,7 +204,7 @@ def _architecture(hparams: PlainHparams, front_end: Made, transformer: Made) -> 
         wanted = f"{' or '.join(str(list(known)) for known in FRAME_MS)}, then 1"
         raise _mismatch(hparams, "ConvolutionFrontEnd.strides", strides, wanted)
     layers = _arguments(
-        hparams, transformer, TransformerASR, encoder_module="conformer", causal=False, bias=True,
+        hparams, TransformerASR, encoder_module="conformer", causal=False, bias=True,
         positional_encoding="fixed_abs_sine",
     )  # fmt: skip
     activation = layers["conformer_activation"]
