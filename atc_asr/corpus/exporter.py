@@ -135,8 +135,7 @@ def publish(
 ) -> None:
     """Validate the rows of finished shards, make the folders of all configurations and move them to `out_dir`.
 
-    Args:
-        exported: configuration -> its rows, each with its WAV.
+    `exported` is configuration -> its rows, each with its WAV.
     """
     rows = {}
     for config, pairs in exported.items():
@@ -168,10 +167,7 @@ def write_folder(
 ) -> None:
     """Write the complete folder of one configuration; the shards are not changed.
 
-    Args:
-        rows: accepted and rejected rows.
-        wavs: id -> WAV in the staging folder.
-        info: further entries of stats.json.
+    `rows` are accepted and rejected, `wavs` is id -> WAV in the staging folder, `info` has further keys of stats.json.
     """
     shutil.rmtree(folder, ignore_errors=True)
     wav_folder = folder / "wavs"

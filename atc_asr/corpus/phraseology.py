@@ -75,11 +75,11 @@ class Transmission:
 class SpeakingStyle:
     """Probabilities of the choices in a transmission, and its maximum length."""
 
-    pilot_fraction: float  # of transmissions by pilots
-    group_fraction: float  # of speakers who say numbers in groups (six eighty six), not digit by digit
-    tail_fraction: float = 0.25  # of call signs that are registrations (tail numbers), not flight numbers
-    variant_fraction: float = 0.15  # of speakers who say niner, tree, fife
-    hesitation_fraction: float = 0.06  # of transmissions with an "ah" or "uh"
+    pilot_fraction: float  # transmissions by pilots
+    group_fraction: float  # speakers who say numbers in groups (six eighty six), not digit by digit
+    tail_fraction: float = 0.25  # call signs that are registrations (tail numbers), not flight numbers
+    variant_fraction: float = 0.15  # speakers who say niner, tree, fife
+    hesitation_fraction: float = 0.06  # transmissions with an "ah" or "uh"
     max_words: int = 24  # longest transmission
 
 
@@ -113,13 +113,7 @@ def fixes(split: str) -> tuple[str, ...]:
 
 
 class Speaker:
-    """The random choices of one speaker in one transmission.
-
-    Args:
-        split: its call signs and fixes are used.
-        rng: all choices are drawn from it.
-        style: probabilities of the choices.
-    """
+    """The random choices of one speaker in one transmission, with the call signs and fixes of one split."""
 
     def __init__(self, split: str, rng: np.random.Generator, style: SpeakingStyle) -> None:
         self._split = split

@@ -45,12 +45,9 @@ class Source(Protocol):
 
     def identity(self) -> Mapping[str, Any]:
         """Values that identify the data beside the shards' items: name, revision, parameters; JSON, no secrets."""
-        ...
 
     def shards(self) -> list[Shard]:
         """All shards, split by split, in the corpus's order; the same list at every call."""
-        ...
 
     def read(self, shard: Shard) -> Iterator[Clip]:
         """The clips of one shard, in order."""
-        ...

@@ -56,12 +56,7 @@ HISTOGRAMS = (
 
 
 def describe_split(rows: Sequence[Row], frame_ms: int) -> dict[str, Any]:
-    """The entry of one split in stats.json.
-
-    Args:
-        rows: accepted and rejected rows.
-        frame_ms: encoder frame, ms.
-    """
+    """The entry of one split in stats.json, from its accepted and rejected rows and the encoder frame in ms."""
     accepted = [row for row in rows if not row.rejection]
     return {
         "rows": len(accepted),

@@ -24,7 +24,7 @@ RATE_RANGE = (140, 185)  # speaking rate, words per minute
 PITCH_RANGE = (30, 65)  # pitch on espeak-ng's scale 0-100
 PITCH_MODULATION_RANGE = (25, 60)  # pitch range on espeak-ng's scale 0-100
 MARGIN_RANGE = (0.1, 0.3)  # noise before and after the speech, seconds
-PAUSE_FRACTION = 0.3  # of clause boundaries have a pause
+PAUSE_FRACTION = 0.3  # fraction of clause boundaries with a pause
 
 
 @dataclass(frozen=True)

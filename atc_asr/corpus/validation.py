@@ -11,7 +11,7 @@ from atc_asr.corpus.checks import Rejection
 from atc_asr.corpus.clips import Row
 from atc_asr.corpus.source import SPLITS
 
-SPLIT_SEED = 1234  # of the random order of groups
+SPLIT_SEED = 1234  # seed of the random order of groups
 OVERSHOOT = 1.5  # a group that fills a split to more than this multiple of its fraction stays in train
 
 
@@ -115,10 +115,7 @@ def _choose(free: Sequence[str], sizes: Mapping[str, int], target: float, *, max
 
 
 def check_rejected(config: str, rows: Sequence[Row], max_rejected: float, rejected_file: Path) -> None:
-    """Check the fraction of rejected rows of every split.
-
-    Args:
-        rejected_file: named in the message.
+    """Check the fraction of rejected rows of every split; the message names `rejected_file`.
 
     Raises:
         InputError: the fraction is above `max_rejected`, or all rows of a split are rejected.

@@ -14,7 +14,8 @@ from atc_asr.core.errors import InputError
 from atc_asr.tracking.params import RecordParams
 from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
 
-# Columns that labels fill, by column: DVC's run cache restores metrics.json with the labels of an earlier run.
+# Column -> label (section record) that replaces the value in metrics.json: DVC's run cache restores metrics.json with
+# the labels of an earlier run.
 LABELS = {name: name for name in RecordParams.model_fields if name in SWEEP_COLUMNS} | {"model": "model_name"}
 
 
@@ -34,18 +35,18 @@ def list_experiments() -> list[ExpRange]:
 
 
 def name_of(experiment: ExpRange) -> str:
-    """Its name, or its short commit when it has none."""
+    """The name of an experiment, or its short commit when it has no name."""
     return experiment.name or experiment.revs[0].rev[:7]
 
 
 def timestamp_of(experiment: ExpRange) -> str | None:
-    """The time of its commit, ISO 8601."""
+    """The time of an experiment's commit, ISO 8601."""
     data = experiment.revs[0].data
     return data.timestamp.isoformat() if data and data.timestamp else None
 
 
 def problem_of(experiment: ExpRange) -> str | None:
-    """Why it has no result: queued, running, failed with an error; None when it has one."""
+    """Why an experiment has no result: queued, running, failed with an error; None when it has a result."""
     state = experiment.executor.state if experiment.executor else "success"
     error = experiment.revs[0].error
     if error:
@@ -62,10 +63,7 @@ def read_at(rev: str, path: str) -> str | None:
 
 
 def sweep_rows(run_metrics: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """The CSV rows of all experiments that have a result.
-
-    Args:
-        run_metrics: path of metrics.json of the run folder, inside the repository.
+    """The CSV rows of all experiments that have a result; `run_metrics` is metrics.json of the run folder.
 
     Returns:
         The rows, and `name: reason` for each experiment without a result.
@@ -90,12 +88,9 @@ def sweep_rows(run_metrics: str) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def sweep_row(text: str, experiment: ExpRange, name: str) -> dict[str, Any]:
-    """The CSV row of an experiment.
+    """The CSV row of an experiment, from `text`, metrics.json of its run folder.
 
-    Args:
-        text: metrics.json of its run folder.
-        experiment: gives labels and timestamp.
-        name: unique name; becomes the `run_id`, after the label `run_id` if there is one.
+    The unique `name` becomes the `run_id`, after the label `run_id` if there is one.
 
     Raises:
         ValueError: the text is not a JSON object with a key for each column.

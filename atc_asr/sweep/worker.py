@@ -1,6 +1,6 @@
 """A worker of a sweep: runs one trial at a time with `dvc exp run --temp`.
 
-The workers of the DVC queue share one environment, so that they cannot have a GPU each.
+The DVC queue is not used, because its workers share one environment and cannot be given one GPU each.
 """
 
 import contextlib
@@ -113,15 +113,10 @@ def run_experiment(
 ) -> bool:
     """Run an experiment in a temporary folder, and stop it as soon as `should_stop()` is true.
 
-    Args:
-        name: its name.
-        values: values of the parameters, by name.
-        environment: additional environment variables.
-        log_file: file that the output is appended to.
-        should_stop: called every `POLL_SECONDS`.
+    `environment` adds environment variables, `log_file` is appended to, `should_stop` is called every `POLL_SECONDS`.
 
     Returns:
-        Whether it was stopped.
+        Whether the experiment was stopped.
     """
     command = [*DVC, "--wait-for-lock", "exp", "run", "--temp", "--name", name]
     command += [f"--set-param={key}={value}" for key, value in values.items()]

@@ -1,4 +1,4 @@
-"""The grammar: texts are plain words and agree with their columns; splits share no callsign and no fix."""
+"""The grammar: texts are plain words and agree with their columns; splits share no call sign and no fix."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""The built-in corpus: the same seed makes the same bytes; splits share no voice, callsign or text."""
+"""The built-in corpus: the same seed makes the same bytes; splits share no voice, call sign or text."""
 
 import hashlib
 import multiprocessing
