@@ -84,7 +84,7 @@ def test_word_times_and_confidences() -> None:
 
 
 def test_words_of_sentencepiece_tokens() -> None:
-    tokens = Tokens(["<blank>", "▁DEL", "TA", "▁ONE", "▁"])
+    tokens = Tokens(("<blank>", "▁DEL", "TA", "▁ONE", "▁"))
     path = np.array([1, 0, 2, 2, 3, 0, 4, 2])
     words = words_of_path(path, np.zeros((8, 5), dtype=np.float32), tokens, 1.0)
     assert [(word.word, word.start, word.end) for word in words] == [
