@@ -64,17 +64,14 @@ def run(
         if flags.test_manifest and not flags.skip_test:
             sets["test"] = read_manifests(flags.test_manifest)
         tokens = load_tokens(tokenizer, flags, train_set)
-        hparams_file = flags.hparams_file or HPARAMS_FILE
-        config = TrainingConfig(
-            train, model, specaugment, augment, lora, tokens, train_set, sets["valid"], hparams_file
-        )  # fmt: skip
+        hparams = flags.hparams_file or HPARAMS_FILE
+        config = TrainingConfig(train, model, specaugment, augment, lora, tokens, train_set, sets["valid"], hparams)
         key = training_key(config)
 
-    dvc_root = os.environ.get("DVC_ROOT")  # the project, set by DVC for its commands
+    dvc_root = os.environ.get("DVC_ROOT")  # the project's folder, set by DVC for its commands
     parent = flags.run_dir.parent if flags.run_dir else flags.output_dir
-    with staging.locked_staging_dir(
-        staging.staging_parent(parent, Path(dvc_root) if dvc_root else None), key
-    ) as folder:
+    parent = staging.staging_parent(parent, Path(dvc_root) if dvc_root else None)
+    with staging.locked_staging_dir(parent, key) as folder:
         started = staging.first_started(folder, now)
         run_dir = flags.run_dir or flags.output_dir / f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
         result = training.train(config, folder)
@@ -84,21 +81,16 @@ def run(
             split: evaluate(recognizer, rows, beam_size=train.eval_beam_size, batch_seconds=seconds)
             for split, rows in sets.items()
         }
-        finished = run_record.Run(
-            config, labels, run_record.export_limits(flags), result, scores, run_dir, started
-        )  # fmt: skip
+        export = run_record.export_limits(flags)
+        finished = run_record.Run(config, labels, export, result, scores, run_dir, started)
         run_record.write(folder, finished, metrics_file=flags.metrics_file, metrics_csv=flags.metrics_csv)
         staging.publish(folder, run_dir)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the stage's command line."""
-    run(
-        *cli.parse(
-            argv, TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams,
-            RecordParams, TrainFlags,
-        )
-    )  # fmt: skip
+    sections = (TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams, RecordParams)
+    run(*cli.parse(argv, *sections, TrainFlags))
 
 
 if __name__ == "__main__":

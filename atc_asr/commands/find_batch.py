@@ -17,7 +17,7 @@ import torch
 from atc_asr.core import cli, messages
 from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
-from atc_asr.core.manifest import Utterance, read_manifests
+from atc_asr.core.manifest import read_manifests
 from atc_asr.model import network
 from atc_asr.model.batches import DurationBatches
 from atc_asr.model.network import HPARAMS_FILE
@@ -68,17 +68,12 @@ def largest_that_fits(fits: Callable[[int], bool], low: int, high: int) -> int:
     return good
 
 
-def longest_batch(config: TrainingConfig, batch_size: int) -> list[Utterance]:
-    """The utterances of the batch with the longest utterances."""
+def two_updates(config: TrainingConfig, batch_size: int) -> int:
+    """Trains with the batch of the longest utterances alone; returns the peak memory in bytes."""
     durations = [row.duration for row in config.train_set]
     seconds = batch_size * sum(durations) / len(durations)
     first = DurationBatches(durations, max_seconds=seconds, seed=None).batches(1)[0]
-    return [config.train_set[index] for index in first]
-
-
-def two_updates(config: TrainingConfig, batch_size: int) -> int:
-    """Trains with the longest batch alone; returns the peak memory in bytes."""
-    rows = longest_batch(config, batch_size)
+    rows = [config.train_set[index] for index in first]
     longest, mean = max(row.duration for row in rows), sum(row.duration for row in rows) / len(rows)
     alone = config.train.model_copy(
         update={
@@ -94,10 +89,7 @@ def two_updates(config: TrainingConfig, batch_size: int) -> int:
 
 
 def peak_memory(config: TrainingConfig, batch_size: int) -> int | None:
-    """Runs a trial in a new process.
-
-    Returns:
-        Its peak memory in bytes; None if it ran out of memory or was killed by the system.
+    """Peak memory in bytes of a trial in a new process; None if it ran out of memory or was killed by the system.
 
     Raises:
         InputError: the trial failed for another reason.
@@ -154,10 +146,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv, FindBatchFlags, TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams
     )
     rows = select_train(read_manifests(flags.train_manifest), train)
-    if flags.tokenizer_dir:
-        tokens = Tokens.load(flags.tokenizer_dir)
-    else:
-        tokens = build_tokens(tokenizer, [row.transcript for row in rows], None)
+    transcripts = [row.transcript for row in rows]
+    tokens = Tokens.load(flags.tokenizer_dir) if flags.tokenizer_dir else build_tokens(tokenizer, transcripts, None)
     hparams_file = flags.hparams_file or HPARAMS_FILE
     config = TrainingConfig(train, model, specaugment, augment, lora, tokens, rows, rows[:1], hparams_file)
     limit = free_memory() if flags.memory_mb is None else flags.memory_mb * 1_000_000

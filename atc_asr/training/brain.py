@@ -1,4 +1,4 @@
-"""SpeechBrain's training loop around the Conformer: the hooks that it calls.
+"""The Brain: the hooks of SpeechBrain's training loop for the Conformer.
 
 B utterances, F mel bands, T encoder frames, D width, V tokens. A step is 10 ms of features.
 """
@@ -40,21 +40,8 @@ WER = "valid_wer"  # column of the curves by which epochs are selected
 class ConformerCTC(NonblockingBrain):
     """Trains with the CTC loss; after each epoch decodes the validation set greedily and saves a checkpoint.
 
-    Its hparams:
-        tokens: the output tokens.
-        batches: the train loader's sampler.
-        features_of: callable, computes the features (B, steps, F) of a train batch.
-        lr_schedule: callable, learning rate by the number of the update from 0.
-        augment: callable, augments the waveforms of a train batch.
-        ema: moving average of the weights, used for validation; None = validate the weights themselves.
-        inter_ctc: weight of the intermediate CTC loss at half of the layers, in [0, 1).
-        epoch_counter: SpeechBrain's EpochCounterWithStopper.
-        num_kept: number of epochs whose checkpoints are kept.
-        kept_by: column of the curves by which the lowest are kept; None = the newest.
-        train_log, curves_file: paths, for the numbers of each epoch.
+    `make_brain` describes its hparams.
     """
-
-    # Forward pass and loss
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log-probabilities (B, T, V) after all layers and, in training, after half of them."""
@@ -74,8 +61,7 @@ class ConformerCTC(NonblockingBrain):
         return self.log_probs(hidden), half
 
     def mask(self, features: torch.Tensor) -> torch.Tensor:
-        """SpecAugment of features (B, steps, F). The masks are drawn on the CPU, because SpectrogramDrop would wait for
-        the device."""
+        """SpecAugment of features (B, steps, F), with masks from the CPU: SpectrogramDrop would wait for a GPU."""
         size, num_steps, num_bands = features.shape
         bands = self.modules.freq_mask(torch.ones(size, 1, num_bands))
         steps = self.modules.time_mask(torch.ones(size, num_steps, 1))
@@ -91,7 +77,7 @@ class ConformerCTC(NonblockingBrain):
     ) -> torch.Tensor:
         """CTC loss per label, averaged over the batch.
 
-        In training the intermediate loss has a part in it (Lee & Watanabe 2021, section 3); in validation the errors of
+        In training it includes the intermediate loss (Lee & Watanabe 2021, section 3); in validation the word errors of
         greedy decoding are counted.
         """
         log_probs, half = predictions
@@ -111,12 +97,10 @@ class ConformerCTC(NonblockingBrain):
         tokens = batch.tokens.to(self.device, non_blocking=True)
         return ctc_loss(log_probs, tokens, batch.wav_lens, batch.token_lens, blank_index=0)
 
-    # Hooks of the loop
-
     def on_fit_start(self) -> None:
         """Loads the last checkpoint and rewrites the log and the curves up to it."""
         self.curves = Curves(self.hparams.curves_file)
-        self.clock_update = 0  # number of the update at which the first process's clock is asked next
+        self.clock_update = 0  # number of the update after which the first process reads its clock again
         self.checkpointer.add_recoverables(
             {"curves": self.curves, "random_state": RandomState(), "epochs": self.hparams.epoch_counter}
         )
@@ -140,7 +124,8 @@ class ConformerCTC(NonblockingBrain):
                 self.losses.start_epoch()
         else:
             self.word_counts, self.num_evaluated = Counts(), 0
-            self.swap_ema()
+            if self.hparams.ema is not None:
+                self.hparams.ema.swap()  # validates with the moving averages
 
     def fit_batch(self, batch: Batch) -> torch.Tensor:
         """Augments a batch and trains with it; returns the loss."""
@@ -171,7 +156,8 @@ class ConformerCTC(NonblockingBrain):
                 "peak_memory_mb": max(peaks),
             }
             return
-        self.swap_ema()
+        if self.hparams.ema is not None:
+            self.hparams.ema.swap()
         valid_loss, wer = self.gather_validation(float(stage_loss))
         row = {
             "epoch": epoch,
@@ -188,18 +174,11 @@ class ConformerCTC(NonblockingBrain):
         self.checkpointer.save_checkpoint(meta=row)
         self.checkpointer.keep(self.hparams.num_kept, self.hparams.kept_by)
 
-    # Helpers of the hooks
-
     def gather_validation(self, loss: float) -> tuple[float, float | None]:
         """Mean loss of the batches and WER in per cent, over all processes."""
         counts, losses, numbers = zip(*distributed.gather((self.word_counts, loss, self.num_evaluated)), strict=True)
         mean = sum(loss * (number / sum(numbers)) for loss, number in zip(losses, numbers, strict=True))
         return mean, total(counts).rate
-
-    def swap_ema(self) -> None:
-        """Exchanges the weights and their moving averages, if there are any."""
-        if self.hparams.ema is not None:
-            self.hparams.ema.swap()
 
     def log_epoch(self, row: dict[str, float]) -> None:
         """Writes a line to the log."""
@@ -212,8 +191,9 @@ class ConformerCTC(NonblockingBrain):
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time: float, steps_since_ckpt: int) -> bool:
         """Whether a checkpoint within the epoch is due: only after whole updates, so that it needs no gradients.
 
-        Of several processes the clock of the first one decides. SpeechBrain asks it after every batch, and each time
-        all processes wait; here it is asked again when, at the present speed, half of the remaining time has passed.
+        Of several processes, the first one decides by its clock. SpeechBrain would broadcast its decision after every
+        batch, which makes all processes wait; here the next broadcast follows after half of the remaining time, at the
+        present speed.
         """
         if self.step % self.grad_accumulation_factor or self.ckpt_interval_minutes <= 0:
             return False
@@ -252,16 +232,16 @@ def make_brain(
         opt_class=lambda _: optimizer.make_adamw(groups, lr=params.lr, weight_decay=params.weight_decay),
         hparams={
             "tokens": config.tokens,
-            "batches": data.batches,
+            "batches": data.batches,  # sampler of the train loader
             "features_of": data.features_of,
             "lr_schedule": make_schedule(params, num_batches),
             "augment": Augment(config.augment, hparams.sample_rate, device),
             "ema": Ema(hparams.model, params.ema_decay) if params.ema_decay else None,
-            "inter_ctc": params.inter_ctc,
-            # Without patience, more epochs than there are.
+            "inter_ctc": params.inter_ctc,  # weight of the intermediate CTC loss at half of the layers, in [0, 1)
+            # A patience of all epochs never stops the training.
             "epoch_counter": EpochCounterWithStopper(params.epochs, params.patience or params.epochs, 0, "min"),
-            "num_kept": params.average_checkpoints,
-            "kept_by": WER if params.average_select == "best" else None,
+            "num_kept": params.average_checkpoints,  # epochs whose checkpoints are kept
+            "kept_by": WER if params.average_select == "best" else None,  # lowest of this column; None = the newest
             "train_log": folder / run_folder.TRAIN_LOG,
             "curves_file": folder / run_folder.CURVES,
         },

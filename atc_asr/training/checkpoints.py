@@ -83,32 +83,28 @@ class TrainedWeights:
 
     def __init__(self, network: torch.nn.Module) -> None:
         self._network = network
+        self._names = {name for name, weight in network.named_parameters() if weight.requires_grad}
 
-    def names(self) -> set[str]:
-        """Names of the trained parameters."""
-        return {name for name, weight in self._network.named_parameters() if weight.requires_grad}
+    def _state(self, *, trained: bool) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in self._network.state_dict().items() if (name in self._names) == trained}
 
     @main_process_only
     def write_frozen(self, path: Path) -> None:
         """Writes everything that is not trained, unless the file exists."""
         if not path.exists():
-            names = self.names()
-            state = {name: tensor for name, tensor in self._network.state_dict().items() if name not in names}
             with files.new_file(path) as partial:
-                torch.save(state, partial)
+                torch.save(self._state(trained=False), partial)
 
     @mark_as_saver
     def save(self, path: Path) -> None:
         """Writes the trained parameters."""
-        names = self.names()
-        torch.save({name: tensor for name, tensor in self._network.state_dict().items() if name in names}, path)
+        torch.save(self._state(trained=True), path)
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Reads a file of `save`."""
-        del end_of_epoch
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if set(state) != self.names():
+        if set(state) != self._names:
             raise InputError(f"{path}: holds other parameters than those that are trained")
         self._network.load_state_dict(state, strict=False)
 
@@ -128,8 +124,7 @@ class Checkpoints(Checkpointer):
     @main_process_only
     def _remove_corrupt(self) -> None:
         for folder in sorted(self.checkpoints_dir.glob("CKPT+*")):
-            problem = find_corruption(folder)
-            if problem:
+            if problem := find_corruption(folder):
                 log.warning(messages.CHECKPOINT_REMOVED, folder, problem)
                 shutil.rmtree(folder)
 

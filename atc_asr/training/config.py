@@ -38,11 +38,11 @@ class TrainingConfig:
 
 def select_train(utterances: Sequence[Utterance], params: TrainParams) -> list[Utterance]:
     """The utterances to train with: all, or the first `train.train_subset`."""
-    return list(utterances[: params.train_subset] if params.train_subset else utterances)
+    return list(utterances[: params.train_subset or None])
 
 
 def training_key(config: TrainingConfig) -> str:
-    """A hash of exactly this training: its parameters, network, tokens, transcripts and audio.
+    """A hash of everything that decides the weights: parameters, network, tokens, transcripts and audio.
 
     Raises:
         InputError: a file cannot be read.
@@ -54,9 +54,7 @@ def training_key(config: TrainingConfig) -> str:
     for name, rows in (("train_set", config.train_set), ("valid_set", config.valid_set)):
         with ThreadPoolExecutor() as threads:  # hashing releases Python's lock
             hashes = list(threads.map(file_hash, (row.wav for row in rows)))
-        content[name] = [
-            (row.id, row.transcript, row.duration, digest) for row, digest in zip(rows, hashes, strict=True)
-        ]
+        content[name] = [(row.id, row.transcript, row.duration, found) for row, found in zip(rows, hashes, strict=True)]
     if config.train.init_from:
         content["init_from"] = pretrained.fingerprint(config.train.init_from)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

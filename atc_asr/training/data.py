@@ -23,25 +23,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data of one process.
+    """The data of one process."""
 
-    Attributes:
-        batches: sampler of `train_loader`.
-        train_loader: the process's batches; its position in an epoch is saved in checkpoints.
-        valid_loader: the process's batches of the validation set.
-        statistics_loader: the whole train set, for one pass before the training.
-        features_of: computes the features (B, steps, F) of a train batch.
-        batch_seconds: largest duration of a train batch, in seconds.
-        stats: numbers for the record of the run.
-    """
-
-    batches: DistributedBatches
-    train_loader: SaveableDataLoader
+    batches: DistributedBatches  # sampler of `train_loader`
+    train_loader: SaveableDataLoader  # its position in an epoch is saved in checkpoints
     valid_loader: SaveableDataLoader
-    statistics_loader: SaveableDataLoader
-    features_of: Callable[[Batch], torch.Tensor]
-    batch_seconds: float
-    stats: dict[str, float]
+    statistics_loader: SaveableDataLoader  # the whole train set, for one pass before the training
+    features_of: Callable[[Batch], torch.Tensor]  # computes the features (B, steps, F) of a train batch
+    stats: dict[str, float]  # for the record of the run; `batch_seconds` is the longest train batch, padding included
 
 
 def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.device) -> TrainingData:
@@ -62,21 +51,18 @@ def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.de
         valid_durations, max_seconds=max(seconds, *valid_durations), seed=None, equal=False, **process
     )
 
-    max_bytes = params.audio_cache_mb * 1_000_000
-    train_data = ManifestDataset(train_set, sample_rate=sample_rate, encode=config.tokens.encode)
-    train_data = batches.cache_audio(train_data, max_bytes=max_bytes, device=device)
-    valid_data = ManifestDataset(
-        config.valid_set, sample_rate=sample_rate, encode=lambda text: batches.known_tokens(config.tokens, text)
-    )
-    valid_data = batches.cache_audio(valid_data, max_bytes=max_bytes, device=device)
+    def dataset(rows: Sequence[Utterance], encode: Callable[[str], list[int]]) -> ManifestDataset:
+        data = ManifestDataset(rows, sample_rate=sample_rate, encode=encode)
+        return batches.cache_audio(data, max_bytes=params.audio_cache_mb * 1_000_000, device=device)
 
+    train_data = dataset(train_set, config.tokens.encode)
+    valid_data = dataset(config.valid_set, lambda text: batches.known_tokens(config.tokens, text))
     return TrainingData(
         batches=train_batches,
         train_loader=make_loader(train_data, train_batches, params.num_workers),
         valid_loader=make_loader(valid_data, valid_batches, params.num_workers),
         statistics_loader=make_loader(train_data, all_batches, params.num_workers),
         features_of=make_features(config, hparams.compute_features, train_data, device),
-        batch_seconds=seconds,
         stats={
             "train_utterances": len(train_set),
             "train_too_dense": len(config.train_set) - len(train_set),
@@ -144,7 +130,7 @@ def make_loader(dataset: ManifestDataset, sampler: DurationBatches, num_workers:
 def make_features(
     config: TrainingConfig, compute_features: torch.nn.Module, dataset: ManifestDataset, device: torch.device
 ) -> Callable[[Batch], torch.Tensor]:
-    """Computes the features of a train batch; on a CPU only once per utterance, where they never change."""
+    """The function that computes the features of a train batch; on a CPU it keeps features that never change."""
     compute_features.to(device)
     max_bytes = config.train.audio_cache_mb * 1_000_000
     fast = config.train.cpu_fast_path and device.type == "cpu"

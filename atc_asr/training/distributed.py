@@ -1,8 +1,9 @@
 """Training in several processes on one or several machines.
 
-`train.num_processes` starts them on this machine (launcher.py), torchrun on one or several. Every process holds all
-weights and makes the same updates, because gradients are averaged before each. All processes read the code and the
-corpus; only the first one reads and writes the run folder, so that machines need no common disk.
+With `train.num_processes`, launcher.py starts them on this machine; torchrun starts them on one or several. Every
+process holds all weights and makes the same updates, because the gradients are averaged before each update. All
+processes read the code and the corpus; only the first one reads and writes the run folder, so that machines need no
+common disk.
 """
 
 import contextlib
@@ -99,19 +100,13 @@ def broadcast_errors() -> Iterator[None]:
 class DistributedBatches(DurationBatches):
     """The batches of one process: every `world_size`-th of DurationBatches, beginning with the `rank`-th.
 
-    With `equal`, each process has as many, and at most `world_size` - 1 batches of an epoch are left out.
+    With `equal`, all processes have the same number of batches, and up to `world_size` - 1 of an epoch are left out.
     """
 
     def __init__(
-        self,
-        durations: Sequence[float],
-        *,
-        max_seconds: float,
-        seed: int | None,
-        rank: int,
-        world_size: int,
-        equal: bool,
-    ) -> None:
+        self, durations: Sequence[float], *, max_seconds: float, seed: int | None,
+        rank: int, world_size: int, equal: bool,
+    ) -> None:  # fmt: skip
         self._rank, self._world_size, self._equal = rank, world_size, equal
         super().__init__(durations, max_seconds=max_seconds, seed=seed)
 

@@ -17,15 +17,10 @@ from atc_asr.wer.wer import Counts, count_edits
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a set.
-
-    Attributes:
-        counts: word edits.
-        seconds: time of decoding, reading of the audio included.
-    """
+    """Word errors of a recogniser on a set of utterances."""
 
     counts: Counts
-    seconds: float
+    seconds: float  # time of decoding and of reading the audio
 
     @property
     def wer(self) -> float:

@@ -28,15 +28,16 @@ def init_weights(
         Numbers for the record of the run.
 
     Raises:
-        InputError: `train.init_from`, `train.freeze_layers` or `lora.lora_targets` cannot be used.
+        InputError: `train.init_from` cannot be used, has another architecture or provides too few parameters; or
+            `train.freeze_layers` or `lora.lora_targets` do not fit the network.
     """
     stats: dict[str, Any] = {}
     if config.train.init_from:
-        stats["load_pretrained"] = load_init_from(config, hparams)
+        stats["load_pretrained"] = _load_init_from(config, hparams)
     elif distributed.rank() == 0:
         with MainProcessContext():  # otherwise SpeechBrain waits for the statistics of other processes
             compute_statistics(hparams.normalizer, data, device)
-    frozen = frozen_layers(config, hparams)
+    frozen = _frozen_modules(config, hparams)
     for module in frozen:
         module.requires_grad_(False)
     if config.lora.peft == "lora":
@@ -51,30 +52,19 @@ def init_weights(
     return stats
 
 
-def load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> dict[str, float]:
-    """Loads the weights of `train.init_from`, and returns the numbers of `load_pretrained`.
-
-    Raises:
-        InputError: the source cannot be used, has another architecture, or provides too few parameters.
-    """
+def _load_init_from(config: TrainingConfig, hparams: SimpleNamespace) -> dict[str, float]:
+    """Loads the weights of `train.init_from`, and returns the numbers of `load_pretrained`."""
     where = f"train.init_from {config.train.init_from}"
     source = pretrained.load(pretrained.locate(str(config.train.init_from)))
     own = config.model.model_dump()
-    differences = [
-        f"model.{key}: got {own[key]}, wanted {value}"
-        for key, value in source.architecture.items()
-        if own[key] != value
-    ]
-    if differences:
-        command = "atc_asr.commands.preset --from_source"
-        raise InputError(f"{'; '.join(differences)} as in {where}; {command} writes them")
+    different = {key: value for key, value in source.architecture.items() if own[key] != value}
+    if different:
+        problems = "; ".join(f"model.{key}: got {own[key]}, wanted {value}" for key, value in different.items())
+        raise InputError(f"{problems} as in {where}; atc_asr.commands.preset --from_source writes them")
     stats = load_pretrained(
-        source.state,
-        hparams.model,
-        head=pretrained.HEAD,
-        source_symbols=source.symbols,
-        target_symbols=config.tokens.symbols,
-    )
+        source.state, hparams.model,
+        head=pretrained.HEAD, source_symbols=source.symbols, target_symbols=config.tokens.symbols,
+    )  # fmt: skip
     hparams.normalizer._load_statistics_dict(source.statistics)
     fraction = stats["loaded_fraction"]
     log.info(messages.WEIGHTS_LOADED, where, 100 * fraction, stats["tokens_loaded"], len(config.tokens))
@@ -95,12 +85,8 @@ def compute_statistics(normalizer: torch.nn.Module, data: TrainingData, device: 
         normalizer(features, num_steps / features.shape[1], epoch=0)
 
 
-def frozen_layers(config: TrainingConfig, hparams: SimpleNamespace) -> list[torch.nn.Module]:
-    """The modules that `train.freeze_layers` freezes.
-
-    Raises:
-        InputError: there are fewer layers, or their weights are random.
-    """
+def _frozen_modules(config: TrainingConfig, hparams: SimpleNamespace) -> list[torch.nn.Module]:
+    """The modules that `train.freeze_layers` freezes."""
     count, layers = config.train.freeze_layers, config.model.num_layers
     if count > layers:
         raise InputError(f"train.freeze_layers: got {count}, wanted at most model.num_layers {layers}")

@@ -19,10 +19,7 @@ from atc_asr.core.errors import InputError
 
 
 def launch(function: Callable[..., Any], args: tuple, number: int) -> Any:
-    """Calls a function in new processes of this machine with torchrun's launcher.
-
-    Returns:
-        The result of the first process.
+    """Calls a function in `number` new processes; returns the result of the first one.
 
     Raises:
         InputError: a process failed; the message gives the reason. The other processes were ended.

@@ -22,11 +22,10 @@ class RandomState:
     @mark_as_saver
     def save(self, path: Path) -> None:
         """Writes the states of torch (including the process's CUDA device), numpy and Python."""
-        cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
         numpy_state: Any = np.random.get_state()
         state = {
             "torch": torch.get_rng_state(),
-            "cuda": cuda,
+            "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
             "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
             "python": random.getstate(),
         }
@@ -37,7 +36,6 @@ class RandomState:
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Reads a file of `save`."""
-        del end_of_epoch
         state = torch.load(path, map_location="cpu", weights_only=True)[distributed.rank()]
         torch.set_rng_state(state["torch"])
         if state["cuda"] is not None:
@@ -50,14 +48,10 @@ class RandomState:
 
 @register_checkpoint_hooks
 class Curves:
-    """A row of numbers per epoch, saved in checkpoints and written as CSV.
-
-    Attributes:
-        rows: the numbers of each finished epoch by name.
-    """
+    """A row of numbers per epoch, saved in checkpoints and written as CSV."""
 
     def __init__(self, path: Path) -> None:
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, float]] = []  # the numbers of each finished epoch by name
         self._path = path
 
     def write(self) -> None:
@@ -77,7 +71,6 @@ class Curves:
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Reads a file of `save`."""
-        del end_of_epoch
         self.rows = json.loads(Path(path).read_text(encoding="utf-8"))
 
 
@@ -139,5 +132,4 @@ class Losses:
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Reads a file of `save`."""
-        del end_of_epoch
         self._totals.copy_(torch.load(path, map_location="cpu", weights_only=True)[distributed.rank()])

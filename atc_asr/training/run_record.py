@@ -26,25 +26,15 @@ COMPUTE_DTYPE = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training and what is recorded with it.
-
-    Attributes:
-        config: everything that decided the weights.
-        labels: section `record`.
-        export: `train_fraction` and `validation_samples` of the exported data.
-        result: the training's numbers.
-        scores: evaluations by split.
-        run_dir: the run folder.
-        started: when the training was started first.
-    """
+    """A finished training with its configuration, labels and scores."""
 
     config: TrainingConfig
     labels: RecordParams
-    export: Mapping[str, float | None]
+    export: Mapping[str, float | None]  # `train_fraction` and `validation_samples` of the exported data
     result: TrainingResult
-    scores: Mapping[str, Evaluation]
+    scores: Mapping[str, Evaluation]  # by split
     run_dir: Path
-    started: datetime.datetime
+    started: datetime.datetime  # when the training was first started, even if it was resumed later
 
 
 def export_limits(flags: TrainFlags) -> dict[str, float | None]:
@@ -58,9 +48,8 @@ def export_limits(flags: TrainFlags) -> dict[str, float | None]:
 
 def sweep_row(run: Run) -> dict[str, Any]:
     """The run in the 32 columns of the Whisper sweeps (specification, section 5)."""
-    train, lora, labels, result = run.config.train, run.config.lora, run.labels, run.result
-    adapted = lora.peft == "lora"
-    valid = run.scores["valid"]
+    train, labels, result, valid = run.config.train, run.labels, run.result, run.scores["valid"]
+    lora = run.config.lora if run.config.lora.peft == "lora" else None
     return {
         "timestamp": record.timestamp(run.started),
         "run_id": record.run_id(labels, run.started),
@@ -79,9 +68,9 @@ def sweep_row(run: Run) -> dict[str, Any]:
         "per_device_train_batch_size": train.batch_size,
         "grad_accum": train.grad_accum,
         "effective_batch_size": train.batch_size * train.grad_accum * train.num_processes,
-        "lora_r": lora.lora_r if adapted else None,
-        "lora_alpha": lora.lora_alpha if adapted else None,
-        "lora_dropout": lora.lora_dropout if adapted else None,
+        "lora_r": lora and lora.lora_r,
+        "lora_alpha": lora and lora.lora_alpha,
+        "lora_dropout": lora and lora.lora_dropout,
         "quant_weights_dtype": "fp32",
         "quant_compute_dtype": COMPUTE_DTYPE[result.precision],
         "inference_time_sec": valid.seconds,
@@ -120,14 +109,14 @@ def run_metrics(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
 def dvc_metrics(run: Run) -> dict[str, Any]:
     """The numbers that `dvc metrics` compares; WER in per cent, losses per label."""
     best = run.result.best
-    numbers = {
+    return {
         "wer": run.scores["valid"].wer,
         "train_loss": best["train_loss"],
         "valid_loss": best["valid_loss"],
         "best_epoch": best["epoch"],
         "utterances": run.result.stats["train_utterances"],
+        **({"test_wer": run.scores["test"].wer} if "test" in run.scores else {}),
     }
-    return numbers | ({"test_wer": run.scores["test"].wer} if "test" in run.scores else {})
 
 
 def model_card(run: Run) -> dict[str, Any]:

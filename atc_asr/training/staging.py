@@ -1,6 +1,6 @@
-"""The staging folder of a training: named by the training's key, locked by one process, moved when it is finished.
+"""The staging folder of a training: named by the training's key, locked by its process, moved when it is finished.
 
-The operating system releases the lock when the process ends, for whatever reason.
+The operating system releases the lock when the process ends, even if it is killed.
 """
 
 import contextlib
@@ -31,12 +31,8 @@ def staging_parent(parent: Path, dvc_root: Path | None) -> Path:
     return dvc_root / parent.relative_to(Path.cwd())
 
 
-def try_lock(folder: Path) -> int | None:
-    """Creates a folder if necessary and locks it.
-
-    Returns:
-        The file descriptor of the lock file; None if another process holds the lock.
-    """
+def _try_lock(folder: Path) -> int | None:
+    """Creates and locks a folder; returns the lock file's descriptor, None if another process holds the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
@@ -54,16 +50,13 @@ def try_lock(folder: Path) -> int | None:
 
 @contextlib.contextmanager
 def locked_staging_dir(parent: Path, key: str) -> Iterator[Path]:
-    """The staging folder of a training, locked; a second process with the same training gets another folder.
+    """The locked staging folder in `parent` for a training by its key (`config.training_key`).
 
-    A training that fails before its first checkpoint leaves no folder.
-
-    Args:
-        parent: where staging folders are.
-        key: name of exactly this training.
+    A second process with the same training gets another folder. A training that fails before its first checkpoint
+    leaves no folder.
     """
     folders = (parent / f".training-{key}{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
-    folder, lock = next((folder, lock) for folder in folders if (lock := try_lock(folder)) is not None)
+    folder, lock = next((folder, lock) for folder in folders if (lock := _try_lock(folder)) is not None)
     try:
         yield folder
     except BaseException:

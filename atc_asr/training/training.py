@@ -28,31 +28,22 @@ AUTO_PRECISION = {"cuda": "fp16", "cpu": "fp32"}  # train.precision: auto (speci
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished training.
+    """A finished training."""
 
-    Attributes:
-        best: curves row of the epoch whose weights were saved; of several, the first by `train.average_select`.
-        curves: a row of numbers per epoch.
-        stats: further numbers for the record of the run: sizes, fractions, seconds.
-        device: where it ran.
-        precision: fp32, fp16 or bf16.
-        adapted: names of the encoder's matrices that had adapters; empty without `lora.peft`.
-    """
-
-    best: dict[str, float]
-    curves: list[dict[str, float]]
-    stats: dict[str, Any]
+    best: dict[str, float]  # row of `curves` of the saved epoch; of several, the first by `train.average_select`
+    curves: list[dict[str, float]]  # a row per epoch
+    stats: dict[str, Any]  # further numbers for the record of the run: sizes, fractions, seconds
     device: torch.device
-    precision: str
-    adapted: tuple[str, ...]
+    precision: str  # fp32, fp16 or bf16
+    adapted: tuple[str, ...]  # names of the encoder's matrices that had adapters; empty without `lora.peft`
 
 
 def train(config: TrainingConfig, staging_dir: Path) -> TrainingResult:
-    """Trains to the end and leaves the files of a run folder in `staging_dir`, in `train.num_processes` processes.
+    """Trains in `train.num_processes` processes and writes the files of a run folder into `staging_dir`.
 
     Args:
         config: everything that decides the weights.
-        staging_dir: an existing folder; checkpoints of an unfinished call in it are resumed.
+        staging_dir: an existing folder; the training resumes from the newest checkpoint in it.
 
     Raises:
         InputError: something in the configuration cannot be used, or a process failed.
@@ -68,14 +59,7 @@ def train(config: TrainingConfig, staging_dir: Path) -> TrainingResult:
 
 
 def train_process(job: tuple[TrainingConfig, Path] | None) -> TrainingResult | None:
-    """Trains in one of several processes.
-
-    Args:
-        job: arguments of `train`; None = those of the first process.
-
-    Returns:
-        The result in the first process, None in the others.
-    """
+    """Trains in one of several processes with the arguments of `train` in the first process, which gets the result."""
     with distributed.group():
         job = ddp_broadcast(job)
         if isinstance(job, InputError):  # distributed.broadcast_errors
@@ -85,7 +69,7 @@ def train_process(job: tuple[TrainingConfig, Path] | None) -> TrainingResult | N
 
 @contextlib.contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Rounds denormal numbers to 0; a trained network has many, which would slow a CPU down by a tenth."""
+    """Rounds denormal numbers to 0; a trained network has many, and they slow a CPU down by about 10 per cent."""
     torch.set_flush_denormal(True)
     try:
         yield

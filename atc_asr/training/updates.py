@@ -20,8 +20,8 @@ class NonblockingBrain(sb.Brain):
     """SpeechBrain's Brain with an update that does not wait for the device.
 
     An update whose gradients are not finite is skipped and counted; more than `MAX_NONFINITE` end the training.
-    Clipping and skipping happen inside the fused optimiser. With float16 the loss scaler finds its scale by overflows,
-    so there only losses are counted.
+    The fused optimiser itself clips and skips. With float16 only losses are counted, because the loss scaler finds its
+    scale by overflows of the gradients.
     """
 
     def on_fit_start(self) -> None:
@@ -33,14 +33,11 @@ class NonblockingBrain(sb.Brain):
         super().on_fit_start()
 
     def _wrap_distributed(self) -> None:
-        """Does nothing: DistributedDataParallel averages the gradients of modules that are called through it, but the
-        parts of this network are called one by one. `optimizers_step` averages the gradients instead."""
+        """Does nothing: `optimizers_step` averages the gradients. DistributedDataParallel would need the network to be
+        called as a whole, but its parts are called one by one."""
 
     def fit_batch(self, batch) -> torch.Tensor:
-        """Forward and backward pass and, every `grad_accumulation_factor` batches, an update.
-
-        Returns:
-            The loss, on the device.
+        """Forward and backward pass and, every `grad_accumulation_factor` batches, an update; returns the loss.
 
         Raises:
             InputError: the batch does not fit in the device's memory, or see `read_losses`.
