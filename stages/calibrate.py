@@ -61,7 +61,6 @@ def run(flags: CalibrateFlags) -> None:
         curve = confidence.risk_coverage(raw, correct)
         stats |= {f"{split}_words": len(raw), f"{split}_area_under_risk": confidence.area_under_risk(curve)}
         curves += [(split, f"{coverage:.2f}", f"{risk:.4f}") for coverage, risk in curve]
-    metrics = {"ece": ece.pop("test_ece_calibrated"), "ece_raw": ece.pop("test_ece_raw")}
     with ExitStack() as outputs:
         confidence.write_calibration(outputs.enter_context(new_file(flags.out_file)), calibration, stats | ece)
         for path, hypotheses in ((flags.valid_out_file, valid), (flags.test_out_file, test)):
@@ -72,7 +71,7 @@ def run(flags: CalibrateFlags) -> None:
             (flags.risk_coverage_file, ("split", "coverage", "risk"), curves),
         ):
             write_csv(outputs.enter_context(new_file(path)), columns, rows)
-        write_metrics(outputs.enter_context(new_file(flags.metrics_file)), metrics)
+        write_metrics(outputs.enter_context(new_file(flags.metrics_file)), {"ece": ece["test_ece_calibrated"]})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -56,8 +56,7 @@ def run(params: LmParams, flags: LmFlags) -> None:
             valid_symbols = [[tokens.symbols[number] for number in tokens.encode(text)] for text in spellable]
             _, stats["token"] = build(folder / TOKEN_ARPA, params.token_order, train_symbols, valid_symbols)
         write_metrics(folder / STATS_FILE, stats)
-        metrics = {"perplexity": word_stats["valid_perplexity"], "oov_rate": word_stats["valid_oov_rate"]}
-        write_metrics(flags.metrics_file, metrics)
+        write_metrics(flags.metrics_file, {"perplexity": word_stats["valid_perplexity"]})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -240,7 +240,7 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
     assert "Running stage 'decode@test'" in output("dvc exp run -n lexicon")
     shown = output("dvc exp show")
     assert ELLIPSIS not in shown
-    assert {"metrics/test.json:wer", "metrics/test.json:callsign_acc", "decode.lm_weight"} <= set(shown.split())
+    assert {"metrics/test.json:wer", "metrics/test.json:callsign", "decode.lm_weight"} <= set(shown.split())
     assert output("--format srt").startswith("1\n00:00:0")
     assert (project.folder / "transcripts" / "recording.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
     assert "A and B make as many word errors as each other" in output("commands.compare greedy.jsonl")

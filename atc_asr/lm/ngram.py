@@ -139,7 +139,7 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NgramModel:
         if k == 1:
             probabilities[BOS_ID] = 10**LOG10_ZERO
         else:
-            model.backoffs.append(np.log10(backoff))
+            model.backoffs.append(np.log10(np.maximum(backoff, 10**LOG10_ZERO)))  # KenLM refuses -inf
         model.log_probs.append(np.log10(probabilities))
         model.discounts.append(discounts)
         lower = probabilities

@@ -22,7 +22,7 @@ class LmFlags(Flags):
             valid_manifest  manifests on which perplexity is measured
             tokenizer_dir   tokens of stages.tokenizer (only for lm.token_order > 0)
     Writes  out_dir         word.arpa, words.txt (the lexicon), token.arpa if asked for, stats.json
-            metrics_file    perplexity and out-of-vocabulary rate on valid
+            metrics_file    perplexity on valid
 
     The models are ARPA files: the kenlm wheel reads KenLM's binary format but cannot write it.
     """

@@ -35,12 +35,12 @@ def test_outputs(tmp_path: Path) -> None:
     assert model.score("DELTA ONE TWO") > model.score("TWO ONE DELTA")
     assert load_kenlm(tmp_path / "lm" / "token.arpa").order == 4
     metrics = json.loads((tmp_path / "lm.json").read_text())
-    assert list(metrics) == ["oov_rate", "perplexity"]
-    assert metrics["oov_rate"] == 0
+    assert list(metrics) == ["perplexity"]
     assert 1 < metrics["perplexity"] < 7
     stats = json.loads((tmp_path / "lm" / "stats.json").read_text())
     assert stats["sentences"] == 5
     assert stats["word"]["valid_perplexity"] == metrics["perplexity"]
+    assert stats["word"]["valid_oov_rate"] == 0
     assert len(stats["word"]["ngrams"]) == len(stats["word"]["discounts"]) == 3
     assert 1 < stats["token"]["valid_perplexity"] < len(TOKENS)
 
