@@ -26,7 +26,7 @@ def _hide_file_of_lazy_modules() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put modules with slow tests first, so that no process idles at the end, and apply the workaround.
 
-    Slow modules are ordered by name: test_pipeline and test_readme, which need the same `dvc repro`, are not neighbours.
+    Slow modules are ordered by name.
     """
     _hide_file_of_lazy_modules()
     slow = {item.path for item in items if item.get_closest_marker("slow")}

@@ -15,9 +15,5 @@ class TuneParams(Section):
     lm_weights: list[NonNegativeFloat] = param("n-gram weights")
     word_scores: list[float] = param("word scores, natural log")
     oov_scores: list[Annotated[float, Field(le=0)]] = param("out-of-vocabulary scores, natural log")
-    oov_uncertainty_penalties: list[Annotated[float, Field(le=0)]] = param(
-        "out-of-vocabulary uncertainty penalties, natural log"
-    )
-    unseen_fraction: float = param(
-        "expected fraction of utterances with an out-of-vocabulary word; 0 = only those in valid", ge=0, le=1
-    )
+    oov_uncertainty_penalties: list[Annotated[float, Field(le=0)]] = param("penalties per expected wrong token")
+    unseen_fraction: float = param("expected fraction of utterances with a new word; 0 = as in valid", ge=0, le=1)

@@ -11,9 +11,9 @@ The model holds type, limits, choices and help text of every key. The command-li
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -30,6 +30,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
     section: ClassVar[str]
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        """`<name>_low` is at most `<name>_high`."""
+        values = self.model_dump()
+        for key in (key for key in values if key.endswith("_low")):
+            high = key.removesuffix("_low") + "_high"
+            if values[key] > values[high]:
+                raise InputError(f"{self.section}.{key}: got {values[key]:g}, wanted at most {high}, {values[high]:g}")
+        return self
 
 
 class Flags(BaseModel):
@@ -155,15 +165,3 @@ def find_section(content: Mapping[str, Any], model: type[Section], path: Path) -
     if model.section not in content:
         raise InputError(f"{path}: section {model.section} is missing{did_you_mean(model.section, content)}")
     return content[model.section]
-
-
-def check_ranges(section: Section, names: Iterable[str]) -> None:
-    """For a section's validator: every `<name>_low` is at most `<name>_high`.
-
-    Raises:
-        InputError: names both keys and values.
-    """
-    for name in names:
-        low, high = getattr(section, f"{name}_low"), getattr(section, f"{name}_high")
-        if low > high:
-            raise InputError(f"{section.section}.{name}_low: got {low:g}, wanted at most {name}_high, {high:g}")

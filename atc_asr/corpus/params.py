@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import PositiveInt
 
-from atc_asr.core.config import Flags, Section, argument, check_ranges, param
+from atc_asr.core.config import Flags, Section, argument, param
 
 
 class ExportParams(Section):
@@ -13,9 +13,7 @@ class ExportParams(Section):
 
     section: ClassVar[str] = "export"
     corpus: str = param("synthetic (built in), a Hub dataset (HF-SaLAI/salai_atc0) or a local path")
-    layout: Literal["datasets", "manifests", "ldc"] = param(
-        "layout of a corpus that is not synthetic: datasets (Hub or folder), manifests, ldc"
-    )
+    layout: Literal["datasets", "manifests", "ldc"] = param("layout: datasets (Hub or folder), manifests, ldc")
     configs: list[str] = param("configurations, each exported to its own folder: base, part2, part3")
     revision: str | None = param("commit or tag of a Hub dataset; null = newest")
     train_split: str | None = param("the corpus's name for train, a+b joins two; null = none")
@@ -50,9 +48,7 @@ class CheckParams(Section):
     min_bandwidth: float = param("smallest bandwidth of the content, Hz (8 kHz audio has 4000); 0 = report only", ge=0)
     max_characters_per_second: float = param("highest transcript rate", gt=0)
     max_foreign_characters: int = param("largest number of letters outside A-Z that have no plain form", ge=0)
-    frame_ms: int = param(
-        "encoder frame that a transcript must fit, ms; at most model.frame_ms, which training checks", ge=1
-    )
+    frame_ms: int = param("encoder frame that a transcript must fit, ms; not above model.frame_ms", ge=1)
     allow_duplicates: bool = param("whether the same audio may occur twice in a split")
     allow_leakage: bool = param("whether the same audio may occur in two splits")
 
@@ -65,21 +61,12 @@ class SyntheticParams(Section):
     num_train: int = param("utterances in train", ge=0)
     num_valid: int = param("utterances in valid", ge=0)
     num_test: int = param("utterances in test", ge=0)
-    valid_voice_families: int = param(
-        "families of voice variants that occur only in valid; each variant in 8 accents", ge=1
-    )
-    test_voice_families: int = param("families of voice variants that occur only in test; train has the rest", ge=1)
+    valid_voice_families: int = param("families of voice variants that occur only in valid", ge=1)
+    test_voice_families: int = param("families of voice variants that occur only in test", ge=1)
     pilot_fraction: float = param("fraction of transmissions by pilots", ge=0, le=1)
-    group_fraction: float = param(
-        "fraction of speakers who say numbers in groups (six eighty six), not digit by digit", ge=0, le=1
-    )
-    snr_low: float = param("lowest signal-to-noise ratio, dB; each utterance draws a value up to snr_high")
+    group_fraction: float = param("fraction of speakers who say numbers in groups", ge=0, le=1)
+    snr_low: float = param("lowest signal-to-noise ratio, dB; values are drawn up to snr_high")
     snr_high: float = param("highest signal-to-noise ratio, dB")
-
-    @model_validator(mode="after")
-    def _ranges(self) -> "SyntheticParams":
-        check_ranges(self, ["snr"])
-        return self
 
 
 class ExportFlags(Flags):

@@ -11,15 +11,11 @@ class DecodeParams(Section):
     """Search."""
 
     section: ClassVar[str] = "decode"
-    search: Literal["greedy", "beam", "lexicon", "lexicon_free"] = param(
-        "greedy, beam (SpeechBrain), lexicon or lexicon_free (flashlight)"
-    )
+    search: Literal["greedy", "beam", "lexicon", "lexicon_free"] = param("greedy, beam, lexicon, lexicon_free")
     beam_size: int = param("beam width; 1 = greedy (search: greedy or beam only)", ge=1)
     lm_weight: float = param("weight of the n-gram's natural log-probability, 0 = off", ge=0)
     word_score: float = param("score added per word, natural log")
-    oov_score: float = param(
-        "score added per out-of-vocabulary word, natural log; nearer 0 where many words are new", le=0
-    )
+    oov_score: float = param("score added per out-of-vocabulary word, natural log", le=0)
     oov_uncertainty_penalty: float = param(
         "score per expected wrong token (1 - probability) of an out-of-vocabulary word, natural log", le=0
     )

@@ -24,9 +24,7 @@ class ModelParams(Section):
     kernel_size: int = param("kernel size of the convolution module, odd", ge=1)
     activation: Literal["swish", "gelu"] = param("activation of the layers: swish or gelu")
     dropout: float = param("dropout probability", ge=0, le=0.99)
-    attention_type: Literal["RelPosMHAXL", "RoPEMHA", "regularMHA"] = param(
-        "RelPosMHAXL (as SpeechBrain's published Conformers), RoPEMHA or regularMHA"
-    )
+    attention_type: Literal["RelPosMHAXL", "RoPEMHA", "regularMHA"] = param("RelPosMHAXL, RoPEMHA, regularMHA")
 
 
 class SpecAugmentParams(Section):

@@ -11,9 +11,7 @@ class ReportParams(Section):
 
     section: ClassVar[str] = "report"
     title: str = param("heading of the page")
-    num_embedded: int = param(
-        "utterances with the most errors whose audio is embedded in the page; others link to WAV files", ge=0
-    )
+    num_embedded: int = param("number of worst utterances whose audio is embedded in the page", ge=0)
 
 
 class ReportFlags(Flags):

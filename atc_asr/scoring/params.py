@@ -12,15 +12,9 @@ class ScoreParams(Section):
     section: ClassVar[str] = "score"
     resamples: int = param("bootstrap resamples of the test set", ge=100)
     confidence: float = param("confidence level of an interval, per cent", gt=0, le=99.9)
-    group_column: str | None = param(
-        "manifest column whose groups are resampled as a whole: speaker, tape; null = utterances"
-    )
-    callsign_column: str | None = param(
-        "manifest column with the true call sign in ICAO form; null = read it from the reference"
-    )
-    normalize_hypotheses: bool = param(
-        "normalise another recogniser's texts; false refuses text that is not normalised"
-    )
+    group_column: str | None = param("manifest column of groups to resample: speaker, tape; null = utterances")
+    callsign_column: str | None = param("column with the true call sign in ICAO form; null = from the reference")
+    normalize_hypotheses: bool = param("normalise another recogniser's texts; false refuses them")
     estimate_snr: bool = param("read the audio for slices by signal-to-noise ratio")
     slice_columns: list[str] = param("manifest columns to slice by, where present")
 

@@ -10,9 +10,7 @@ class TokenizerParams(Section):
     """Output tokens."""
 
     section: ClassVar[str] = "tokenizer"
-    tokenizer_type: Literal["char", "spm"] = param(
-        "char or spm (SentencePiece); from scratch on a few hours, characters learn first"
-    )
+    tokenizer_type: Literal["char", "spm"] = param("char or spm (SentencePiece)")
     vocab_size: int = param("SentencePiece vocabulary size, blank included; spm only", ge=8)
 
 

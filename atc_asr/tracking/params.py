@@ -15,9 +15,7 @@ class RecordParams(Section):
     dataset_part: str = param("short name of the data: base, part2, part3, demo, ...")
     language: str = param("language of the speech, as in Whisper sweeps")
     task: str = param("task, as in Whisper sweeps")
-    eval_strategy: str = param(
-        "evaluation strategy, as in Whisper sweeps; this trainer always evaluates after each epoch"
-    )
+    eval_strategy: str = param("as in Whisper sweeps; this trainer always evaluates after each epoch")
     eval_steps: int = param("steps between evaluations, as in Whisper sweeps; 0 = not by steps", ge=0)
     save_full_model: bool = param("full-model flag, as in Whisper sweeps; checkpoints are saved regardless")
     notes: str = param("free text for metrics.json; not written to the CSV")

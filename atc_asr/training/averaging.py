@@ -58,7 +58,6 @@ class Ema:
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Reads a file of `save`."""
-        del end_of_epoch
         state = torch.load(path, map_location="cpu", weights_only=True)
         self._num_updates = state["num_updates"]
         for name, average in self.weights.items():

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from atc_asr.core.config import Flags, Section, argument, check_ranges, param
+from atc_asr.core.config import Flags, Section, argument, param
 
 
 class AugmentParams(Section):
@@ -13,18 +13,11 @@ class AugmentParams(Section):
 
     section: ClassVar[str] = "augment"
     speeds: list[Annotated[int, Field(ge=50, le=200)]] = param(
-        "speeds in per cent, one drawn for each batch; [100] = off, slower ones need more memory"
+        "speeds in per cent, one drawn for each batch; [100] = off"
     )
     radio_fraction: float = param("fraction of utterances sent through a simulated radio channel, 0 = off", ge=0, le=1)
-    snr_low: float = param(
-        "lowest signal-to-noise ratio of that channel, dB; each utterance draws a value up to snr_high"
-    )
+    snr_low: float = param("lowest signal-to-noise ratio of that channel, dB; values are drawn up to snr_high")
     snr_high: float = param("highest signal-to-noise ratio of that channel, dB")
-
-    @model_validator(mode="after")
-    def _ranges(self) -> "AugmentParams":
-        check_ranges(self, ["snr"])
-        return self
 
 
 class LoraParams(Section):
@@ -51,45 +44,29 @@ class TrainParams(Section):
     num_processes: int = param("processes that train together, each on a GPU of its own where there are GPUs", ge=1)
     seed: int = param("seed of weights, batches, masks and dropout", ge=0)
     train_subset: int = param("use only the first N rows of the train manifest, 0 = all", ge=0)
-    schedule: Literal["constant", "linear", "cosine", "noam"] = param(
-        "learning rate after the warm-up: constant, linear, cosine, noam"
-    )
+    schedule: Literal["constant", "linear", "cosine", "noam"] = param("constant, linear, cosine, noam")
     warmup_epochs: float = param("epochs of linear warm-up to the peak learning rate", ge=0)
     weight_decay: float = param("AdamW's weight decay", ge=0)
-    inter_ctc: float = param(
-        "weight of the intermediate CTC loss at half of the layers; the final loss has the rest", ge=0, le=0.9
-    )
+    inter_ctc: float = param("weight of the intermediate CTC loss at half of the layers, 0 = off", ge=0, le=0.9)
     max_grad_norm: float = param("gradient clipping norm", gt=0)
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = param(
-        "auto = fp16 with loss scaling on CUDA, fp32 on CPU; or fp32, fp16, bf16"
-    )
-    audio_cache_mb: int = param(
-        "audio kept in memory per set (115 MB an hour), on a CPU its features too if both fit, MB; 0 = none", ge=0
-    )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = param("auto (fp16 on CUDA, else fp32), fp32, fp16, bf16")
+    audio_cache_mb: int = param("memory for a set's audio (115 MB an hour) and CPU features, MB; 0 = none", ge=0)
     cpu_fast_path: bool = param("faster equivalents of SpeechBrain's forward passes, used only on a CPU in fp32")
     num_workers: int = param("data-loader processes for audio that is not in memory, 0 = none", ge=0)
     patience: int = param("stop after N epochs without a lower validation WER, 0 = never", ge=0)
     ema_decay: float = param(
-        "exponential moving average of the weights for validation and the final model, 0 = off; 0.999 is usual",
+        "exponential moving average of the weights, 0 = off; 0.999 is usual",
         ge=0,
         le=1,
     )
     average_checkpoints: int = param("average the weights of N epochs for the final model, 1 = no averaging", ge=1)
     average_select: Literal["best", "last"] = param("epochs to average: best (lowest validation WER) or last")
     checkpoint_minutes: float = param("minutes between checkpoints within an epoch, 0 = only after epochs", ge=0)
-    eval_beam_size: int = param(
-        "beam width of the evaluation after training, 1 = greedy; the decode stage has its own", ge=1, flag="beam_size"
-    )
-    init_from: str | None = param(
-        "run folder, SpeechBrain folder or Hub name to load weights from, null = random weights"
-    )
-    min_loaded_fraction: float = param(
-        "smallest fraction of parameters that init_from must provide, 0 to 1", ge=0, le=1
-    )
+    eval_beam_size: int = param("beam width of the evaluation after training, 1 = greedy", ge=1, flag="beam_size")
+    init_from: str | None = param("run folder, SpeechBrain folder or Hub name to start from; null = none")
+    min_loaded_fraction: float = param("smallest fraction of parameters that init_from must have, 0 to 1", ge=0, le=1)
     freeze_layers: int = param("freeze the front-end and the N lowest encoder layers of init_from, 0 = none", ge=0)
-    encoder_lr: float = param(
-        "learning rate of front-end and encoder as a multiple of lr, above 0 to 1; the CTC head has lr", gt=0, le=1
-    )
+    encoder_lr: float = param("learning rate of front-end and encoder as a multiple of lr, at most 1", gt=0, le=1)
 
 
 class TrainFlags(Flags):
@@ -117,9 +94,7 @@ class TrainFlags(Flags):
     run_dir: Path | None = argument("the run folder itself (<output_dir>/<model_name>_<YYYYmmdd_HHMMSS>)", None)
     metrics_file: Path | None = argument("metrics to write for `dvc metrics`, JSON", None)
     metrics_csv: Path | None = argument("sweep CSV to append a row to", None)
-    train_fraction: float | None = argument(
-        "recorded only: fraction of train that was exported (from stats.json)", None
-    )
+    train_fraction: float | None = argument("recorded only (from stats.json): exported fraction of train", None)
     validation_samples: int | None = argument(
         "recorded only: limit of valid rows in the export (from stats.json)", None
     )
