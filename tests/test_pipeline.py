@@ -181,7 +181,14 @@ def test_a_new_module_in_a_package_reruns_its_stages(project, folder, stages):
         new.unlink()
 
 
-def test_search_parameters_rerun_the_search(project):
+def test_a_search_parameter_changes_the_search_only(project):
+    project.edit("nbest: 0", "nbest: 3")
+    assert changed_stages(project) == {"decode"}
+    project.restore()
+
+
+@pytest.mark.endurance
+def test_an_experiment_with_search_parameters_reruns_the_search(project):
     output = project.run("dvc", "exp", "run", "-S", "decode.search=beam", "-S", "decode.beam_size=4")
     assert stages_run(output) == {"decode", "calibrate", "score", "report"}
     assert len(project.run("dvc", "metrics", "diff").splitlines()) <= 25
