@@ -11,7 +11,7 @@ The model holds type, limits, choices and help text of every key. The command-li
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -32,7 +32,7 @@ class Section(BaseModel):
     section: ClassVar[str]
 
     @model_validator(mode="after")
-    def _check_ranges(self) -> Self:
+    def _check_ranges(self) -> "Section":
         """`<name>_low` is at most `<name>_high`."""
         values = self.model_dump()
         for key in (key for key in values if key.endswith("_low")):
