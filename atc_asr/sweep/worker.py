@@ -6,6 +6,7 @@ The DVC queue is not used, because its workers share one environment and cannot 
 import contextlib
 import csv
 import fcntl
+import glob
 import json
 import logging
 import os
@@ -70,7 +71,8 @@ def lock_study(study_dir: Path) -> Iterator[None]:
 
 def run_files(experiment: str) -> Iterator[tuple[Path, Path]]:
     """DVC's files of running experiments of this name: the folder of its `.run` file, and its working folder."""
-    for run_file in (EXPERIMENTS_DIR / "run").glob("*/*.run"):
+    # glob.glob, because Path.glob raises when another worker removes a folder meanwhile.
+    for run_file in map(Path, glob.glob(str(EXPERIMENTS_DIR / "run" / "*" / "*.run"))):
         with contextlib.suppress(OSError, json.JSONDecodeError):  # DVC is writing or removing it
             content = json.loads(run_file.read_text(encoding="utf-8"))
             if content.get("name") == experiment:
