@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from atc_asr.core import cli, workers
-from atc_asr.corpus.exporter import export
 from atc_asr.corpus.params import CheckParams, ExportFlags, ExportParams, SyntheticParams
-from atc_asr.corpus.readers import open_sources
 
 
 def run(params: ExportParams, checks: CheckParams, synthetic: SyntheticParams, flags: ExportFlags) -> None:
@@ -14,6 +12,10 @@ def run(params: ExportParams, checks: CheckParams, synthetic: SyntheticParams, f
     Raises:
         InputError: the corpus cannot be opened, or its data fail validation.
     """
+    # Imported here because --help needs neither scipy nor soundfile.
+    from atc_asr.corpus.exporter import export
+    from atc_asr.corpus.readers import open_sources
+
     if flags.config is not None:
         params = params.model_copy(update={"configs": [flags.config]})
     processes = flags.processes or workers.available_cores()

@@ -8,16 +8,11 @@ from pathlib import Path
 from atc_asr.core import cli
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, read_manifests
-from atc_asr.model.network import HPARAMS_FILE
 from atc_asr.model.params import ModelParams, SpecAugmentParams
-from atc_asr.model.run_folder import load_recognizer
 from atc_asr.tokenizer.params import TokenizerParams
 from atc_asr.tokenizer.tokens import Tokens, build_tokens
 from atc_asr.tracking import sweep_csv
 from atc_asr.tracking.params import RecordParams
-from atc_asr.training import distributed, run_record, staging, training
-from atc_asr.training.config import TrainingConfig, select_train, training_key
-from atc_asr.training.evaluation import evaluate
 from atc_asr.training.params import AugmentParams, LoraParams, TrainFlags, TrainParams
 
 
@@ -49,6 +44,13 @@ def run(
     Raises:
         InputError: an input cannot be used.
     """
+    # Imported here so that errors in flags are reported before torch is loaded.
+    from atc_asr.model.network import HPARAMS_FILE
+    from atc_asr.model.run_folder import load_recognizer
+    from atc_asr.training import distributed, run_record, staging, training
+    from atc_asr.training.config import TrainingConfig, select_train, training_key
+    from atc_asr.training.evaluation import evaluate
+
     now = datetime.datetime.now()
     train = train.model_copy(update={"num_processes": distributed.check_num_processes(train.num_processes)})
     if distributed.launched_rank():  # of torchrun's processes the first one reads the inputs and writes the run folder

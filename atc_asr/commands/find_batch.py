@@ -11,22 +11,19 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from atc_asr.core import cli, messages
 from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import read_manifests
-from atc_asr.model import network
-from atc_asr.model.batches import DurationBatches
-from atc_asr.model.network import HPARAMS_FILE
 from atc_asr.model.params import ModelParams, SpecAugmentParams
 from atc_asr.tokenizer.params import TokenizerParams
 from atc_asr.tokenizer.tokens import Tokens, build_tokens
-from atc_asr.training import training
-from atc_asr.training.config import TrainingConfig, select_train
 from atc_asr.training.params import AugmentParams, LoraParams, TrainParams
+
+if TYPE_CHECKING:  # the functions import torch and what needs it, so that --help does not
+    from atc_asr.training.config import TrainingConfig
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +65,13 @@ def largest_that_fits(fits: Callable[[int], bool], low: int, high: int) -> int:
     return good
 
 
-def two_updates(config: TrainingConfig, batch_size: int) -> int:
+def two_updates(config: "TrainingConfig", batch_size: int) -> int:
     """Trains with the batch of the longest utterances alone; returns the peak memory in bytes."""
+    import torch
+
+    from atc_asr.model.batches import DurationBatches
+    from atc_asr.training import training
+
     durations = [row.duration for row in config.train_set]
     seconds = batch_size * sum(durations) / len(durations)
     first = DurationBatches(durations, max_seconds=seconds, seed=None).batches(1)[0]
@@ -88,7 +90,7 @@ def two_updates(config: TrainingConfig, batch_size: int) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def peak_memory(config: TrainingConfig, batch_size: int) -> int | None:
+def peak_memory(config: "TrainingConfig", batch_size: int) -> int | None:
     """Peak memory in bytes of a trial in a new process; None if it ran out of memory or was killed by the system.
 
     Raises:
@@ -106,7 +108,7 @@ def peak_memory(config: TrainingConfig, batch_size: int) -> int | None:
             raise
 
 
-def run(config: TrainingConfig, *, memory_bytes: int) -> tuple[int, int]:
+def run(config: "TrainingConfig", *, memory_bytes: int) -> tuple[int, int]:
     """The largest batch size that fits, and its peak memory in bytes.
 
     Raises:
@@ -134,6 +136,10 @@ def run(config: TrainingConfig, *, memory_bytes: int) -> tuple[int, int]:
 
 def free_memory() -> int:
     """Free memory of the GPU, else of the machine, in bytes."""
+    import torch
+
+    from atc_asr.model import network
+
     device = network.pick_device()
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -145,6 +151,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags, train, model, specaugment, augment, lora, tokenizer = cli.parse(
         argv, FindBatchFlags, TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams
     )
+    from atc_asr.model.network import HPARAMS_FILE
+    from atc_asr.training.config import TrainingConfig, select_train
+
     rows = select_train(read_manifests(flags.train_manifest), train)
     transcripts = [row.transcript for row in rows]
     tokens = Tokens.load(flags.tokenizer_dir) if flags.tokenizer_dir else build_tokens(tokenizer, transcripts, None)

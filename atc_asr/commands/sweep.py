@@ -4,15 +4,10 @@ import re
 import signal
 from collections.abc import Sequence
 
-import optuna
-from optuna.trial import TrialState
-
 from atc_asr.core import cli
 from atc_asr.core.config import PARAMS_FILE
 from atc_asr.core.errors import InputError
-from atc_asr.sweep import experiments, study, worker
 from atc_asr.sweep.params import SweepFlags, SweepParams
-from atc_asr.sweep.space import check_names, parse_space
 from atc_asr.tracking.sweep_csv import merge_sweep_rows, read_sweep
 
 
@@ -22,6 +17,9 @@ def check(params: SweepParams, flags: SweepFlags) -> None:
     Raises:
         InputError: the space, the study's name, the CSV or a missing flag would fail later.
     """
+    from atc_asr.sweep import study
+    from atc_asr.sweep.space import check_names, parse_space
+
     if flags.metrics_csv is not None and flags.run_metrics is None:
         raise InputError("--run_metrics: is missing, --metrics_csv takes its rows from there")
     space = parse_space(params.space)
@@ -43,6 +41,11 @@ def run(params: SweepParams, flags: SweepFlags) -> None:
     Raises:
         InputError: settings cannot be used, or trials failed.
     """
+    # Imported here because --help needs neither Optuna nor DVC.
+    import optuna
+
+    from atc_asr.sweep import experiments, study, worker
+
     check(params, flags)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with worker.lock_study(flags.study_dir):
@@ -50,7 +53,7 @@ def run(params: SweepParams, flags: SweepFlags) -> None:
         sweep.run()
     if flags.metrics_csv is not None and flags.run_metrics is not None:
         merge_sweep_rows(flags.metrics_csv, experiments.sweep_rows(flags.run_metrics)[0])
-    failed = [sweep.experiment(trial) for trial in sweep.study.get_trials(states=(TrialState.FAIL,))]
+    failed = [sweep.experiment(trial) for trial in sweep.study.get_trials(states=(optuna.trial.TrialState.FAIL,))]
     if failed:
         counts = f"{len(failed)} of {len(sweep.study.trials)}"
         raise InputError(f"{flags.study_dir}: {counts} trials failed: {', '.join(failed)}; see their logs there")
