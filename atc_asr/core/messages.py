@@ -14,6 +14,7 @@ FALLBACK_DISCOUNTS = "orders %s: too little text to estimate discounts, using %s
 WEIGHTS_LOADED = "%s: loaded %.1f %% of the parameters, %d of %d tokens"
 TOO_MANY_TOKENS = "%d of %d train utterances have more tokens than frames and are left out, first: %s"
 TOO_MANY_TOKENS_AT_SPEED = "%d train utterances have more tokens than frames at the highest speed: no loss there"
+EPOCH_DONE = "epoch %d of %d: loss %.3f, on valid %.3f, WER on valid %s, %.0f x real time, about %.1f min left"
 CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
 
 # decode, calibrate

@@ -3,6 +3,7 @@
 B utterances, F mel bands, T encoder frames, D width, V tokens. A step is 10 ms of features.
 """
 
+import logging
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from speechbrain.utils.distributed import ddp_broadcast
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.train_logger import FileTrainLogger
 
+from atc_asr.core import messages
 from atc_asr.model import network, run_folder
 from atc_asr.model.batches import Batch
 from atc_asr.tracking import record
@@ -30,6 +32,8 @@ from atc_asr.training.recoverables import Curves, RandomState
 from atc_asr.training.schedule import make_schedule
 from atc_asr.training.updates import NonblockingBrain
 from atc_asr.wer.wer import Counts, count_edits, total
+
+log = logging.getLogger(__name__)
 
 # SpeechBrain registers only the parent class, so that a resumed training would forget its best epoch.
 register_checkpoint_hooks(EpochCounterWithStopper)
@@ -170,6 +174,7 @@ class ConformerCTC(NonblockingBrain):
         self.curves.rows.append(row)
         self.curves.write()
         self.log_epoch(row)
+        self.print_epoch(row)
         self.hparams.epoch_counter.update_metric(wer)
         self.checkpointer.save_checkpoint(meta=row)
         self.checkpointer.keep(self.hparams.num_kept, self.hparams.kept_by)
@@ -187,6 +192,15 @@ class ConformerCTC(NonblockingBrain):
             train_stats={"loss": row["train_loss"], "seconds": row["train_seconds"]},
             valid_stats={"loss": row["valid_loss"], "WER": row[WER]},
         )
+
+    def print_epoch(self, row: dict[str, float]) -> None:
+        """Logs a line for people: the last epoch, and the time of those to come at the mean speed so far."""
+        rows, epochs = self.curves.rows, self.hparams.epoch_counter.limit
+        seconds = sum(done["train_seconds"] + done["valid_seconds"] for done in rows) / len(rows)
+        wer = "unknown" if row[WER] is None else f"{row[WER]:.1f} %"
+        left = (epochs - row["epoch"]) * seconds / 60
+        losses = (row["train_loss"], row["valid_loss"])
+        log.info(messages.EPOCH_DONE, row["epoch"], epochs, *losses, wer, row["throughput"], left)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time: float, steps_since_ckpt: int) -> bool:
         """Whether a checkpoint within the epoch is due: only after whole updates, so that it needs no gradients.
