@@ -11,7 +11,6 @@ A parameter that no flag gives comes from params.yaml. `--beam_size` and `--beam
 
 import argparse
 import contextlib
-import errno
 import logging
 import os
 import re
@@ -24,13 +23,12 @@ from pydantic import BaseModel, ValidationError
 
 from atc_asr.core import config
 from atc_asr.core.config import Flags, Section
-from atc_asr.core.errors import InputError
+from atc_asr.core.errors import InputError, printable
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
-# Errors of the operating system that a user can mend: a full or read-only disk, no permission, a file where a folder
-# should be.
-USERS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+OWN_LOGGERS = ("atc_asr", "stages", "__main__")
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report a program that writes to `| head -1`
 
 
 class Parser(argparse.ArgumentParser):
@@ -126,11 +124,35 @@ def from_text(text: str | list[str], schema: Mapping[str, Any]) -> Any:
     return text
 
 
+class LineFormatter(logging.Formatter):
+    """Each message on one line, as `printable` shows it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line of a record."""
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
 def setup_logging() -> None:
-    """One line per message on standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # Every import of speechbrain logs settings that are of no use to users.
-    logging.getLogger("speechbrain.utils.quirks").setLevel(logging.WARNING)
+    """One line per message on standard error; of libraries only warnings and errors."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for name in OWN_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO)
+    # It warns that it cannot save figures, which nobody asks it for.
+    logging.getLogger("speechbrain.utils.train_logger").setLevel(logging.ERROR)
+
+
+def describe_error(error: Exception) -> str:
+    """The message of a user's mistake, or of an error of the operating system: a full disk, a name that is too long."""
+    if isinstance(error, OSError):
+        name = "input or output" if error.filename is None else error.filename
+        return f"{name}: {os.strerror(error.errno) if error.errno else error}"
+    if isinstance(error, UnicodeError):
+        got = getattr(error, "object", "")[max(0, getattr(error, "start", 0) - 50) :]
+        return f"a file name or text: got {got[:100]!r}, wanted UTF-8"
+    return str(error)
 
 
 def enter(main: Callable[[], None]) -> None:
@@ -138,14 +160,14 @@ def enter(main: Callable[[], None]) -> None:
     setup_logging()
     try:
         main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted: unfinished output was removed", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
-    except OSError as error:
-        if error.errno not in USERS_ERRORS:
-            raise
-        print(f"error: {error.filename or 'output'}: {os.strerror(error.errno)}", file=sys.stderr)
+    except BrokenPipeError:
+        # Python would report it once more when it flushes standard output at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BROKEN_PIPE)
+    except (InputError, OSError, UnicodeError) as error:
+        print(f"error: {printable(describe_error(error))}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from atc_asr.core.documents import read_yaml as read_yaml
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import read_text
 
 PARAMS_FILE = Path("params.yaml")
 YAML_NAMES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
@@ -62,9 +60,9 @@ def param(help_text: str, *, flag: str | None = None, **limits: Any) -> Any:
     return Field(description=help_text, json_schema_extra={"flag": flag} if flag else None, **limits)
 
 
-def argument(help_text: str, default: Any = ..., *, positional: bool = False) -> Any:
-    """A path flag; required when it has no default."""
-    return Field(default, description=help_text, json_schema_extra={"positional": positional})
+def argument(help_text: str, default: Any = ..., *, positional: bool = False, output: bool = False) -> Any:
+    """A path flag, of something that is written if `output`; required when it has no default."""
+    return Field(default, description=help_text, json_schema_extra={"positional": positional, "output": output})
 
 
 def schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
@@ -86,23 +84,8 @@ def describe(schema: Mapping[str, Any]) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean …?` when a known name is close to `name`, else an empty string."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(name, map(str, known), n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def read_yaml(path: Path) -> dict:
-    """A YAML 1.2 mapping as plain Python values (`1e-05` is a float, as `dvc exp run -S` writes it).
-
-    Raises:
-        InputError: the file cannot be read, is not YAML, or holds no mapping.
-    """
-    try:
-        content = YAML(typ="safe", pure=True).load(read_text(Path(path)))
-    except YAMLError as error:
-        raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: got {type(content).__name__}, wanted a mapping of sections")
-    return content
 
 
 def make_section(
@@ -133,7 +116,7 @@ def _validate(model: type[AnySection], values: Mapping[str, Any], place: Callabl
     except ValidationError as problem:
         errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
         key, kind = str(errors[0]["loc"][0]), errors[0]["type"]
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):
         raise InputError(f"{place(key)}: unknown key{did_you_mean(key, model.model_fields)}")
     schema = schemas(model)[key]
     if kind == "missing":

@@ -1,6 +1,9 @@
 """Command lines: generated flags, exit codes, one-line errors."""
 
 import errno
+import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +12,8 @@ import pytest
 from atc_asr.core import cli
 from atc_asr.core.config import Flags, Section, argument, param
 from atc_asr.core.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Example(Section):
@@ -117,6 +122,12 @@ def test_help_shows_descriptions_with_per_cent_signs(parse, capsys):
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "full", "f.wav"), 2, "error: f.wav: No space left on device"),
         (FileExistsError(errno.EEXIST, "a file", "out"), 2, "error: out: File exists"),
+        (FileNotFoundError(errno.ENOENT, "gone"), 2, "error: input or output: No such file or directory"),
+        (OSError(errno.ENAMETOOLONG, "long", "x" * 300), 2, "error: xxx"),
+        (OSError("of a library"), 2, "error: input or output: of a library"),
+        (UnicodeEncodeError("utf-8", "caf\udce9.wav", 3, 4, "surrogate"), 2, "error: a file name or text: got 'caf"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "start"), 2, "error: a file name or text: got b'"),
+        (InputError("two\nlines \x1b[31m"), 2, r"error: two\nlines \x1b[31m"),
     ],
 )
 def test_a_users_error_is_one_line(raised, code, said, capsys):
@@ -129,6 +140,19 @@ def test_a_users_error_is_one_line(raised, code, said, capsys):
     shown = capsys.readouterr().err
     assert shown.startswith(said)
     assert shown.count("\n") == 1
+
+
+def test_a_closed_standard_output_ends_a_command_without_words():
+    code = "from atc_asr.core import cli\ncli.enter(lambda: print('x' * 1_000_000))"
+    command = f'{sys.executable} -c "{code}" | head -c 1; exit ${{PIPESTATUS[0]}}'
+    ended = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (141, "x", "")
+
+
+def test_log_messages_are_one_line_that_a_terminal_can_show(capsys):
+    formatter = cli.LineFormatter("%(levelname)s: %(message)s")
+    record = logging.LogRecord("x", logging.WARNING, "x.py", 1, "%s: bad", ("a\n\x1b[2J",), None)
+    assert formatter.format(record) == r"WARNING: a\n\x1b[2J: bad"
 
 
 def test_a_bug_keeps_its_traceback():
