@@ -1,8 +1,13 @@
 # On a fresh machine with git, make and Python >= 3.10:
-#   make repro            set up, then the whole pipeline: corpus, training, hypotheses, scores
+#   make setup            virtual environment in .venv
+#   make repro            set up, then the whole pipeline: corpus, training, hypotheses, scores; prints the results
 #   make test             set up, then the tests (minutes)
+#   make test-fast        tests without whole pipelines and trainings
 #   make test-endurance   tests of kills, restarts and several processes (longer)
 #   make lint             ruff and mypy
+#   make format           ruff, with fixes
+#   make clean            removes the virtual environment
+#   make help             prints these lines
 PYTHON ?= python3
 VENV := .venv
 # The project may lie under a path with spaces.
@@ -12,7 +17,7 @@ STAMP := $(VENV)/.installed
 # process: the test networks are too small to gain from more. tests/conftest.py orders the modules.
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: setup repro test test-fast test-endurance lint format clean
+.PHONY: setup repro test test-fast test-endurance lint format clean help
 
 setup: $(STAMP)
 
@@ -27,6 +32,7 @@ $(STAMP): requirements.txt
 repro: $(STAMP)
 	@echo "repro: running the pipeline of dvc.yaml; stages that did not change are skipped"
 	@$(RUN) dvc repro
+	@$(RUN) python -m atc_asr.commands.summary
 
 test: $(STAMP)
 	@echo "test: running the tests without those of make test-endurance"
@@ -54,3 +60,6 @@ format: $(STAMP)
 clean:
 	@echo "clean: removing the virtual environment"
 	@rm -rf $(VENV)
+
+help:
+	@sed -n 's/^#   //p' Makefile

@@ -144,6 +144,13 @@ def test_a_second_repro_does_nothing(project):
     assert "up to date" in project.run("dvc", "status")
 
 
+def test_the_summary_prints_a_command_that_transcribes(project):
+    lines = project.run(sys.executable, "-m", "atc_asr.commands.summary").splitlines()
+    assert len(lines) == 5
+    transmission = json.loads(project.run("sh", "-c", lines[3].partition(": ")[2]).splitlines()[0])
+    assert transmission["file"].endswith(".wav") and transmission["hyp"]
+
+
 def changed_stages(project):
     """Names of the stages that `dvc status` calls changed, `foreach` ones without their item."""
     return {name.split("@")[0] for name in json.loads(project.run("dvc", "status", "--json"))}
