@@ -23,6 +23,8 @@ RECORDED_PACKAGES = (
     "torch", "torchaudio", "speechbrain", "hyperpyyaml", "dvc", "datasets", "soundfile", "sentencepiece",
 )  # fmt: skip
 
+PIPELINE_FILES = (":(exclude)metrics", ":(exclude)dvc.lock")  # as git names them
+
 
 def run_id(labels: RecordParams, started: datetime.datetime) -> str:
     """The run's name: the label `run_id`, or the start time as `YYYYmmdd_HHMMSS`."""
@@ -35,13 +37,22 @@ def timestamp(moment: datetime.datetime) -> str:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit checked out in `folder`, with `-dirty` when tracked files were changed; None outside of git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    """The commit checked out in `folder`; None outside of git.
+
+    `-dirty` is added when tracked files were changed, other than those that the pipeline itself changes.
+    """
+
+    def git(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
+
     try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        commit = git("rev-parse", "HEAD")
     except FileNotFoundError:
         return None
-    return result.stdout.strip() if result.returncode == 0 else None
+    if commit.returncode:
+        return None
+    is_clean = git("diff", "--quiet", "HEAD", "--", ":/", *PIPELINE_FILES).returncode == 0
+    return commit.stdout.strip() + ("" if is_clean else "-dirty")
 
 
 def versions() -> dict[str, str | None]:

@@ -87,11 +87,16 @@ def test_git_commit_marks_changed_files(tmp_path):
 
     assert record.git_commit(tmp_path) is None
     git("init", "-q")
-    (tmp_path / "a").write_text("1")
-    git("add", "a")
+    (tmp_path / "metrics").mkdir()
+    for name in ("a", "dvc.lock", "metrics/test.json"):
+        (tmp_path / name).write_text("1")
+        git("add", name)
     git("commit", "-qm", "first")
     git("tag", "-a", "v1", "-m", "a tag must not take the commit's place")
     commit = git("rev-parse", "HEAD").strip()
+    assert record.git_commit(tmp_path) == commit
+    for name in ("dvc.lock", "metrics/test.json"):  # a pipeline that runs has changed these
+        (tmp_path / name).write_text("2")
     assert record.git_commit(tmp_path) == commit
     (tmp_path / "a").write_text("2")
     assert record.git_commit(tmp_path) == f"{commit}-dirty"
