@@ -4,6 +4,9 @@
 EXPORT_RESUMED = "resuming: %d of %d shards are already there"
 EXPORT_DONE = "%s: %s"  # folder, counts
 NO_SUCH_SPLIT = "%s: has no split %s"
+TEXT_REMOVED = "%s: removed from the transcripts: %d %s, most often %s"  # folder, number, kind, examples
+NO_TRANSMISSIONS_IN = "%s: has no transmissions, left out"
+DAMAGED_XML = "%s: %s; the transmissions before are used"
 WRONG_BYTE_ORDER = "%s: the header's byte order is wrong, using the other one"
 
 # tokenizer, lm

@@ -4,7 +4,9 @@ The steps, in this order:
 1. Apostrophes are removed. `we're` becomes WERE, which is also a word; the export counts such collisions.
 2. Unicode is folded: NFKC, accents removed, digits of any script to 0-9, upper case.
 3. Bracketed marks such as `[noise]`, `(unintelligible)` and `<hes>` are removed together with their content.
+   A corpus whose brackets hold speech has its own convention (`atc_asr.corpus.conventions`), applied before.
 4. Everything but letters, digits, `.` and `/` becomes a space; runs of spaces become one.
+5. `.` and `/` stay inside a word (`118.7`, `1/2`) and as the point of a decimal (`.5`); elsewhere they are no speech.
 """
 
 import re
@@ -19,8 +21,9 @@ APOSTROPHES = "'’‘‛`´ʼʹʻ′＇"
 _NO_APOSTROPHES = str.maketrans("", "", APOSTROPHES)
 # Letters that Unicode does not decompose, and the slashes that NFKC makes of fractions.
 _FOLDS = str.maketrans({"Æ": "AE", "Œ": "OE", "Ø": "O", "Đ": "D", "Ð": "D", "Ł": "L", "Þ": "TH", "⁄": "/", "∕": "/"})
-_MARK = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>|\{[^{}]*\}")
-_OUTSIDE = re.compile(r"[^A-Z0-9./]+")
+MARK = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>|\{[^{}]*\}")
+# Characters outside of the alphabet, pauses (`..`), and `.` and `/` at the ends of words.
+_OUTSIDE = re.compile(r"(?:[^A-Z0-9./]|[./]{2,}|(?<![A-Z0-9])(?:/|\.(?![0-9]))|[./](?![A-Z0-9]))+")
 _WORD = re.compile(rf"[\w{APOSTROPHES}]+")
 
 
@@ -37,7 +40,7 @@ def fold(text: str) -> str:
 def without_marks(text: str) -> str:
     """Text with its bracketed marks replaced by spaces, innermost first."""
     for _ in range(MAX_NESTING):
-        shorter = _MARK.sub(" ", text)
+        shorter = MARK.sub(" ", text)
         if shorter == text:
             break
         text = shorter

@@ -15,6 +15,14 @@ MIN_SAMPLE_RATE = 8_000  # Hz
 MAX_SAMPLE_RATE = 48_000  # Hz
 MAX_CHANNELS = 2  # mixed down to one
 MIN_CHARACTERS_PER_SECOND = 0.5
+# Rules of corpora that leave clips out. Such clips are counted and listed, but are no rejections: a corpus of which
+# every eleventh transmission is not English is not damaged.
+LEFT_OUT = {
+    "non_english": "English",
+    "marked_incorrect": "a transcript that its corpus does not mark as incorrect",
+    "marked_corrupt": "a recording that its corpus does not mark as corrupt",
+    "empty_transcript": "a transmission",
+}
 BANDWIDTH_RANGE = 60.0  # the bandwidth ends where the mean spectrum stays this far below its peak, dB
 BANDWIDTH_FRAME = 512  # samples of one spectrum
 BANDWIDTH_WINDOW = np.hanning(BANDWIDTH_FRAME).astype(np.float32)

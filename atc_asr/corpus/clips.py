@@ -4,13 +4,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from atc_asr.core import text
-from atc_asr.corpus import audio, checks
+from atc_asr.corpus import audio, checks, conventions
 from atc_asr.corpus.checks import Rejection
 from atc_asr.corpus.params import CheckParams
 from atc_asr.corpus.source import Clip
@@ -37,44 +37,53 @@ class Row:
     bandwidth: float
     digest: str  # hash of the 16 kHz samples, which does not depend on the container
     rejection: Rejection | None  # None when the clip is accepted
+    removed: tuple[conventions.Removed, ...] = ()  # what the convention and the rule of marks removed from the text
 
 
-def make_row(clip: Clip, *, config: str, split: str, params: CheckParams) -> tuple[Row, np.ndarray | None]:
-    """Validate and convert a clip.
+def make_row(
+    clip: Clip, *, config: str, split: str, params: CheckParams, convention: str = conventions.PLAIN
+) -> tuple[Row, np.ndarray | None]:
+    """Validate and convert a clip whose transcript follows a convention.
 
     Returns:
         The row, and int16 samples (num_samples,) at 16 kHz; None for a rejected row.
     """
-    transcript = text.normalize(clip.text or "")
+    spoken, removed = conventions.apply(clip.text or "", convention)
+    transcript = text.normalize(spoken)
+    if not transcript and any(kind == "foreign" for kind, _ in removed):
+        clip = replace(clip, left_out="non_english")
     # Measured before the rejection, if any.
     measured: dict[str, Any] = {"duration": 0.0, "sample_rate": 0, "level": 0.0, "bandwidth": 0.0, "digest": ""}
     try:
-        rejection, samples = _convert(clip, transcript, params, measured)
+        rejection, samples = _convert(clip, spoken, transcript, params, measured)
     except audio.AudioError as error:
         rejection, samples = Rejection("unreadable_audio", str(error), "decodes"), None
     row = Row(
         id=utterance_id(clip, config, split),
         split=split,
         transcript=transcript,
-        apostrophes=tuple(text.apostrophe_words(clip.text or "")),
+        apostrophes=tuple(text.apostrophe_words(spoken)),
         columns=dict(clip.columns),
         rejection=rejection,
+        removed=removed,
         **measured,
     )
     return row, samples
 
 
 def _convert(
-    clip: Clip, transcript: str, params: CheckParams, measured: dict[str, Any]
+    clip: Clip, spoken: str, transcript: str, params: CheckParams, measured: dict[str, Any]
 ) -> tuple[Rejection | None, np.ndarray | None]:
-    """Run the checks, the cheapest first, and fill `measured`."""
+    """Run the checks, the cheapest first, and fill `measured`; `spoken` is the transcript before normalisation."""
     if clip.problem:
         return Rejection("unreadable_row", clip.problem, "a whole row"), None
+    if clip.left_out:
+        return Rejection(clip.left_out, (clip.text or "")[:40], checks.LEFT_OUT[clip.left_out]), None
     if clip.audio is None or len(clip.audio) == 0:
-        return Rejection("no_audio", "none", "an audio file"), None
+        return Rejection("no_audio", clip.path or "none", "an audio file"), None
     header = audio.read_header(clip.audio, clip.sample_rate)
     measured |= {"duration": round(header.duration, 4), "sample_rate": header.sample_rate}
-    foreign = text.foreign_characters(clip.text or "")
+    foreign = text.foreign_characters(spoken)
     rejection = checks.check_header(header, params) or checks.check_text(transcript, foreign, header.duration, params)
     if rejection:
         return rejection, None

@@ -13,7 +13,9 @@ class ExportParams(Section):
 
     section: ClassVar[str] = "export"
     corpus: str = param("synthetic (built in), a Hub dataset (HF-SaLAI/salai_atc0) or a local path")
-    layout: Literal["datasets", "manifests", "ldc"] = param("layout: datasets (Hub or folder), manifests, ldc")
+    layout: Literal["datasets", "manifests", "lhotse", "ldc", "atcosim", "uwb", "atco2"] = param(
+        "layout: datasets (Hub or folder), manifests (NeMo's too), lhotse, or a corpus's own: ldc, atcosim, uwb, atco2"
+    )
     configs: list[str] = param("configurations, each exported to its own folder: base, part2, part3")
     revision: str | None = param("commit or tag of a Hub dataset; null = newest")
     train_split: str | None = param("the corpus's name for train, a+b joins two; null = none")
@@ -21,6 +23,9 @@ class ExportParams(Section):
     test_split: str | None = param("the corpus's name for test; null = none")
     audio_column: str = param("column with the audio")
     text_column: str = param("column with the transcript")
+    convention: Literal["plain", "atc0", "atcosim", "uwb", "atco2"] = param(
+        "transcription convention: plain, atc0, atcosim, uwb, atco2; plain = that of the layout, where it has one"
+    )
     id_column: str = param("column with the id; path = name of the audio file, content = a hash")
     id_pattern: str | None = param(
         r"regular expression; its named groups in the ids become columns: _(?P<tape>\w+)_; null = off"
@@ -73,7 +78,8 @@ class ExportFlags(Flags):
     """Export any corpus to validated 16 kHz mono WAVs and manifests.
 
     Reads   export.corpus     synthetic (built in), a Hub dataset, or a local folder
-    Writes  out_dir/<config>  wavs/, train.csv, valid.csv, test.csv, rejected.csv, stats.json, histograms/
+    Writes  out_dir/<config>  wavs/, train.csv, valid.csv, test.csv, rejected.csv, stats.json, histograms/,
+                              boost/ (call signs nearby, where the corpus lists them)
     """
 
     out_dir: Path = argument("output folder, with a subfolder for each configuration (data/atc0)", Path("data/atc0"))

@@ -22,6 +22,8 @@ class Clip:
     text: str | None  # the transcript, not normalised; None when there is none
     columns: Mapping[str, str] = field(default_factory=dict)  # further columns (speaker, tape, callsign, role, ...)
     problem: str | None = None  # why the source could not read the clip; such a clip is rejected with this text
+    left_out: str | None = None  # a rule of the corpus that leaves the clip out, of `checks.LEFT_OUT`
+    path: str = ""  # file of the audio, for messages
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ def make_shards(split: str, items: Sequence[Any], size: int) -> list[Shard]:
     """Shards of up to `size` items, one clip each."""
     parts = [items[start : start + size] for start in range(0, len(items), size)]
     return [Shard(split, index, part, len(part)) for index, part in enumerate(parts)]
+
+
+def nearby_callsigns(source: "Source") -> Mapping[str, Sequence[str]]:
+    """Recording -> call signs of the aircraft near its receiver, of a corpus that lists them."""
+    nearby: Mapping[str, Sequence[str]] = getattr(source, "nearby", {})
+    return nearby
 
 
 class Source(Protocol):

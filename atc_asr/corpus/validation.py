@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from atc_asr.core.errors import InputError
-from atc_asr.corpus.checks import Rejection
+from atc_asr.corpus.checks import LEFT_OUT, Rejection
 from atc_asr.corpus.clips import Row
 from atc_asr.corpus.source import SPLITS
 
@@ -115,17 +115,21 @@ def _choose(free: Sequence[str], sizes: Mapping[str, int], target: float, *, max
 
 
 def check_rejected(config: str, rows: Sequence[Row], max_rejected: float, rejected_file: Path) -> None:
-    """Check the fraction of rejected rows of every split; the message names `rejected_file`.
+    """Check the fraction of rejected rows of every split, without those that a rule of the corpus leaves out.
 
     Raises:
-        InputError: the fraction is above `max_rejected`, or all rows of a split are rejected.
+        InputError: the fraction is above `max_rejected`, or no row of a split is left; the message names `rejected_file`.
     """
-    for split, members in by_split(rows).items():
+    wanted = [row for row in rows if not (row.rejection and row.rejection.reason in LEFT_OUT)]
+    for split in by_split(rows):
+        members = [row for row in wanted if row.split == split]
         reasons = Counter(row.rejection.reason for row in members if row.rejection)
         count = reasons.total()
         if count == len(members) or count > max_rejected * len(members):
             counts = ", ".join(f"{reason} {number}" for reason, number in reasons.most_common())
+            first = next((row for row in members if row.rejection), None)
+            example = f"first: {first.id}, {first.rejection.value}; " if first and first.rejection else ""
             raise InputError(
                 f"{config}: {count} of {len(members)} {split} rows rejected ({counts}), "
-                f"wanted at most {max_rejected:.0%} (export.max_rejected) and some left; see {rejected_file}"
+                f"wanted at most {max_rejected:.0%} (export.max_rejected) and some left; {example}see {rejected_file}"
             )
