@@ -18,8 +18,8 @@ COMMANDS = sorted(
     if "cli.enter(main)" in path.read_text(encoding="utf-8")
 )
 HEAVY = {
-    "torch", "torchaudio", "speechbrain", "scipy.signal", "scipy.stats", "matplotlib", "datasets", "pyarrow", "pandas",
-    "optuna", "dvc", "onnx", "onnxruntime", "huggingface_hub",
+    "torch", "torchaudio", "speechbrain", "scipy.fft", "scipy.signal", "scipy.stats", "matplotlib", "datasets",
+    "pyarrow", "pandas", "optuna", "dvc", "onnx", "onnxruntime", "huggingface_hub",
 }  # fmt: skip
 TEXTS = {"a": "CLIMB", "b": "DELTA ONE TWO", "c": "UNITED HEAVY TURN LEFT"}
 
@@ -37,7 +37,7 @@ for name in sys.argv[1:]:
 # None in sys.modules makes an import of the name fail.
 WITHOUT_TORCH = """
 import importlib, sys
-sys.modules |= dict.fromkeys({heavy} - {{"scipy.signal", "scipy.stats", "matplotlib"}})
+sys.modules |= dict.fromkeys({heavy} - {{"scipy.fft", "scipy.signal", "scipy.stats", "matplotlib"}})
 for line in sys.argv[1:]:
     name, *words = line.split("|")
     importlib.import_module(name).main(words)
