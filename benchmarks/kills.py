@@ -8,11 +8,13 @@ written or deleted. Each training is killed at a random moment of the undisturbe
 
 import argparse
 import multiprocessing
+import os
 import random
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,32 @@ FLAGS = (
     "--dropout 0.1 --epochs 4 --batch_size 6 --grad_accum 2 --num_workers 0 --init_from null "
     "--checkpoint_minutes 1e-9 --skip_test"
 ).split()
+
+
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate"}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+def file_system_events(call: Callable[[], object], kill_at: int | None = None) -> list[str]:
+    """Calls a function and lists the changes of the file system that Python makes; only in a process of its own.
+
+    The process is killed just before the change of number `kill_at`.
+    """
+    events: list[str] = []
+
+    def hook(name: str, args: tuple) -> None:
+        if name not in CHANGES and not (name == "open" and args[2] & WRITES):
+            return
+        path = args[0]
+        if isinstance(path, int) or os.fsdecode(path).startswith(("/dev/", "/proc/")) or "__pycache__" in str(path):
+            return
+        if len(events) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        events.append(f"{name} {os.fsdecode(path)}")
+
+    sys.addaudithook(hook)
+    call()
+    return events
 
 
 def write_corpus(folder: Path, sizes: dict[str, int]) -> None:

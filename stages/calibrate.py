@@ -1,14 +1,14 @@
 """Stage calibrate: fit the calibration of word confidences on valid and apply it to valid and test."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from atc_asr.core import cli
-from atc_asr.core.files import new_file, write_csv
+from atc_asr.core.files import write_csv
 from atc_asr.core.manifest import read_manifests
+from atc_asr.core.outputs import together
 from atc_asr.hypotheses import confidence
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
 from atc_asr.hypotheses.params import CalibrateFlags
@@ -61,17 +61,13 @@ def run(flags: CalibrateFlags) -> None:
         curve = confidence.risk_coverage(raw, correct)
         stats |= {f"{split}_words": len(raw), f"{split}_area_under_risk": confidence.area_under_risk(curve)}
         curves += [(split, f"{coverage:.2f}", f"{risk:.4f}") for coverage, risk in curve]
-    with ExitStack() as outputs:
-        confidence.write_calibration(outputs.enter_context(new_file(flags.out_file)), calibration, stats | ece)
+    with together():
+        confidence.write_calibration(flags.out_file, calibration, stats | ece)
         for path, hypotheses in ((flags.valid_out_file, valid), (flags.test_out_file, test)):
-            calibrated = (confidence.recalibrate(calibration, hypothesis) for hypothesis in hypotheses)
-            write_hypotheses(outputs.enter_context(new_file(path)), calibrated)
-        for path, columns, rows in (
-            (flags.reliability_file, ("split", "confidence", "accuracy"), reliability),
-            (flags.risk_coverage_file, ("split", "coverage", "risk"), curves),
-        ):
-            write_csv(outputs.enter_context(new_file(path)), columns, rows)
-        write_metrics(outputs.enter_context(new_file(flags.metrics_file)), {"ece": ece["test_ece_calibrated"]})
+            write_hypotheses(path, (confidence.recalibrate(calibration, hypothesis) for hypothesis in hypotheses))
+        write_csv(flags.reliability_file, ("split", "confidence", "accuracy"), reliability)
+        write_csv(flags.risk_coverage_file, ("split", "coverage", "risk"), curves)
+        write_metrics(flags.metrics_file, {"ece": ece["test_ece_calibrated"]})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from atc_asr.core import cli
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import new_folder
 from atc_asr.core.manifest import read_manifests
+from atc_asr.core.outputs import new_folder, together
 from atc_asr.lm.lexicon import read_sentences, write_words
 from atc_asr.lm.ngram import TOKEN_ARPA, WORD_ARPA, WORDS_FILE, NgramModel, estimate, load_kenlm, perplexity, write_arpa
 from atc_asr.lm.params import LmFlags, LmParams
@@ -15,6 +15,7 @@ from atc_asr.tokenizer.tokens import Tokens
 from atc_asr.tracking.record import write_metrics
 
 STATS_FILE = "stats.json"
+FILES = (WORD_ARPA, TOKEN_ARPA, WORDS_FILE, STATS_FILE)
 
 
 def build(
@@ -45,17 +46,20 @@ def run(params: LmParams, flags: LmFlags) -> None:
     sentences = [utterance.transcript for utterance in read_manifests(flags.train_manifest)]
     sentences += [sentence for path in flags.extra_text for sentence in read_sentences(path)]
     valid = [utterance.transcript for utterance in read_manifests(flags.valid_manifest)]
-    with new_folder(flags.out_dir) as folder:
-        model, word_stats = build(folder / WORD_ARPA, params.order, map(str.split, sentences), map(str.split, valid))
-        write_words(folder / WORDS_FILE, model.words[3:])
-        stats = {"sentences": len(sentences), "word": word_stats}
-        if params.token_order and flags.tokenizer_dir is not None:
-            tokens = Tokens.load(flags.tokenizer_dir)
-            train_symbols = [[tokens.symbols[number] for number in tokens.encode(text)] for text in sentences]
-            spellable = [text for text in valid if not tokens.unknown(text)]
-            valid_symbols = [[tokens.symbols[number] for number in tokens.encode(text)] for text in spellable]
-            _, stats["token"] = build(folder / TOKEN_ARPA, params.token_order, train_symbols, valid_symbols)
-        write_metrics(folder / STATS_FILE, stats)
+    with together():
+        with new_folder(flags.out_dir, FILES) as folder:
+            model, word_stats = build(
+                folder / WORD_ARPA, params.order, map(str.split, sentences), map(str.split, valid)
+            )
+            write_words(folder / WORDS_FILE, model.words[3:])
+            stats = {"sentences": len(sentences), "word": word_stats}
+            if params.token_order and flags.tokenizer_dir is not None:
+                tokens = Tokens.load(flags.tokenizer_dir)
+                train_symbols = [[tokens.symbols[number] for number in tokens.encode(text)] for text in sentences]
+                spellable = [text for text in valid if not tokens.unknown(text)]
+                valid_symbols = [[tokens.symbols[number] for number in tokens.encode(text)] for text in spellable]
+                _, stats["token"] = build(folder / TOKEN_ARPA, params.token_order, train_symbols, valid_symbols)
+            write_metrics(folder / STATS_FILE, stats)
         write_metrics(flags.metrics_file, {"perplexity": word_stats["valid_perplexity"]})
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from atc_asr.core import cli
+from atc_asr.core.outputs import check_file
 from atc_asr.posteriors.params import PosteriorsFlags, PosteriorsParams
-from atc_asr.posteriors.store import write_posteriors
+from atc_asr.posteriors.store import LIKE, write_posteriors
 
 
 def run(params: PosteriorsParams, flags: PosteriorsFlags) -> None:
@@ -15,6 +16,7 @@ def run(params: PosteriorsParams, flags: PosteriorsFlags) -> None:
     Raises:
         InputError: the run folder, a manifest or an audio file cannot be used.
     """
+    check_file(flags.out_file, LIKE)
     # Imported here so that errors in flags are reported before torch is loaded.
     from atc_asr.posteriors.forward import run_network
 

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 
 from atc_asr.core import cli, messages
-from atc_asr.core.files import new_folder
 from atc_asr.core.manifest import read_manifests
+from atc_asr.core.outputs import new_folder
 from atc_asr.tokenizer.params import TokenizerFlags, TokenizerParams
-from atc_asr.tokenizer.tokens import build_tokens
+from atc_asr.tokenizer.tokens import SPM_FILE, TOKENS_FILE, build_tokens
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def run(params: TokenizerParams, flags: TokenizerFlags) -> None:
         InputError: a manifest or the SentencePiece model cannot be used.
     """
     tokens = build_tokens(params, [row.transcript for row in read_manifests(flags.train_manifest)], flags.spm_model)
-    with new_folder(flags.out_dir) as folder:
+    with new_folder(flags.out_dir, (TOKENS_FILE, SPM_FILE)) as folder:
         tokens.save(folder)
     log.info(messages.TOKENIZER_DONE, flags.out_dir, len(tokens), tokens.kind)
 

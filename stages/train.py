@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from atc_asr.core import cli
+from atc_asr.core import cli, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, read_manifests
 from atc_asr.model.params import ModelParams, SpecAugmentParams
@@ -27,6 +27,11 @@ def load_tokens(params: TokenizerParams, flags: TrainFlags, train_set: Sequence[
     if flags.spm_model is not None:
         raise InputError("--spm_model: given with --tokenizer_dir, wanted one of them")
     return Tokens.load(flags.tokenizer_dir)
+
+
+def run_name(labels: RecordParams, started: datetime.datetime) -> str:
+    """Name of the run folder in `--output_dir`."""
+    return f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
 
 
 def run(
@@ -59,8 +64,13 @@ def run(
     with distributed.broadcast_errors():
         if flags.lm_weight:
             raise InputError("--lm_weight: training decodes without a language model; wanted stages.decode --lm_weight")
+        # Refuses what cannot be written or read before hours of training.
         if flags.metrics_csv is not None:
-            sweep_csv.read_sweep(flags.metrics_csv)  # refuses a CSV with another header before hours of training
+            sweep_csv.read_sweep(flags.metrics_csv)
+        if flags.metrics_file is not None:
+            outputs.check_file(flags.metrics_file, run_record.METRICS_LIKE)
+        staging.check_run_dir(flags.run_dir or flags.output_dir / run_name(labels, now))
+        export = run_record.export_limits(flags)
         train_set = select_train(read_manifests(flags.train_manifest), train)
         sets = {"valid": read_manifests(flags.valid_manifest)}
         if flags.test_manifest and not flags.skip_test:
@@ -75,17 +85,20 @@ def run(
     parent = staging.staging_parent(parent, Path(dvc_root) if dvc_root else None)
     with staging.locked_staging_dir(parent, key) as folder:
         started = staging.first_started(folder, now)
-        run_dir = flags.run_dir or flags.output_dir / f"{labels.model_name}_{started:%Y%m%d_%H%M%S}"
-        result = training.train(config, folder)
-        recognizer = load_recognizer(folder, device=result.device)
-        seconds = result.stats["batch_seconds"]
-        scores = {
-            split: evaluate(recognizer, rows, beam_size=train.eval_beam_size, batch_seconds=seconds)
-            for split, rows in sets.items()
-        }
-        export = run_record.export_limits(flags)
-        finished = run_record.Run(config, labels, export, result, scores, run_dir, started)
-        run_record.write(folder, finished, metrics_file=flags.metrics_file, metrics_csv=flags.metrics_csv)
+        run_dir = flags.run_dir or flags.output_dir / run_name(labels, started)
+        if staging.can_finish(folder, run_dir):  # killed while it was published
+            if distributed.launched():
+                training.train_process(None)
+        else:
+            result = training.train(config, folder)
+            recognizer = load_recognizer(folder, device=result.device, trust=True)  # written by this process
+            seconds = result.stats["batch_seconds"]
+            scores = {
+                split: evaluate(recognizer, rows, beam_size=train.eval_beam_size, batch_seconds=seconds)
+                for split, rows in sets.items()
+            }
+            finished = run_record.Run(config, labels, export, result, scores, run_dir, started)
+            run_record.write(folder, finished, metrics_file=flags.metrics_file, metrics_csv=flags.metrics_csv)
         staging.publish(folder, run_dir)
 
 

@@ -8,6 +8,7 @@ from atc_asr.core import cli
 from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
+from atc_asr.core.outputs import ANY
 from atc_asr.scoring.comparison import Comparison, compare, format_comparison
 from atc_asr.scoring.pairs import read_pairs
 from atc_asr.scoring.params import ScoreParams
@@ -59,7 +60,7 @@ def find_hypotheses(source: str, hyp_path: Path | None, root: Path, folder: Path
     if source == "workspace":
         return root / hyp_path
     copy = folder / source.replace("/", "_") / hyp_path.name
-    write_text(copy, read_revision(source, hyp_path, root))
+    write_text(copy, read_revision(source, hyp_path, root), ANY)
     return copy
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from atc_asr.core import cli, messages
 from atc_asr.core.config import Flags, argument
-from atc_asr.deploy import onnx_export
-from atc_asr.model.run_folder import load_recognizer
+from atc_asr.core.outputs import check_file
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +18,8 @@ class ExportOnnxFlags(Flags):
     """
 
     checkpoint_dir: Path = argument("run folder of stages.train, or a copy of it")
-    out_file: Path = argument("the ONNX file")
+    trust: bool = argument("execute the run folder's hyperparams.yaml, which can run any code (read it as data)", False)
+    out_file: Path = argument("the ONNX file", output=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +29,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         InputError: the folder cannot be used, or the outputs of onnxruntime differ.
     """
     (flags,) = cli.parse(argv, ExportOnnxFlags)
-    difference = onnx_export.export(load_recognizer(flags.checkpoint_dir, device="cpu"), flags.out_file)
+    # Imported here because --help needs neither torch nor onnx.
+    from atc_asr.deploy import onnx_export
+    from atc_asr.model.run_folder import load_recognizer
+
+    check_file(flags.out_file, onnx_export.LIKE)
+    recognizer = load_recognizer(flags.checkpoint_dir, device="cpu", trust=flags.trust)
+    difference = onnx_export.export(recognizer, flags.out_file)
     log.info(messages.ONNX_DONE, flags.out_file, flags.out_file.stat().st_size / 1e6, difference)
 
 

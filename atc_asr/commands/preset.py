@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from atc_asr.commands import check_params
-from atc_asr.core import cli, config, files, messages
+from atc_asr.core import cli, config, messages, outputs
 from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
 
@@ -64,7 +64,7 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
             if isinstance(value, list):
                 section[key] = CommentedSeq(value)
                 section[key].fa.set_flow_style()  # `[1, 2]` on one line, beside the key's comment
-    with files.new_file(params_file) as partial, open(partial, "w", encoding="utf-8") as file:
+    with outputs.new_file(params_file, outputs.ANY) as partial, open(partial, "w", encoding="utf-8") as file:
         yaml.dump(content, file)
     log.info(messages.PRESET_DONE, params_file, changes, where)
 

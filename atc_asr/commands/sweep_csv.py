@@ -20,7 +20,7 @@ class SweepCsvFlags(Flags):
     """
 
     run_metrics: str = argument("metrics.json of a run, as dvc.yaml names it")
-    metrics_csv: Path = argument("the CSV to write")
+    metrics_csv: Path = argument("the CSV to write", output=True)
 
 
 def run(flags: SweepCsvFlags) -> None:

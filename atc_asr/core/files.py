@@ -1,85 +1,88 @@
-"""Atomic writes: an output gets its name only when it is complete."""
+"""Text and CSV files."""
 
 import contextlib
 import csv
-import os
-import shutil
+import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from atc_asr.core.errors import InputError
+from atc_asr.core.outputs import EMPTY, new_file
 
-
-def partial_path(path: Path) -> Path:
-    """The temporary name of an output: in the same folder, so that the rename stays on one file system."""
-    return path.with_name(f".{path.name}.partial")
-
-
-@contextlib.contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; renamed to `path` at the end of the block, removed if the block raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    try:
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """An empty temporary folder to fill; replaces `path` at the end of the block, removed if the block raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_path(path)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    replace_folder(partial, path)
-
-
-def replace_folder(new: Path, path: Path) -> None:
-    """Rename the folder `new` to `path`; an older folder at `path` is moved aside first and then removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        os.replace(path, old)
-    os.replace(new, path)
-    shutil.rmtree(old, ignore_errors=True)
+MAX_TEXT = 1 << 26  # characters of a file that is read at once
+MAX_LINE = 1 << 24  # characters of a line of a file that is read line by line
+FORMULA = re.compile(r"'*[=+@-]")  # begins a cell that a spreadsheet computes, or such a cell of `text_cell`
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|nan)")
 
 
 def read_text(path: Path) -> str:
     """The content of a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        InputError: the file cannot be read or is not UTF-8.
+        InputError: the file cannot be read, is not UTF-8 or has more than `MAX_TEXT` characters.
     """
+    with _reading(path), open(path, encoding="utf-8-sig") as file:
+        text = file.read(MAX_TEXT + 1)
+    if len(text) > MAX_TEXT:
+        raise InputError(f"{path}: is longer than {MAX_TEXT} characters")
+    return text
+
+
+def read_lines(path: Path, newline: str = "\n") -> Iterator[str]:
+    """The lines of a UTF-8 file with their ends, of which `newline` has the meaning of `open`.
+
+    Raises:
+        InputError: the file cannot be read or is not UTF-8, or a line has `MAX_LINE` characters or more.
+    """
+    with _reading(path), open(path, encoding="utf-8-sig", newline=newline) as file:
+        number = 0
+        while line := file.readline(MAX_LINE):
+            number += 1
+            if len(line) == MAX_LINE:
+                raise InputError(f"{path}:{number}: is longer than {MAX_LINE} characters")
+            yield line
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        yield
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file atomically."""
-    with new_file(path) as partial:
+def write_text(path: Path, text: str, like: str = EMPTY) -> None:
+    """Write a UTF-8 file as an output, `like` as in `outputs.new_file`."""
+    with new_file(path, like) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a UTF-8 CSV file atomically."""
-    with new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+def text_cell(value: Any) -> Any:
+    """A cell with an apostrophe before a text that a spreadsheet would compute; numbers are left as they are."""
+    formula = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
+    return f"'{value}" if formula else value
+
+
+def cell_text(cell: str) -> str:
+    """The text of a cell that `text_cell` made."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def csv_like(header: Sequence[str]) -> str:
+    """Pattern of the beginning of a CSV file with a header."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(map(text_cell, header))
+    return re.escape(line.getvalue())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], like: str | None = None) -> None:
+    """Write a UTF-8 CSV file as an output that replaces files with the same header, or `like` in `outputs.new_file`."""
+    like = csv_like(header) if like is None else like
+    with new_file(path, like) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow(map(text_cell, header))
+        writer.writerows(map(text_cell, row) for row in rows)

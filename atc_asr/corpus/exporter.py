@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from atc_asr.core import files, manifest, messages, text, workers
+from atc_asr.core import files, manifest, messages, outputs, text, workers
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
 from atc_asr.corpus import leakage, shards, stats
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 REJECTED_FILE = "rejected.csv"
 _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+WAVS, HISTOGRAMS, BOOST = "wavs", "histograms", "boost"
+NAMES = (manifest.STATS_FILE, WAVS, HISTOGRAMS, BOOST, REJECTED_FILE, *(f"{split}.csv" for split in SPLITS))
 
 
 def export(
@@ -50,14 +52,15 @@ def export(
     out_dir = out_dir.resolve()
     for config in sources:
         check_out_dir(out_dir, config)
-    staging_dir = files.partial_path(out_dir)
+    staging_dir = out_dir.with_name(f".{out_dir.name}.partial")
     with shards.locked(staging_dir):
         try:
             folders = export_shards(sources, params, checks, staging_dir, processes)
             rows = {
                 config: [row for shard in folders[config] for row in shards.read_shard(shard)] for config in folders
             }
-            publish(rows, params, checks, staging_dir, out_dir)
+            nearby = {config: nearby_callsigns(source) for config, source in sources.items()}
+            publish(rows, nearby, params, checks, staging_dir, out_dir)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -77,13 +80,13 @@ def check_out_dir(out_dir: Path, config: str) -> None:
     if not _CONFIG_NAME.fullmatch(config):
         raise InputError(f"export.configs: got {config!r}, wanted a name of letters, digits, '.', '_' and '-'")
     folder = out_dir / config
-    for path in (out_dir, folder):
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: is a file, wanted a folder or nothing")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / manifest.STATS_FILE).is_file():
-        raise InputError(
-            f"{folder}: has files but no {manifest.STATS_FILE}, so it is not an export and is not replaced"
-        )
+    outputs.check_folder(folder, NAMES)
+    if folder.is_dir() and any(folder.iterdir()):
+        outputs.check_folder(folder / HISTOGRAMS, stats.HISTOGRAM_FILES)
+        written = stats.num_rows(folder / manifest.STATS_FILE)
+        found = len(os.listdir(folder / WAVS)) if (folder / WAVS).is_dir() else 0
+        if found > written:
+            raise InputError(f"{folder / WAVS}: holds {found} files, wanted the {written} of {manifest.STATS_FILE}")
 
 
 def subset_sizes(all_shards: Sequence[Shard], params: ExportParams) -> dict[str, int]:
@@ -158,8 +161,9 @@ def publish(
             staging_dir / config / "complete", rows[config], wavs, subset | {"leakage": leaks}, checks.frame_ms
         )
     for config in rows:
-        files.replace_folder(staging_dir / config / "complete", out_dir / config)
+        outputs.rename(staging_dir / config / "complete", (out_dir / config).resolve())
         log.info(messages.EXPORT_DONE, out_dir / config, summary(rows[config]))
+        write_boost(staging_dir / config / "complete" / BOOST, accepted(rows[config]), nearby[config])
 
 
 def write_folder(
@@ -170,7 +174,7 @@ def write_folder(
     `rows` are accepted and rejected, `wavs` is id -> WAV in the staging folder, `info` has further keys of stats.json.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    wav_folder = folder / "wavs"
+    wav_folder = folder / WAVS
     wav_folder.mkdir(parents=True)
     splits = by_split(accepted(rows))
     for split, members in splits.items():
@@ -181,7 +185,7 @@ def write_folder(
             utterances.append(Utterance(row.id, wav, row.duration, row.transcript, row.columns))
         manifest.write_manifest(folder / f"{split}.csv", utterances)
     write_rejected(folder / REJECTED_FILE, rows)
-    stats.write_histograms(folder / "histograms", splits, frame_ms)
+    stats.write_histograms(folder / HISTOGRAMS, splits, frame_ms)
     every = {split: stats.describe_split([row for row in rows if row.split == split], frame_ms) for split in splits}
     content = {"text_version": text.VERSION, "splits": every, **info}
     files.write_text(folder / manifest.STATS_FILE, stats.to_json(content))
@@ -211,3 +215,15 @@ def summary(rows: Sequence[Row]) -> str:
         for split, members in by_split(accepted(rows)).items()
     ]
     return ", ".join([*parts, f"{len(rows) - len(accepted(rows))} rejected"])
+def write_boost(folder: Path, rows: Sequence[Row], nearby: Mapping[str, Sequence[str]]) -> None:
+    """Write the call signs that were near each recording, as `--boost` of decode and transcribe reads them.
+
+    Column `file` has the name of the recording and the ids of its utterances.
+    """
+    for recording, callsigns in nearby.items():
+        names = [recording, *sorted(row.id for row in rows if row.columns.get("tape") == recording)]
+        lines = [(callsign, name) for name in names for callsign in callsigns]
+        if lines:
+            files.write_csv(folder / f"{safe_name(recording)}.csv", ["callsign", "file"], lines)
+
+

@@ -82,6 +82,8 @@ class ExportFlags(Flags):
                               boost/ (call signs nearby, where the corpus lists them)
     """
 
-    out_dir: Path = argument("output folder, with a subfolder for each configuration (data/atc0)", Path("data/atc0"))
+    out_dir: Path = argument(
+        "output folder, with a subfolder for each configuration (data/atc0)", Path("data/atc0"), output=True
+    )
     config: str | None = argument("one configuration: the same as --configs with one name", None)
     processes: PositiveInt | None = argument("number of processes; changes no output (one for each core)", None)

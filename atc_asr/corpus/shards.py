@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from atc_asr.core import files
+from atc_asr.core import files, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.corpus import audio, clips
 from atc_asr.corpus.checks import Rejection
@@ -54,7 +54,7 @@ def make_tasks(
         left[shard.split] -= num_clips
         if num_clips:
             name = f"{shard.split}-{shard.index:05d}"
-            tasks.append(Task(source, shard, num_clips, config, checks, folder / name))
+            tasks.append(Task(source, shard, num_clips, config, checks, convention, folder / name))
     return tasks
 
 
@@ -77,31 +77,35 @@ def locked(staging_dir: Path) -> Iterator[None]:
     Raises:
         InputError: another export holds the lock.
     """
-    staging_dir.mkdir(parents=True, exist_ok=True)
-    with open(staging_dir / LOCK_FILE, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{staging_dir}: another export is running, wait for it or stop it") from None
-        try:
-            yield
-        finally:
-            if os.listdir(staging_dir) == [LOCK_FILE]:
-                shutil.rmtree(staging_dir)
+    lock = outputs.lock_file(staging_dir / LOCK_FILE)
+    if lock is None:
+        raise InputError(f"{staging_dir}: another export is running, wait for it or stop it")
+    try:
+        yield
+    finally:
+        if os.listdir(staging_dir) == [LOCK_FILE]:
+            shutil.rmtree(staging_dir)
+        os.close(lock)
 
 
 def clear(staging_dir: Path) -> None:
     """Remove everything in a locked staging folder but its lock, which `locked` removes."""
     for entry in staging_dir.iterdir():
         if entry.name != LOCK_FILE:
-            shutil.rmtree(entry)
+            remove(entry)
+
+
+def remove(folder: Path) -> None:
+    """Remove a configuration's staging folder, the key first: without it, remaining shards do not count as finished."""
+    (folder / KEY_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def prepare(folder: Path, key: str) -> None:
     """Prepare a configuration's staging folder: keep finished shards of the same key, remove everything else."""
     key_file = folder / KEY_FILE
     if not key_file.is_file() or key_file.read_text() != key:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         folder.mkdir(parents=True)
         files.write_text(key_file, key)
     for unfinished in folder.glob("*.unfinished-*"):

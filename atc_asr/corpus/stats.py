@@ -55,6 +55,7 @@ HISTOGRAMS = (
 )
 
 
+HISTOGRAM_FILES = tuple(f"{histogram.name}.csv" for histogram in HISTOGRAMS)
 def describe_split(rows: Sequence[Row], frame_ms: int) -> dict[str, Any]:
     """The entry of one split in stats.json, from its accepted and rejected rows and the encoder frame in ms."""
     accepted = [row for row in rows if not row.rejection]
@@ -108,3 +109,11 @@ def write_histograms(folder: Path, splits: Mapping[str, Sequence[Row]], frame_ms
         ]
         lines = np.round([centres, *percentages], 4).T.tolist()
         files.write_csv(folder / f"{histogram.name}.csv", [histogram.name, *SPLITS], lines)
+
+
+def num_rows(path: Path) -> int:
+    """Number of exported clips according to a stats.json; 0 if the file is not of an export."""
+    try:
+        return sum(split["rows"] for split in json.loads(files.read_text(path))["splits"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0

@@ -22,11 +22,12 @@ from speechbrain.lobes.models.transformer import TransformerASR
 from speechbrain.nnet import attention
 from speechbrain.processing.features import STFT
 
-from atc_asr.core import files
+from atc_asr.core import outputs
 from atc_asr.core.errors import InputError
 from atc_asr.model import network
 from atc_asr.model.run_folder import Recognizer
 
+LIKE = r"\x08.\x12.pytorch"  # beginning of the file: version of the format, producer
 OPSET = 18  # supported by onnxruntime since 1.14
 INPUTS, OUTPUTS = ("wavs", "num_samples"), ("log_probs", "num_frames")
 AXES = {"wavs": "BS", "num_samples": "B", "log_probs": "BT", "num_frames": "B"}  # free axes
@@ -149,7 +150,7 @@ def export(recognizer: Recognizer, path: Path) -> float:
         "sample_rate": str(rate),
         "frame_seconds": str(recognizer.frame_seconds),
     }
-    with files.new_file(path) as partial:
+    with outputs.new_file(path, LIKE) as partial:
         with traceable(recognizer) as module, torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that tracing is old, and of constants in the trace
             torch.onnx.export(

@@ -20,6 +20,7 @@ from atc_asr.hypotheses.hypotheses import Hypothesis
 log = logging.getLogger(__name__)
 
 NUM_BINS = 10  # equal-width confidence bins of the reliability curve
+LIKE = r'\{\s*"slope": '  # beginning of a file of `write_calibration`
 CURVE_POINTS = 200  # largest number of points of the risk-coverage curve
 EPSILON = 1e-6  # confidences are clipped to [EPSILON, 1 - EPSILON], because the logit of 0 and 1 is infinite
 NEWTON_STEPS = 100
@@ -141,7 +142,7 @@ def area_under_risk(curve: Sequence[tuple[float, float]]) -> float | None:
 
 def write_calibration(path: Path, calibration: Calibration, stats: Mapping[str, float | None]) -> None:
     """Write a calibration as JSON, with statistics under the key `stats`, which `read_calibration` ignores."""
-    write_text(path, json.dumps(asdict(calibration) | {"stats": dict(stats)}, indent=2) + "\n")
+    write_text(path, json.dumps(asdict(calibration) | {"stats": dict(stats)}, indent=2) + "\n", LIKE)
 
 
 def read_calibration(path: Path) -> Calibration:

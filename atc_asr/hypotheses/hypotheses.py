@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import new_file, read_text
+from atc_asr.core.files import read_lines
+from atc_asr.core.outputs import new_file
 
+LIKE = r'\{"id": [^\n]*"hyp": '  # beginning of the file
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # how a line is validated; constructors do not validate
 
 
@@ -97,7 +99,7 @@ def write_hypotheses(path: Path, hypotheses: Iterable[Hypothesis]) -> None:
         InputError: there are no hypotheses, or two have the same id.
     """
     seen: set[str] = set()
-    with new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
+    with new_file(path, LIKE) as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
         for hypothesis in hypotheses:
             if hypothesis.id in seen:
                 raise InputError(f"{path}: id {hypothesis.id} occurs twice, wanted one hypothesis per utterance")

@@ -20,7 +20,7 @@ import numpy as np
 
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import new_file
+from atc_asr.core.outputs import new_file
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> NgramModel:
 
 def write_arpa(path: Path, model: NgramModel) -> None:
     """Write a model as an ARPA file."""
-    with new_file(path) as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
+    with new_file(path, r"\\data\\") as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
         file.write("\\data\\\n")
         file.writelines(f"ngram {k}={len(gram.word)}\n" for k, gram in enumerate(model.grams, start=1))
         texts: list[str] = []

@@ -29,7 +29,7 @@ class LmFlags(Flags):
 
     train_manifest: list[Path] = argument("train manifests, CSV or JSONL")
     valid_manifest: list[Path] = argument("validation manifests, CSV or JSONL")
-    out_dir: Path = argument("output folder")
-    metrics_file: Path = argument("metrics to write, JSON")
+    out_dir: Path = argument("output folder", output=True)
+    metrics_file: Path = argument("metrics to write, JSON", output=True)
     extra_text: list[Path] = argument("further text files, one sentence a line", [])
     tokenizer_dir: Path | None = argument("folder of stages.tokenizer", None)

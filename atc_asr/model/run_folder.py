@@ -24,7 +24,7 @@ from types import SimpleNamespace
 import torch
 from speechbrain.dataio.encoder import CTCTextEncoder
 
-from atc_asr.core import files
+from atc_asr.core import files, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import one_line
 from atc_asr.model import network
@@ -100,13 +100,14 @@ def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, t
 
     `hparams` are the objects built from the filled HyperPyYAML `hparams_text`, trained, with adapters merged.
     """
-    files.write_text(folder / HPARAMS, hparams_text + INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind]))
+    hparams_text += INFERENCE.format(tokenizer=SPEECHBRAIN_TOKENIZER[tokens.kind])
+    files.write_text(folder / HPARAMS, hparams_text, outputs.ANY)
     states = {MODEL: hparams.model.state_dict(), NORMALIZER: hparams.normalizer._statistics_dict()}
     for name, state in states.items():
-        with torch_saves(folder / name), files.new_file(folder / name) as partial:
+        with torch_saves(folder / name), outputs.new_file(folder / name, outputs.ANY) as partial:
             torch.save(state, partial)
     tokens.save(folder)
-    with files.new_file(folder / TOKENIZER) as partial:
+    with outputs.new_file(folder / TOKENIZER, outputs.ANY) as partial:
         if tokens.spm_model is not None:
             partial.write_bytes(tokens.spm_model)
         else:

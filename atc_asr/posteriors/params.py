@@ -23,4 +23,5 @@ class PosteriorsFlags(Flags):
 
     checkpoint_dir: Path = argument("run folder of stages.train")
     manifest: list[Path] = argument("manifests, CSV or JSONL")
-    out_file: Path = argument("log-probabilities to write, .npz")
+    out_file: Path = argument("log-probabilities to write, .npz", output=True)
+    trust: bool = argument("execute the run folder's hyperparams.yaml, which can run any code (read it as data)", False)

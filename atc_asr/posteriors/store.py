@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import new_file
+from atc_asr.core.outputs import new_file
 from atc_asr.tokenizer.tokens import Tokens
 
 META = "meta.json"
 ZIP_HEADER = 30  # bytes before a member's name (APPNOTE.TXT 4.3.7); these members have no extra field
 NPY_PREFIX = 10  # bytes before a header: magic, version, size of the header (numpy.lib.format, version 1.0)
+MAX_FRAME = 1.0  # seconds
+LIKE = r"PK\x03\x04.*?\d{7}\.npy"  # beginning of the file
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def write_posteriors(path: Path, meta: PosteriorsMeta, rows: Iterable[tuple[int,
     """
     if not meta.ids:
         raise InputError(f"{path}: no utterances to write, wanted at least one")
-    with new_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with new_file(path, LIKE) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
         for row, log_probs in rows:
             buffer = io.BytesIO()
             np.save(buffer, np.ascontiguousarray(log_probs, dtype="<f2"))

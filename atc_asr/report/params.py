@@ -30,4 +30,4 @@ class ReportFlags(Flags):
     slices_file: Path | None = argument("WER by slice, CSV", None)
     curves_file: Path | None = argument("training curves, CSV", None)
     run_metrics: Path | None = argument("metrics.json of the run", None)
-    out_dir: Path = argument("output folder")
+    out_dir: Path = argument("output folder", output=True)

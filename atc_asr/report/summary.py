@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from atc_asr.core.files import new_file
+from atc_asr.core.outputs import new_file
 from atc_asr.report.contents import Chart, Contents, Score
 
 A4 = (8.27, 11.69)  # inches

@@ -28,8 +28,12 @@ class SweepFlags(Flags):
     killed runs again; a sweep that is killed resumes with the same command.
     """
 
-    study_dir: Path = argument("folder of the study: study.db and a log per trial; its name is the study's name")
+    study_dir: Path = argument(
+        "folder of the study: study.db and a log per trial; its name is the study's name", output=True
+    )
     metrics: str = argument("metrics file that has sweep.metric, as dvc.yaml names it")
     curve: str | None = argument("training curve (CSV, or a glob pattern), needed to prune trials", None)
     run_metrics: str | None = argument("metrics.json of a run, as dvc.yaml names it; needed for --metrics_csv", None)
-    metrics_csv: Path | None = argument("the sweep's CSV, a row for every experiment of the repository", None)
+    metrics_csv: Path | None = argument(
+        "the sweep's CSV, a row for every experiment of the repository", None, output=True
+    )

@@ -23,5 +23,5 @@ class TokenizerFlags(Flags):
     """
 
     train_manifest: list[Path] = argument("train manifests, CSV or JSONL")
-    out_dir: Path = argument("output folder")
+    out_dir: Path = argument("output folder", output=True)
     spm_model: Path | None = argument("existing SentencePiece model to use", None)

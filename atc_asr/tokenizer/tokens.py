@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from atc_asr.core import files
+from atc_asr.core import files, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.tokenizer.params import TokenizerParams
 
@@ -75,9 +75,9 @@ class Tokens:
 
     def save(self, folder: Path) -> None:
         """Write tokens.txt (one token a line) and, for SentencePiece, spm.model into an existing folder."""
-        files.write_text(folder / TOKENS_FILE, "".join(f"{symbol}\n" for symbol in self.symbols))
+        files.write_text(folder / TOKENS_FILE, "".join(f"{symbol}\n" for symbol in self.symbols), outputs.ANY)
         if self.spm_model is not None:
-            with files.new_file(folder / SPM_FILE) as partial:
+            with outputs.new_file(folder / SPM_FILE, outputs.ANY) as partial:
                 partial.write_bytes(self.spm_model)
 
     @classmethod

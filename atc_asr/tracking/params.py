@@ -2,7 +2,12 @@
 
 from typing import ClassVar
 
+from pydantic import field_validator
+
 from atc_asr.core.config import Section, param
+from atc_asr.core.errors import InputError
+
+MAX_NAME = 200  # bytes of a model's name: a file name has at most 255, and the run folder's also has a time
 
 
 class RecordParams(Section):
@@ -19,3 +24,11 @@ class RecordParams(Section):
     eval_steps: int = param("steps between evaluations, as in Whisper sweeps; 0 = not by steps", ge=0)
     save_full_model: bool = param("full-model flag, as in Whisper sweeps; checkpoints are saved regardless")
     notes: str = param("free text for metrics.json; not written to the CSV")
+
+    @field_validator("model_name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not name.isprintable() or set(name) & set("/\\") or not 0 < len(name.encode()) <= MAX_NAME:
+            wanted = f"a name of 1 to {MAX_NAME} bytes without separators and control characters"
+            raise InputError(f"record.model_name: got {name!r}, wanted {wanted}")
+        return name

@@ -9,10 +9,11 @@ import json
 import math
 import numbers
 import platform
+import re
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,4 +118,10 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    files.write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    files.write_text(path, text, json_like(content))
+
+
+def json_like(keys: Iterable[str]) -> str:
+    """Pattern of the beginning of a file of `write_metrics` or `write_record` with some of these keys."""
+    return rf'\{{\s*"({"|".join(map(re.escape, keys))})":'

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atc_asr.core import files
+from atc_asr.core import files, outputs
 from atc_asr.core.errors import InputError
 
 # The header of the Whisper sweeps (specification, section 5).
@@ -29,6 +29,9 @@ RUN_ID = SWEEP_COLUMNS.index("run_id")
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock for changes of `path`; the operating system releases it when the process dies."""
+    if outputs.is_stream(path):
+        yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # The lock is a file of its own because `path` is replaced while the lock is held.
     with open(path.with_name(f".{path.name}.lock"), "w", encoding="utf-8") as lock:
@@ -58,12 +61,14 @@ def _identity(cells: Sequence[str]) -> list[str]:
 
 
 def read_sweep(path: Path) -> list[list[str]]:
-    """The rows of a sweep's CSV without its header; an empty list when the file does not exist.
+    """The rows of a sweep's CSV without its header; an empty list when the file does not exist, or is a device or pipe.
 
     Raises:
-        InputError: the file has another header, or a row whose number of cells differs from the header's.
+        InputError: the file has another header, or a row whose number of cells differs from the header's, or it cannot
+            be written.
     """
-    content = files.read_text(path) if path.exists() else ""
+    outputs.check_file(path, outputs.ANY)
+    content = files.read_text(path) if path.is_file() else ""
     if not content:
         return []
     reader = csv.reader(io.StringIO(content, newline=""))
@@ -93,11 +98,11 @@ def append_sweep_row(path: Path, row: Mapping[str, Any]) -> None:
         ValueError: the row lacks a column or has an unknown one.
     """
     cells = _format_row(row)
-    path = path.resolve()
+    path = outputs.find_target(path)
     with _locked(path):
         rows = read_sweep(path)
         if _identity(cells) not in map(_identity, rows):
-            files.write_csv(path, SWEEP_COLUMNS, [*rows, cells])
+            files.write_csv(path, SWEEP_COLUMNS, [*rows, cells], outputs.ANY)
 
 
 def merge_sweep_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
@@ -116,11 +121,11 @@ def merge_sweep_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[int
     new = {cells[RUN_ID]: cells for cells in map(_format_row, rows)}
     if len(new) != len(rows):
         raise ValueError("sweep rows: a run_id occurs twice")
-    path = path.resolve()
+    path = outputs.find_target(path)
     with _locked(path):
         old = read_sweep(path)
         merged = [new.get(cells[RUN_ID], cells) for cells in old]
         known = {cells[RUN_ID] for cells in old}
         added = [cells for run_id, cells in new.items() if run_id not in known]
-        files.write_csv(path, SWEEP_COLUMNS, merged + added)
+        files.write_csv(path, SWEEP_COLUMNS, merged + added, outputs.ANY)
     return len(added), sum(before != after for before, after in zip(old, merged, strict=True))

@@ -26,10 +26,11 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.distributed import ddp_barrier, main_process_only
 
-from atc_asr.core import files, messages
+from atc_asr.core import files, messages, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.model.run_folder import FROZEN, torch_saves
 from atc_asr.training import distributed
+from atc_asr.training.params import TrainParams
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ def finalize(folder: Path) -> None:
     for path in folder.iterdir():
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
-    files.write_text(folder / FILES, json.dumps({path.name: file_hash(path) for path in sorted(folder.iterdir())}))
+    hashes = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
+    files.write_text(folder / FILES, json.dumps(hashes))
 
 
 def find_corruption(folder: Path) -> str | None:
@@ -92,7 +94,7 @@ class TrainedWeights:
     def write_frozen(self, path: Path) -> None:
         """Writes everything that is not trained, unless the file exists."""
         if not path.exists():
-            with files.new_file(path) as partial:
+            with outputs.new_file(path) as partial:
                 torch.save(self._state(trained=False), partial)
 
     @mark_as_saver
@@ -180,6 +182,27 @@ class Checkpoints(Checkpointer):
         """Deletes all checkpoints but the newest one and those of `epochs`."""
         needed = {checkpoint.path for checkpoint in (self.find_checkpoint(), *self.epochs(number, min_key))}
         self.delete_checkpoints(num_to_keep=0, ckpt_predicate=lambda checkpoint: checkpoint.path not in needed)
+
+
+def check_space(folder: Path, network: torch.nn.Module, params: TrainParams) -> None:
+    """Checks that the disk of a staging folder has space for a training.
+
+    There are the kept checkpoints, the newest and one more before the oldest is deleted. A checkpoint has the trained
+    weights, AdamW's two moments and moving averages, the final weights and the frozen ones are written once.
+
+    Raises:
+        InputError: it has not.
+    """
+    weights = list(network.parameters())
+    trained = sum(weight.nbytes for weight in weights if weight.requires_grad)
+    num_checkpoints = min(params.average_checkpoints, params.epochs) + 2
+    needed = 2 * sum(weight.nbytes for weight in weights) + num_checkpoints * (4 if params.ema_decay else 3) * trained
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    free = shutil.disk_usage(folder).free + written
+    if free < needed:
+        raise InputError(
+            f"{folder.parent}: got {free / 1e6:.0f} MB of free space, wanted {needed / 1e6:.0f} MB for checkpoints"
+        )
 
 
 def make_checkpoints(folder: Path, hparams: SimpleNamespace, loader: SaveableDataLoader) -> Checkpoints:

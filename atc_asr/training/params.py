@@ -90,10 +90,12 @@ class TrainFlags(Flags):
     tokenizer_dir: Path | None = argument("tokens of stages.tokenizer (built from the train manifest)", None)
     spm_model: Path | None = argument("SentencePiece model, with --tokenizer_type spm", None)
     hparams_file: Path | None = argument("HyperPyYAML of the network (atc_asr/model/conformer_ctc.yaml)", None)
-    output_dir: Path = argument("parent folder of run folders (models)", Path("models"))
-    run_dir: Path | None = argument("the run folder itself (<output_dir>/<model_name>_<YYYYmmdd_HHMMSS>)", None)
-    metrics_file: Path | None = argument("metrics to write for `dvc metrics`, JSON", None)
-    metrics_csv: Path | None = argument("sweep CSV to append a row to", None)
+    output_dir: Path = argument("parent folder of run folders (models)", Path("models"), output=True)
+    run_dir: Path | None = argument(
+        "the run folder itself (<output_dir>/<model_name>_<YYYYmmdd_HHMMSS>)", None, output=True
+    )
+    metrics_file: Path | None = argument("metrics to write for `dvc metrics`, JSON", None, output=True)
+    metrics_csv: Path | None = argument("sweep CSV to append a row to", None, output=True)
     train_fraction: float | None = argument("recorded only (from stats.json): exported fraction of train", None)
     validation_samples: int | None = argument(
         "recorded only: limit of valid rows in the export (from stats.json)", None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 
-from atc_asr.core import files
+from atc_asr.core import outputs
 from atc_asr.training import distributed
 
 
@@ -58,7 +58,7 @@ class Curves:
         """Writes the CSV; only the first process does."""
         if not self.rows or distributed.rank():
             return
-        with files.new_file(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        with outputs.new_file(self._path, outputs.ANY) as new, open(new, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self.rows[0].keys(), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)

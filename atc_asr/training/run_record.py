@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from atc_asr.core import files, text
+from atc_asr.core import files, outputs, text
+from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import STATS_FILE
-from atc_asr.model import network
+from atc_asr.model import network, run_folder
 from atc_asr.model.network import SAMPLE_RATE
 from atc_asr.tracking import record, sweep_csv
 from atc_asr.tracking.params import RecordParams
@@ -21,6 +22,7 @@ from atc_asr.training.hub_card import hub_card
 from atc_asr.training.params import TrainFlags
 from atc_asr.training.training import TrainingResult
 
+METRICS_LIKE = record.json_like(["loss", "test_wer", "utterances", "wer"])  # as `dvc_metrics`
 COMPUTE_DTYPE = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
@@ -39,11 +41,22 @@ class Run:
 
 def export_limits(flags: TrainFlags) -> dict[str, float | None]:
     """`train_fraction` and `validation_samples` from the flags, else from the stats.json beside the train manifest,
-    else None."""
+    else None.
+
+    Raises:
+        InputError: stats.json cannot be used.
+    """
     path = flags.train_manifest[0].parent / STATS_FILE
-    stats = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    given = {"train_fraction": flags.train_fraction, "validation_samples": flags.validation_samples}
-    return {key: stats.get(key) if value is None else value for key, value in given.items()}
+    try:
+        stats = json.loads(files.read_text(path)) if path.is_file() else {}
+        given = {"train_fraction": flags.train_fraction, "validation_samples": flags.validation_samples}
+        limits = {key: stats.get(key) if value is None else value for key, value in given.items()}
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path}: got no JSON object, wanted the statistics of stages.export") from error
+    for key, value in limits.items():
+        if not isinstance(value, int | float | None):
+            raise InputError(f"{path}: {key}: got {value!r}, wanted a number or null")
+    return limits
 
 
 def sweep_row(run: Run) -> dict[str, Any]:
@@ -142,9 +155,9 @@ def write(folder: Path, run: Run, *, metrics_file: Path | None, metrics_csv: Pat
     """Writes the records into the run's folder, and the metrics and the CSV row where they are asked for."""
     row = sweep_row(run)
     card = model_card(run)
-    record.write_record(folder / "model_card.json", card)
-    files.write_text(folder / "README.md", hub_card(card))
-    record.write_record(folder / "metrics.json", run_metrics(run, row))
+    record.write_record(folder / run_folder.CARD, card)
+    files.write_text(folder / run_folder.README, hub_card(card), outputs.ANY)
+    record.write_record(folder / run_folder.METRICS, run_metrics(run, row))
     if metrics_file is not None:
         record.write_metrics(metrics_file, dvc_metrics(run))
     if metrics_csv is not None:

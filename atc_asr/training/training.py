@@ -15,7 +15,7 @@ from speechbrain.utils.distributed import ddp_broadcast
 
 from atc_asr.core.errors import InputError
 from atc_asr.model import network, run_folder
-from atc_asr.training import cpu_fast_path, distributed, launcher, lora
+from atc_asr.training import checkpoints, cpu_fast_path, distributed, launcher, lora
 from atc_asr.training.averaging import load_mean
 from atc_asr.training.brain import make_brain
 from atc_asr.training.checkpoints import make_checkpoints
@@ -59,9 +59,14 @@ def train(config: TrainingConfig, staging_dir: Path) -> TrainingResult:
 
 
 def train_process(job: tuple[TrainingConfig, Path] | None) -> TrainingResult | None:
-    """Trains in one of several processes with the arguments of `train` in the first process, which gets the result."""
+    """Trains in one of several processes with the arguments of `train` in the first process, which gets the result.
+
+    Nothing is trained if they are None in the first process, too.
+    """
     with distributed.group():
         job = ddp_broadcast(job)
+        if job is None:  # the first process has nothing left to train
+            return None
         if isinstance(job, InputError):  # distributed.broadcast_errors
             raise job
         return fit(*job)
@@ -95,6 +100,8 @@ def fit(config: TrainingConfig, staging_dir: Path) -> TrainingResult | None:
         cpu_fast_path.use_fast_path(hparams.model)
 
     checkpointer = make_checkpoints(staging_dir / run_folder.CHECKPOINTS, hparams, data.train_loader)
+    if distributed.rank() == 0:
+        checkpoints.check_space(staging_dir, hparams.model, params)
     brain = make_brain(config, hparams, data, staging_dir, checkpointer, device=device, precision=precision)
     brain.fit(brain.hparams.epoch_counter, data.train_loader, data.valid_loader)
     curves = brain.curves.rows
