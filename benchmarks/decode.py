@@ -36,7 +36,7 @@ from atc_asr.commands.params import TuneParams
 from atc_asr.commands.tune_decoding import AXES, Trial, best_of, run_grid
 from atc_asr.core.config import load_section
 from atc_asr.core.manifest import Utterance, read_manifests
-from atc_asr.corpus.phraseology import fixes, synthetic_airlines
+from atc_asr.corpus.phraseology import fixes, synthetic_operators
 from atc_asr.corpus.source import SPLITS
 from atc_asr.decoding.boost import CallsignBoost, ExpectedCallsign
 from atc_asr.decoding.parallel import parallel_map
@@ -248,9 +248,9 @@ def accuracy(bench: Bench) -> list[Finding]:
 
 
 def names_of(utterances: Sequence[Utterance]) -> list[str]:
-    """Words of airline call signs and fixes of the built-in corpus that occur in some utterances."""
-    airlines = {word for airline in synthetic_airlines() for word in airline.telephony.upper().split()}
-    names = airlines | {name.upper() for split in SPLITS for name in fixes(split)}
+    """Words of operators' call signs and fixes of the built-in corpus that occur in some utterances."""
+    operators = {word for operator in synthetic_operators() for word in operator.telephony.upper().split()}
+    names = operators | {name.upper() for split in SPLITS for name in fixes(split)}
     return sorted(names & {word for one in utterances for word in one.transcript.split()})
 
 

@@ -13,16 +13,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from atc_asr.atc.vocabulary.operators import Operator, read_operators
 from atc_asr.atc.vocabulary.words import (
     AIRCRAFT,
     ALPHABET,
     DIGITS,
     PHONETIC,
     RADIO_DIGITS,
-    Airline,
     group_words,
     is_tail,
-    read_airlines,
     two_digit_words,
 )
 from atc_asr.core.errors import InputError
@@ -84,9 +83,9 @@ class SpeakingStyle:
 
 
 @functools.cache
-def synthetic_airlines() -> tuple[Airline, ...]:
-    """The airlines of the synthetic corpus."""
-    return tuple(airline for airline in read_airlines() if airline.synthetic)
+def synthetic_operators() -> tuple[Operator, ...]:
+    """The operators of the synthetic corpus."""
+    return tuple(operator for operator in read_operators() if operator.synthetic)
 
 
 def split_of(name: str) -> str:
@@ -151,11 +150,11 @@ class Speaker:
                 return callsign
 
     def _flight(self) -> Callsign:
-        airline = self.pick(synthetic_airlines())
+        operator = self.pick(synthetic_operators())
         number = self.number(2, 9999) if self.chance(0.35) else self.number(2, 999)
         words = group_words(number) if self._groups else self.spell(str(number))
         heavy = " heavy" if self.chance(0.06) else ""
-        return Callsign(f"{airline.icao}{number}", f"{airline.telephony} {words}{heavy}")
+        return Callsign(f"{operator.icao}{number}", f"{operator.telephony} {words}{heavy}")
 
     def _tail(self) -> Callsign:
         num_letters = self.pick((0, 1, 1, 2, 2, 2))

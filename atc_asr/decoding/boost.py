@@ -7,21 +7,19 @@ of the recording without its suffix; empty = all files), `start` and `end` (seco
 import csv
 import logging
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atc_asr.atc.vocabulary.words import DIGITS, PHONETIC, RADIO_DIGITS, group_words, read_airlines
+from atc_asr.atc.vocabulary.callsigns import SHORT_LENGTH, icao_form, is_registration
+from atc_asr.atc.vocabulary.operators import load_operators
+from atc_asr.atc.vocabulary.words import DIGITS, PHONETIC, RADIO_DIGITS, group_words, is_tail
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
 
 log = logging.getLogger(__name__)
 
 COLUMNS = ("callsign", "file", "start", "end")
-FLIGHT = re.compile(r"[A-Z]{3}\d[0-9A-Z]{0,4}")  # ICAO Annex 10 volume II, 5.2.1.7.2.1: type c
-TAIL = re.compile(r"N\d[0-9A-Z]{0,4}")  # registration of the United States, 14 CFR 47.15
-SHORT_TAIL = 3  # number of last characters in the short form of a registration (AIM 4-2-4)
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ def _seconds(text: str, default: float, where: str) -> float:
 
 def _expected(row: Mapping[str, str | None], where: str) -> ExpectedCallsign:
     cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
-    callsign = cells["callsign"].upper()
-    if not (FLIGHT.fullmatch(callsign) or TAIL.fullmatch(callsign)):
-        raise InputError(f"{where}: got callsign {callsign!r}, wanted ICAO form (DAL1234, N123AB)")
+    callsign = icao_form(cells["callsign"])
+    if callsign is None:
+        raise InputError(f"{where}: got callsign {cells['callsign']!r}, wanted ICAO form (DAL1234, N123AB)")
     start = _seconds(cells["start"], 0.0, f"{where}: start")
     end = _seconds(cells["end"], math.inf, f"{where}: end")
     if end < start:
@@ -57,7 +55,7 @@ def _expected(row: Mapping[str, str | None], where: str) -> ExpectedCallsign:
 
 
 def read_expected(path: Path) -> list[ExpectedCallsign]:
-    """Read a file of expected call signs; a warning is logged for every airline without a telephony name.
+    """Read a file of expected call signs.
 
     Raises:
         InputError: the file or a row cannot be used; the message names the line.
@@ -73,9 +71,6 @@ def read_expected(path: Path) -> list[ExpectedCallsign]:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not expected:
         raise InputError(f"{path}: no call signs, wanted one per line")
-    designators = {row.callsign[:3] for row in expected if not TAIL.fullmatch(row.callsign)}
-    for designator in sorted(designators.difference(airline.icao for airline in read_airlines())):
-        log.warning(messages.NO_TELEPHONY_NAME, path, designator)
     return expected
 
 
@@ -99,33 +94,44 @@ def number_forms(number: str) -> Iterator[tuple[str, ...]]:
         yield from with_variants([*group_words(int(digits)).split(), *spell_characters(number[len(digits) :])])
 
 
-def spoken_forms(callsign: str, telephony: Mapping[str, str]) -> tuple[str, ...]:
+def spoken_forms(callsign: str, names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """All spoken forms of a call sign in ICAO form as transcripts write them, without duplicates.
 
-    `telephony` has the telephony name by ICAO designator; other designators are spelled, in the radio alphabet and in
-    letters.
+    `names` has the telephony names by ICAO designator; other designators are spelled, in the radio alphabet and in
+    letters. A registration is spoken whole and shortened: in the United States its last three characters, elsewhere its
+    first and its last two.
     """
-    if TAIL.fullmatch(callsign):
-        short = callsign[-SHORT_TAIL:]
+    if is_tail(callsign):
+        short = callsign[-SHORT_LENGTH:]
         tails = (("november",), callsign[1:]), (("november",), short), ((), short)
         forms = [
             (*prefix, *words) for prefix, characters in tails for words in with_variants(spell_characters(characters))
         ]
+    elif is_registration(callsign):
+        texts = (callsign, callsign[0] + callsign[-2:])
+        forms = [words for text in texts for words in with_variants(spell_characters(text))]
     else:
-        airline, number = callsign[:3], callsign[3:]
-        spelled = (" ".join(spell_characters(airline)), " ".join(airline))
-        names = (telephony[airline],) if airline in telephony else spelled
-        forms = [(name, *words) for name in names for words in number_forms(number)]
+        operator, number = callsign[:3], callsign[3:]
+        spelled = (" ".join(spell_characters(operator)), " ".join(operator))
+        forms = [(name, *words) for name in names.get(operator, spelled) for words in number_forms(number)]
     return tuple(dict.fromkeys(" ".join(form).upper() for form in forms))
 
 
 class CallsignBoost:
     """Spoken forms of the call signs that are expected in a part of a file."""
 
-    def __init__(self, expected: Iterable[ExpectedCallsign]) -> None:
+    def __init__(self, expected: Iterable[ExpectedCallsign], operators: Path | None = None) -> None:
+        """Use the operators of this package and of a user's file; a warning is logged for those without a name.
+
+        Raises:
+            InputError: the file of operators cannot be used.
+        """
         self._expected = list(expected)
-        telephony = {airline.icao: airline.telephony for airline in read_airlines()}
-        self._forms = {row.callsign: spoken_forms(row.callsign, telephony) for row in self._expected}
+        names = load_operators(operators).names
+        self._forms = {row.callsign: spoken_forms(row.callsign, names) for row in self._expected}
+        flights = (callsign for callsign in self._forms if not is_registration(callsign))
+        for designator in sorted({flight[:3] for flight in flights}.difference(names)):
+            log.warning(messages.NO_TELEPHONY_NAME, designator)
 
     def forms(self, file: str, start: float, end: float) -> tuple[str, ...]:
         """Texts to boost between two times (seconds) of a file, without duplicates."""

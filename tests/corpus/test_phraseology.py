@@ -11,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atc_asr.atc.vocabulary import words
-from atc_asr.atc.vocabulary.words import AIRCRAFT, ALPHABET, DIGITS, group_words, is_tail, read_airlines
+from atc_asr.atc.vocabulary.words import AIRCRAFT, ALPHABET, DIGITS, group_words, is_tail
 from atc_asr.core.errors import InputError
 from atc_asr.core.text import normalize
 from atc_asr.corpus import phraseology
-from atc_asr.corpus.phraseology import Speaker, SpeakingStyle, callsign_key, fixes, make_transmission, split_of
+from atc_asr.corpus.phraseology import (
+    Speaker,
+    SpeakingStyle,
+    callsign_key,
+    fixes,
+    make_transmission,
+    split_of,
+    synthetic_operators,
+)
 from atc_asr.corpus.source import SPLITS
 
 STYLE = SpeakingStyle(
@@ -93,7 +101,7 @@ def test_the_same_seed_makes_the_same_text() -> None:
 
 
 def test_the_callsign_column_matches_the_text() -> None:
-    telephony = {airline.icao: airline.telephony for airline in read_airlines()}
+    telephony = {operator.icao: operator.telephony for operator in synthetic_operators()}
     letters = {word: word[0].upper() for word in ALPHABET}
     for transmission in transmissions("train", 1000):
         callsign = transmission.callsign
@@ -191,15 +199,6 @@ def test_quantities_are_in_range() -> None:
         assert re.fullmatch(r"1(1[89]|2\d|3[0-5])\d{1,2}", frequency)
         runway = speaker.runway().split()
         assert 1 <= int(spoken_number([word for word in runway if word in PLAIN_DIGITS])) <= 36
-
-
-def test_airline_table_is_consistent() -> None:
-    airlines = read_airlines()
-    assert len({airline.icao for airline in airlines}) == len(airlines) >= 40
-    assert len({airline.telephony for airline in airlines}) == len(airlines)
-    for airline in airlines:
-        assert re.fullmatch(r"[A-Z]{3}", airline.icao)
-        assert re.fullmatch(r"[a-z]+( [a-z]+)*", airline.telephony)
 
 
 def test_a_too_small_limit_of_words_is_an_error() -> None:

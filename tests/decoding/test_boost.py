@@ -8,7 +8,7 @@ import pytest
 from atc_asr.core.errors import InputError
 from atc_asr.decoding.boost import CallsignBoost, ExpectedCallsign, read_expected, spoken_forms
 
-NAMES = {"DAL": "delta", "BAW": "speedbird", "ACA": "air canada"}
+NAMES = {"DAL": ["delta"], "BAW": ["speedbird"], "ACA": ["air canada"], "SWR": ["swiss", "swissair"]}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,8 @@ NAMES = {"DAL": "delta", "BAW": "speedbird", "ACA": "air canada"}
         ("ACA9", {"AIR CANADA NINE", "AIR CANADA NINER"}),
         ("BAW12AB", {"SPEEDBIRD ONE TWO ALPHA BRAVO", "SPEEDBIRD TWELVE ALPHA BRAVO"}),
         ("N123AB", {"NOVEMBER ONE TWO THREE ALPHA BRAVO", "NOVEMBER THREE ALPHA BRAVO", "THREE ALPHA BRAVO"}),
+        ("SWR12", {"SWISS ONE TWO", "SWISSAIR TWELVE"}),
+        ("OKPMB", {"OSCAR KILO PAPA MIKE BRAVO", "OSCAR MIKE BRAVO"}),
         ("XYZ12", {"XRAY YANKEE ZULU ONE TWO", "X Y Z ONE TWO", "X Y Z TWELVE"}),
     ],
 )
@@ -43,15 +45,24 @@ def test_forms_of_file_and_time() -> None:
     assert not any("CHARLIE" in form for form in boost.forms("tape", 0.0, 100.0))
 
 
-def test_unknown_airline_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "x.csv").write_text("callsign,file,start,end\nqqq12,tape,1.5,\nN7,,,\n")
-    with caplog.at_level(logging.WARNING):
-        expected = read_expected(tmp_path / "x.csv")
-    assert expected == [
+def test_forms_of_icao_are_folded(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("callsign,file,start,end\n qqq012 ,tape,1.5,\nN-7A,,,\nok-pmb,,,\n")
+    assert read_expected(tmp_path / "x.csv") == [
         ExpectedCallsign("QQQ12", "tape", 1.5, float("inf")),
-        ExpectedCallsign("N7", None, 0.0, float("inf")),
+        ExpectedCallsign("N7A", None, 0.0, float("inf")),
+        ExpectedCallsign("OKPMB", None, 0.0, float("inf")),
     ]
-    assert "airline QQQ has no telephony name" in caplog.text
+
+
+def test_operators_without_a_name_are_spelled_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    expected = [ExpectedCallsign("QQQ12", None, 0.0, float("inf"))]
+    with caplog.at_level(logging.WARNING):
+        assert "QUEBEC QUEBEC QUEBEC ONE TWO" in CallsignBoost(expected).forms("a", 0.0, 1.0)
+    assert "operator QQQ has no telephony name" in caplog.text
+    caplog.clear()
+    (tmp_path / "operators.csv").write_text("icao,telephony\nQQQ,quack\n")
+    assert "QUACK ONE TWO" in CallsignBoost(expected, tmp_path / "operators.csv").forms("a", 0.0, 1.0)
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(

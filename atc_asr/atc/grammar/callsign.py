@@ -1,19 +1,24 @@
 """Call signs: from spoken words to ICAO form (`UAL686`, `N345AB`).
 
 A flight is called by the telephony name of its operator and up to four characters (ICAO Annex 10, volume II,
-5.2.1.7.2.1, type c), another aircraft by its registration, whole or shortened to its last three characters
-(Aeronautical Information Manual, 4-2-4). Words with two readings make a call sign that cannot be read: a wrong call
-sign is worse than one that is counted as unreadable.
+5.2.1.7.2.1, type c), another aircraft by its registration: whole, shortened to its last three characters (Aeronautical
+Information Manual, 4-2-4), or to its first and its last two characters or the type and these two (ICAO Annex 10,
+5.2.1.7.2.2). Words with two readings make a call sign that cannot be read, and so do words that have the shape of a
+call sign where one stands: a wrong call sign is worse than one that is counted as unreadable.
 
-To add an operator, add a row to atc_asr/atc/vocabulary/airlines.csv; a further name of one belongs in `OTHER_NAMES`.
+Operators are rows of atc_asr/atc/vocabulary/operators.csv and of the file `score.operators`.
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from atc_asr.atc.grammar.spoken_numbers import Numeral, join_digits, read_run, word_at
+from atc_asr.atc.grammar.spoken_numbers import DIGITS, Numeral, is_number_word, join_digits, read_run, word_at
 from atc_asr.atc.vocabulary import words as vocabulary
+from atc_asr.atc.vocabulary.callsigns import is_registration
+from atc_asr.atc.vocabulary.operators import Operators, phraseology
+from atc_asr.atc.vocabulary.words import is_tail
 
 LETTERS = {word.upper(): letter for letter, word in vocabulary.PHONETIC.items()} | {
     "ALFA": "A", "JULIETT": "J", "JULIETTE": "J", "WHISKY": "W", "QUEBECK": "Q",
@@ -23,21 +28,21 @@ AIRCRAFT = frozenset(word.upper() for word in vocabulary.AIRCRAFT) | frozenset(
     "APACHE ARCHER ARROW AZTEC BARON BEECH BEECHCRAFT CARAVAN CARDINAL CENTURION CHALLENGER CHEYENNE CITATION "
     "COMANCHE COMMANDER CONQUEST DIAMOND DUKE EXPERIMENTAL FALCON GRUMMAN GULFSTREAM HAWKER HELICOPTER LANCE LEAR "
     "LEARJET LIFEGUARD MALIBU MEDEVAC MERLIN MITSUBISHI MOONEY NAVAJO PILATUS PIPER SABRELINER SARATOGA SEMINOLE "
-    "SENECA SKYLANE SKYMASTER TOMAHAWK WARRIOR WESTWIND".split()
+    "SENECA SKYLANE SKYMASTER TOMAHAWK WARRIOR WESTWIND HELI ROBIN GLIDER BALLOON KATANA TECNAM SOCATA".split()
 )
 AIRCRAFT_PAIRS = frozenset({("KING", "AIR"), ("TWIN", "CESSNA"), ("TWIN", "COMMANDER"), ("TWIN", "BEECH")})
-# Names of operators other than their telephony name in the table, without spaces.
-OTHER_NAMES = {"FRONTIER": "FFT", "AMERICAWEST": "AWE"}
-# Telephony name without spaces -> ICAO designator: USAIR for US AIR and U S AIR.
-TELEPHONY = {row.telephony.upper().replace(" ", ""): row.icao for row in vocabulary.read_airlines()} | OTHER_NAMES
-DESIGNATORS = frozenset(TELEPHONY.values())
-MAX_TELEPHONY_WORDS = max(len(row.telephony.split()) for row in vocabulary.read_airlines())
 # Flights without an ICAO designator in the table: recognised as a call sign that cannot be read.
 MILITARY = frozenset({("ARMY",), ("NAVY",), ("MARINE",), ("AIR", "FORCE"), ("COAST", "GUARD"), ("GUARD", "COPTER")})
 WAKE_CATEGORIES = frozenset({"HEAVY", "SUPER"})
-# Nationality marks of registrations that consist of letters (ICAO Annex 7).
-LETTER_MARKS = ("G", "F", "I", "DE", "HB", "OE", "OK", "OM", "OO", "PH", "SP", "LN", "SE", "OY", "EC", "CS", "EI", "HA")
-
+# Words before a call sign: stations, greetings and acknowledgements.
+STATIONS = frozenset(
+    "RADAR CONTROL TOWER GROUND APPROACH DEPARTURE DEPARTURES CENTER CENTRE DIRECTOR ARRIVAL ARRIVALS DELIVERY "
+    "INFORMATION RADIO APRON RAMP CLEARANCE".split()
+)
+TALK = frozenset(
+    "HELLO HI MORNING AFTERNOON EVENING DAY NIGHT BYE GOODBYE CIAO ROGER OKAY OK WILCO AFFIRM AFFIRMATIVE NEGATIVE "
+    "THANKS YOU CORRECT CORRECTION BREAK COPIED SORRY YES NO SIR CONFIRM".split()
+)
 # An operator's name after one of these describes other traffic and is no call sign.
 DESCRIBING = frozenset({"A", "AN", "THE", "THAT", "ANOTHER", "BEHIND", "FOLLOW", "FOLLOWING", "COMPANY", "IS"})
 AIRLINER_TYPES = frozenset("707 717 727 737 747 757 767 777 787 319 320 321 330 340 350 380 145 190".split())
@@ -52,12 +57,21 @@ TAXI_WORDS = frozenset({"TAXI", "VIA", "TAXIWAY", "RAMP", "GATE", "SPOT", "TAXII
 SIDES = {"LEFT": "L", "RIGHT": "R", "CENTER": "C", "CENTRE": "C"}
 AFTER_TURN = frozenset({"TURN", "HEADING", "TO", "DOWNWIND", "BASE", "TRAFFIC", "CLOSED", "ON", "ONTO", "AT"})
 
+MAX_UNKNOWN_WORDS = 3
 MAX_FLIGHT_LENGTH = 4
 MAX_TAIL_LENGTH = 5
 SHORT_TAIL_LENGTH = 3
 
 WRITTEN_FLIGHT = re.compile(r"([A-Z]{3})([1-9]\d{0,3}[A-Z]{0,2})")
-WRITTEN_TAIL = re.compile(r"N[1-9](?:\d{0,4}|\d{0,3}[A-HJ-NP-Z]|\d{0,2}[A-HJ-NP-Z]{2})")
+WRITTEN_NUMBER = re.compile(r"\d{1,3}[A-Z]{1,2}")
+
+
+class Words(list[str]):
+    """The words of an utterance, with the operators that it is read with."""
+
+    def __init__(self, words: Sequence[str], operators: Operators) -> None:
+        super().__init__(words)
+        self.operators = operators
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,51 +89,88 @@ class Callsign:
     operator: str
 
 
-def read_callsign(words: Sequence[str], start: int) -> Callsign | None:
+def read_callsign(words: Words, start: int) -> Callsign | None:
     """The call sign that begins at position `start`; None where none does."""
-    readers = (_read_written, _read_flight, _read_tail, _read_letters, _read_military, _read_short_tail)
+    readers = (
+        _read_written, _read_flight, _read_tail, _read_registration, _read_military, _read_short_tail,
+        _read_short_letters,
+    )  # fmt: skip
     return next((found for read in readers if (found := read(words, start)) is not None), None)
 
 
-def reread_callsign(words: Sequence[str], start: int, operator: str) -> Callsign | None:
+def reread_callsign(words: Words, start: int, operator: str) -> Callsign | None:
     """A corrected call sign without its operator: UNITED SIX EIGHTY SIX CORRECTION SIX EIGHTY EIGHT."""
     if operator == "N":
         return _read_tail_number(words, start)
     return _read_flight_number(words, start, operator) if operator and read_run(words, start) else None
 
 
-def _read_written(words: Sequence[str], start: int) -> Callsign | None:
+def _read_written(words: Words, start: int) -> Callsign | None:
+    if words[start].isalpha():
+        return None
     flight = WRITTEN_FLIGHT.fullmatch(words[start])
-    if flight and flight[1] in DESIGNATORS and len(flight[2]) <= MAX_FLIGHT_LENGTH:
+    if flight and flight[1] in words.operators.names and len(flight[2]) <= MAX_FLIGHT_LENGTH:
         return Callsign(words[start], start + 1, flight[1])
-    if WRITTEN_TAIL.fullmatch(words[start]) and len(words[start]) > 2:
-        return Callsign(words[start], start + 1, "N")
+    if is_registration(words[start]) and len(words[start]) > 2:
+        return Callsign(words[start], start + 1, "N" if is_tail(words[start]) else "")
     return None
 
 
-def _find_operator(words: Sequence[str], start: int) -> tuple[str, int] | None:
-    """ICAO designator of the longest telephony name at `start`, and the position after the name."""
-    for end in range(min(len(words), start + MAX_TELEPHONY_WORDS), start, -1):
-        name = "".join(words[start:end])
-        if name in TELEPHONY:
-            return TELEPHONY[name], end
-    return None
-
-
-def _read_flight(words: Sequence[str], start: int) -> Callsign | None:
-    found = _find_operator(words, start)
+def _read_flight(words: Words, start: int) -> Callsign | None:
+    name = words.operators.find(words, start)
+    if name is None:
+        return None
+    operator, position = name
+    run = read_run(words, position)
+    if run and run[0].kind != "digits":
+        return None
+    found = _read_named_flight(words, start, position, operator or "", run)
     if found is None:
         return None
-    operator, position = found
-    run = read_run(words, position)
-    if not run or run[0].kind != "digits":
+    # A name of common words is one only where a call sign stands.
+    is_common = phraseology().issuperset(words[start:position])
+    is_last = _precedes_end(words, found.end) and all(numeral.kind == "digits" for numeral in run)
+    if is_common and not (follows_start(words, start) or is_last):
         return None
+    return found if operator is not None else Callsign(None, found.end, "")
+
+
+def _read_named_flight(
+    words: Words, start: int, position: int, operator: str, run: Sequence[Numeral]
+) -> Callsign | None:
+    """The flight of an operator whose name stands from `start` to `position`, and whose number is `run`, if any."""
+    written = WRITTEN_NUMBER.fullmatch(word_at(words, position))
+    if written:
+        return Callsign(f"{operator}{written[0]}", position + 1, operator)
+    if not run:
+        letters, end = _letters_from(words, position)
+        is_short = 2 <= len(letters) <= 3 and words[start] not in LETTERS and follows_start(words, start)
+        return Callsign(f"{operator}{letters}", end, operator) if is_short and not TAXI_WORDS & set(words) else None
     if words[start] in LETTERS and _names_place(words, start):
         return _read_at_place(words, run, operator)
+    if _is_frequency(run):
+        return None
     types = {join_digits(run[:length]) for length in range(1, len(run) + 1)}
     if word_at(words, start - 1) in DESCRIBING and types & AIRLINER_TYPES:
         return None
     return _read_flight_number(words, position, operator)
+
+
+def _is_frequency(run: Sequence[Numeral]) -> bool:
+    """Whether a run is a whole frequency with its point, 118 to 136 MHz, and no number before it."""
+    whole = "".join(numeral.digits for numeral in itertools.takewhile(lambda one: one.kind == "digits", run))
+    return len(whole) < len("".join(one.digits for one in run)) and len(whole) == 3 and 118 <= int(whole) <= 136
+
+
+def follows_start(words: Sequence[str], start: int) -> bool:
+    """Whether a call sign may stand at `start`: first, or after a station, a greeting or an acknowledgement."""
+    if start > 1 and words[start - 1] in ("A", "AND", "FOR"):
+        start -= 1
+    return start == 0 or words[start - 1] in STATIONS or words[start - 1] in TALK
+
+
+def _precedes_end(words: Sequence[str], end: int) -> bool:
+    return end == len(words) or words[end] in TALK or words[end] == "GOOD"
 
 
 def _names_place(words: Sequence[str], start: int) -> bool:
@@ -138,7 +189,7 @@ def _read_at_place(words: Sequence[str], run: Sequence[Numeral], operator: str) 
     return None if is_short else Callsign(None, end, operator)
 
 
-def _read_flight_number(words: Sequence[str], start: int, operator: str) -> Callsign:
+def _read_flight_number(words: Words, start: int, operator: str) -> Callsign:
     run = read_run(words, start)
     number = _split_number(run, words, MAX_FLIGHT_LENGTH)
     if number is None:
@@ -154,18 +205,19 @@ def _skip_wake_category(words: Sequence[str], position: int) -> int:
     return position + (word_at(words, position) in WAKE_CATEGORIES)
 
 
-def _suffix_letters(words: Sequence[str], position: int, max_letters: int) -> tuple[str | None, int]:
+def _suffix_letters(words: Words, position: int, max_letters: int) -> tuple[str | None, int]:
     """The letters that end a flight number; None where they may name a taxiway or begin the next call sign."""
     letters, end = _letters_from(words, position)
     if not letters or (_begins_flight(words, position) and _goes_on(words, end)):
         return "", position
-    if len(letters) > min(max_letters, 2) or read_run(words, end) or TAXI_WORDS & set(words):
+    is_place = TAXI_WORDS & set(words if end == len(words) else words[:position])
+    if len(letters) > min(max_letters, 2) or read_run(words, end) or is_place:
         return None, end
     return letters, end
 
 
-def _begins_flight(words: Sequence[str], position: int) -> bool:
-    found = _find_operator(words, position)
+def _begins_flight(words: Words, position: int) -> bool:
+    found = words.operators.find(words, position) if position < len(words) else None
     return found is not None and bool(read_run(words, found[1]))
 
 
@@ -205,12 +257,16 @@ def _divisions(run: Sequence[Numeral], words: Sequence[str], max_length: int) ->
 
 
 def _callsign_digits(run: Sequence[Numeral], max_length: int) -> str | None:
-    """The digits of a run as flight number or registration; only a shortened registration may begin with zero."""
+    """The digits of a run as flight number or registration.
+
+    Zeros before a flight number are dropped; only a shortened registration may begin with zero.
+    """
     text = join_digits(run)
     if text is None or len(text) > max_length:
         return None
-    shortened = max_length == MAX_TAIL_LENGTH and len(text) == SHORT_TAIL_LENGTH
-    return text if text[0] != "0" or shortened else None
+    if max_length == MAX_FLIGHT_LENGTH:
+        return text.lstrip("0") or None
+    return text if text[0] != "0" or len(text) == SHORT_TAIL_LENGTH else None
 
 
 def _use_of_run(run: Sequence[Numeral], words: Sequence[str]) -> str:
@@ -257,14 +313,18 @@ def _can_be(numerals: Sequence[Numeral], use: str) -> bool:
     return (len(text) <= 2 and 1 <= int(text) <= highest) or (use == "thousand" and said_twice)
 
 
-def _read_tail(words: Sequence[str], start: int) -> Callsign | None:
-    """A registration after NOVEMBER or after the name of the aircraft."""
+def _read_tail(words: Words, start: int) -> Callsign | None:
+    """A registration after NOVEMBER or after the type of the aircraft."""
     named = 2 if tuple(words[start : start + 2]) in AIRCRAFT_PAIRS else int(words[start] in AIRCRAFT)  # words
     if named and word_at(words, start - 1) in DESCRIBING:
         return None
     november = word_at(words, start + named) == "NOVEMBER"
     position = start + named + november
     run = read_run(words, position)
+    if named and not run:
+        letters, end = _letters_from(words, start + named)
+        is_short = 2 <= len(letters) <= SHORT_TAIL_LENGTH and not TAXI_WORDS & set(words[:start])
+        return Callsign(letters, end, "") if is_short or is_registration(letters) else None
     if not run or not (named or november):
         return None
     if not named and _names_place(words, start):
@@ -276,7 +336,7 @@ def _read_tail(words: Sequence[str], start: int) -> Callsign | None:
     return Callsign(None, found.end, "N") if is_type else found
 
 
-def _read_tail_number(words: Sequence[str], start: int) -> Callsign | None:
+def _read_tail_number(words: Words, start: int) -> Callsign | None:
     run = read_run(words, start)
     if not run:
         return None
@@ -304,15 +364,75 @@ def _goes_on(words: Sequence[str], position: int) -> bool:
     return bool(run) and _use_of_run(run, words) == "callsign"
 
 
-def _read_letters(words: Sequence[str], start: int) -> Callsign | None:
-    """A registration of five letters: GOLF ALPHA BRAVO CHARLIE DELTA."""
-    letters, end = _letters_from(words, start)
-    if len(letters) != MAX_TAIL_LENGTH or not letters.startswith(LETTER_MARKS):
+def _spelled_from(words: Sequence[str], position: int) -> tuple[str, int]:
+    """Consecutive letters and single digits, and the position after them."""
+    text = ""
+    while True:
+        letters, end = _letters_from(words, position)
+        if not letters and word_at(words, position) in DIGITS:
+            letters, end = DIGITS[words[position]], position + 1
+        if not letters:
+            return text, position
+        text, position = text + letters, end
+
+
+def _read_registration(words: Words, start: int) -> Callsign | None:
+    """A whole registration: GOLF ALPHA BRAVO CHARLIE DELTA, JULIETT ALPHA EIGHT ONE ONE NINER."""
+    if words[start] not in LETTERS and words[start] not in DIGITS:
         return None
-    return None if _names_place(words, start) or read_run(words, end) else Callsign(letters, end, "")
+    if word_at(words, start - 1) in LETTERS or word_at(words, start - 1) in DIGITS or _names_place(words, start):
+        return None
+    text, end = _spelled_from(words, start)
+    if not is_registration(text) or text.isdigit() or text[:2].isdigit() or read_run(words, end):
+        return None
+    is_sure = text.isalpha() or follows_start(words, start) or _precedes_end(words, end)
+    return Callsign(text, end, "") if is_sure else None
 
 
-def _read_military(words: Sequence[str], start: int) -> Callsign | None:
+def _read_short_letters(words: Words, start: int) -> Callsign | None:
+    """A registration shortened to three letters (HOTEL BRAVO JULIETT) where a call sign stands; more are unreadable."""
+    if words[start] not in LETTERS or word_at(words, start - 1) in LETTERS or _names_place(words, start):
+        return None
+    letters, end = _letters_from(words, start)
+    if len(letters) < SHORT_TAIL_LENGTH or read_run(words, end) or TAXI_WORDS & set(words[max(0, start - 4) : start]):
+        return None
+    if not (follows_start(words, start) or _precedes_end(words, end)):
+        return None
+    return Callsign(letters if len(letters) == SHORT_TAIL_LENGTH else None, end, "")
+
+
+def read_unknown(words: Words, start: int) -> Callsign | None:
+    """Words that have the shape of a call sign where one stands, and cannot be read.
+
+    Up to three words that name nothing else, and a number or letters: KISTLER FOUR FIVE SIX. Or a number alone where an
+    utterance begins: SIX EIGHTY SIX.
+    """
+    if not follows_start(words, start):
+        return None
+    known = phraseology()
+    position = start
+    while position < min(len(words), start + MAX_UNKNOWN_WORDS) and not _is_known(words[position], known):
+        if position > start and (words[position] in AIRCRAFT or words.operators.find(words, position)):
+            return None
+        position += 1
+    run = read_run(words, position)
+    if any(numeral.kind != "digits" for numeral in run):
+        return None
+    digits = join_digits(run) or ""
+    letters, end = _letters_from(words, run[-1].end if run else position)
+    if not run and (position == start or len(letters) < 2):
+        return None
+    is_number = position > start or 2 <= len(digits) <= MAX_FLIGHT_LENGTH
+    if run and (not is_number or len(digits) > MAX_TAIL_LENGTH or _use_of_run(run, words) != "callsign"):
+        return None
+    return Callsign(None, end, "")
+
+
+def _is_known(word: str, known: frozenset[str]) -> bool:
+    return word in known or word in LETTERS or is_number_word(word)
+
+
+def _read_military(words: Words, start: int) -> Callsign | None:
     for length in (2, 1):
         if tuple(words[start : start + length]) in MILITARY and word_at(words, start - 1) not in DESCRIBING:
             run = read_run(words, start + length)
@@ -320,7 +440,7 @@ def _read_military(words: Sequence[str], start: int) -> Callsign | None:
     return None
 
 
-def _read_short_tail(words: Sequence[str], start: int) -> Callsign | None:
+def _read_short_tail(words: Words, start: int) -> Callsign | None:
     """A registration without NOVEMBER or a name (THREE ALPHA BRAVO), where an utterance begins or ends with it."""
     run = read_run(words, start)
     if not run or any(numeral.kind != "digits" for numeral in run):

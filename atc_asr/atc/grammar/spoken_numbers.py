@@ -88,6 +88,13 @@ def _read_numeral(words: Sequence[str], position: int, *, first: bool) -> list[N
     written = WRITTEN.fullmatch(word)
     if written is None:
         return []
+    if len(written[1]) <= 2 and not written[2] and re.fullmatch(r"\d00", following):  # 10,000 without its comma
+        hundreds = [Numeral("digits", following[0], end + 1), Numeral("hundred", "", end + 1)]
+        return [
+            Numeral("digits", written[1], end),
+            Numeral("thousand", "", end + 1),
+            *hundreds[: 2 * (following[0] != "0")],
+        ]
     decimals = [Numeral("point", "", end), Numeral("digits", written[2], end)] if written[2] else []
     return [Numeral("digits", written[1], end), *decimals]
 

@@ -1,15 +1,9 @@
-"""The words of air traffic control: digits, letters, numbers in groups, airlines and aircraft types.
+"""The words of air traffic control: digits, letters, numbers in groups and aircraft types.
 
 Used by the synthetic corpus, call sign boosting and scoring. Sources: FAA Order JO 7110.65, chapter 2,
 section 4 (radio alphabet, group-form numbers); ICAO Annex 10, volume II (spoken digits).
 """
 
-import csv
-import functools
-from dataclasses import dataclass
-from pathlib import Path
-
-AIRLINES_FILE = Path(__file__).with_name("airlines.csv")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEENS = tuple("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split())
 TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
@@ -20,24 +14,6 @@ ALPHABET = tuple(
 )
 PHONETIC = {word[0].upper(): word for word in ALPHABET}
 AIRCRAFT = ("cessna", "cirrus", "skyhawk", "bonanza", "cherokee")
-
-
-@dataclass(frozen=True)
-class Airline:
-    """An operator: ICAO designator, telephony name, country, and whether the synthetic corpus uses it."""
-
-    icao: str
-    telephony: str
-    country: str
-    synthetic: bool
-
-
-@functools.cache
-def read_airlines() -> tuple[Airline, ...]:
-    """The airline table of this package."""
-    lines = AIRLINES_FILE.read_text(encoding="utf-8").splitlines()
-    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
-    return tuple(Airline(row["icao"], row["telephony"], row["country"], row["synthetic"] == "yes") for row in rows)
 
 
 def is_tail(icao: str) -> bool:

@@ -27,7 +27,7 @@ def read_utterances() -> list[tuple[str, Counter]]:
 
 
 def read(text: str) -> Counter:
-    return Counter(f"{slot.kind}={slot.value or '?'}" for slot in read_slots(text.split()))
+    return Counter(f"{slot.kind}={(slot.value or '?').replace(' ', '_')}" for slot in read_slots(text.split()))
 
 
 def values(text: str, kind: str) -> list[str | None]:
