@@ -22,7 +22,7 @@ CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint 
 
 # decode, calibrate
 DECODE_DONE = "%d utterances, %.0f s of audio in %.1f s: %.0f x real time"
-NO_TELEPHONY_NAME = "%s: airline %s has no telephony name here, its letters are spelled"
+NO_TELEPHONY_NAME = "operator %s has no telephony name, its letters are spelled (score.operators adds names)"
 NOT_CALIBRATED = "valid: %d correct words of %d, confidences are left as they are"
 
 # transcribe
