@@ -5,6 +5,7 @@
                    rejected.csv                      id, split, reason, value, limit
                    stats.json                        counts, hours, histograms, leakage
                    histograms/<quantity>.csv         for `dvc plots`
+                   boost/<recording>.csv             callsign, file: call signs nearby, where the corpus lists them
 
 The shards are written to a staging folder first. Then their rows are validated together and the folders are made.
 """
@@ -24,18 +25,18 @@ from tqdm import tqdm
 from atc_asr.core import files, manifest, messages, outputs, text, workers
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
-from atc_asr.corpus import leakage, shards, stats
-from atc_asr.corpus.clips import Row
+from atc_asr.corpus import conventions, leakage, shards, stats
+from atc_asr.corpus.clips import Row, safe_name
 from atc_asr.corpus.params import CheckParams, ExportParams
-from atc_asr.corpus.source import SPLITS, Shard, Source
+from atc_asr.corpus.source import SPLITS, Shard, Source, nearby_callsigns
 from atc_asr.corpus.validation import accepted, by_split, check_rejected, reject_duplicates, split_train
 
 log = logging.getLogger(__name__)
 
 REJECTED_FILE = "rejected.csv"
-_CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 WAVS, HISTOGRAMS, BOOST = "wavs", "histograms", "boost"
 NAMES = (manifest.STATS_FILE, WAVS, HISTOGRAMS, BOOST, REJECTED_FILE, *(f"{split}.csv" for split in SPLITS))
+_CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def export(
@@ -75,7 +76,7 @@ def check_out_dir(out_dir: Path, config: str) -> None:
     """Check that `<out_dir>/<config>` is new, empty or an earlier export.
 
     Raises:
-        InputError: the name is not plain, or the folder has other content.
+        InputError: the name is not plain, or the folder has other content than an export's.
     """
     if not _CONFIG_NAME.fullmatch(config):
         raise InputError(f"export.configs: got {config!r}, wanted a name of letters, digits, '.', '_' and '-'")
@@ -108,14 +109,15 @@ def export_shards(
         Configuration -> the folders of its shards, in the corpus's order.
     """
     tasks: dict[str, list[shards.Task]] = {}
+    convention = conventions.choose(params.convention, params.layout)
     for config, source in sources.items():
         all_shards = source.shards()
         sizes = subset_sizes(all_shards, params)
         if not any(sizes.values()):
             raise InputError(f"{config}: the corpus has no rows")
         folder = staging_dir / config
-        shards.prepare(folder, shards.run_key(source.identity(), all_shards, config, checks, sizes))
-        tasks[config] = shards.make_tasks(source, all_shards, config, checks, sizes, folder)
+        shards.prepare(folder, shards.run_key(source.identity(), all_shards, config, checks, convention, sizes))
+        tasks[config] = shards.make_tasks(source, all_shards, config, checks, convention, sizes, folder)
     everything = [task for config in tasks for task in tasks[config]]
     missing = [task for task in everything if not task.folder.is_dir()]
     if len(missing) < len(everything):
@@ -131,6 +133,7 @@ def export_shards(
 
 def publish(
     exported: Mapping[str, Sequence[tuple[Row, Path]]],
+    nearby: Mapping[str, Mapping[str, Sequence[str]]],
     params: ExportParams,
     checks: CheckParams,
     staging_dir: Path,
@@ -138,7 +141,7 @@ def publish(
 ) -> None:
     """Validate the rows of finished shards, make the folders of all configurations and move them to `out_dir`.
 
-    `exported` is configuration -> its rows, each with its WAV.
+    `exported` is configuration -> its rows, each with its WAV; `nearby` is configuration -> recording -> call signs.
     """
     rows = {}
     for config, pairs in exported.items():
@@ -160,10 +163,13 @@ def publish(
         write_folder(
             staging_dir / config / "complete", rows[config], wavs, subset | {"leakage": leaks}, checks.frame_ms
         )
+        write_boost(staging_dir / config / "complete" / BOOST, accepted(rows[config]), nearby[config])
+    out_dir.mkdir(parents=True, exist_ok=True)
     for config in rows:
         outputs.rename(staging_dir / config / "complete", (out_dir / config).resolve())
         log.info(messages.EXPORT_DONE, out_dir / config, summary(rows[config]))
-        write_boost(staging_dir / config / "complete" / BOOST, accepted(rows[config]), nearby[config])
+        for kind, what in stats.removed_by_kind(rows[config]).items():
+            log.info(messages.TEXT_REMOVED, out_dir / config, what["count"], kind, ", ".join(what["examples"]))
 
 
 def write_folder(
@@ -208,13 +214,6 @@ def write_rejected(path: Path, rows: Iterable[Row]) -> None:
     files.write_csv(path, ["id", "split", "reason", "value", "limit"], lines)
 
 
-def summary(rows: Sequence[Row]) -> str:
-    """Rows and hours of each split and the number of rejected rows, for the log."""
-    parts = [
-        f"{split} {len(members)} rows {sum(row.duration for row in members) / 3600:.2f} h"
-        for split, members in by_split(accepted(rows)).items()
-    ]
-    return ", ".join([*parts, f"{len(rows) - len(accepted(rows))} rejected"])
 def write_boost(folder: Path, rows: Sequence[Row], nearby: Mapping[str, Sequence[str]]) -> None:
     """Write the call signs that were near each recording, as `--boost` of decode and transcribe reads them.
 
@@ -227,3 +226,10 @@ def write_boost(folder: Path, rows: Sequence[Row], nearby: Mapping[str, Sequence
             files.write_csv(folder / f"{safe_name(recording)}.csv", ["callsign", "file"], lines)
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """Rows and hours of each split and the number of rejected rows, for the log."""
+    parts = [
+        f"{split} {len(members)} rows {sum(row.duration for row in members) / 3600:.2f} h"
+        for split, members in by_split(accepted(rows)).items()
+    ]
+    return ", ".join([*parts, f"{len(rows) - len(accepted(rows))} rejected"])

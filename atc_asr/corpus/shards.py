@@ -6,7 +6,6 @@ reuses them if its key is the same.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -28,7 +27,7 @@ from atc_asr.corpus.source import Shard, Source
 KEY_FILE = "key"
 LOCK_FILE = "lock"
 ROWS_FILE = "rows.jsonl"
-CODE_FOLDERS = ("atc/vocabulary", "core", "corpus")  # as the dependencies of the stage in dvc.yaml
+CODE_FOLDERS = ("atc/vocabulary", "audio", "core", "corpus")  # as the dependencies of the stage in dvc.yaml
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,18 @@ class Task:
     num_clips: int  # number of its clips to export, from the first
     config: str
     checks: CheckParams
+    convention: str  # of the transcripts
     folder: Path  # the finished shard
 
 
 def make_tasks(
-    source: Source, shards: Sequence[Shard], config: str, checks: CheckParams, sizes: Mapping[str, int], folder: Path
+    source: Source,
+    shards: Sequence[Shard],
+    config: str,
+    checks: CheckParams,
+    convention: str,
+    sizes: Mapping[str, int],
+    folder: Path,
 ) -> list[Task]:
     """The tasks for the first `sizes[split]` clips of each split."""
     left = dict(sizes)
@@ -59,10 +65,15 @@ def make_tasks(
 
 
 def run_key(
-    identity: Mapping[str, Any], shards: Sequence[Shard], config: str, checks: CheckParams, sizes: Mapping[str, int]
+    identity: Mapping[str, Any],
+    shards: Sequence[Shard],
+    config: str,
+    checks: CheckParams,
+    convention: str,
+    sizes: Mapping[str, int],
 ) -> str:
     """A hash of everything that the content of a shard depends on, including the code."""
-    content = [identity, shards, config, checks.model_dump(), sizes]
+    content = [identity, shards, config, checks.model_dump(), convention, sizes]
     digest = hashlib.sha256(repr(content).encode("utf-8", "surrogatepass"))
     for folder in CODE_FOLDERS:
         for file in sorted(path for path in (Path(__file__).parents[1] / folder).iterdir() if path.is_file()):
@@ -119,7 +130,13 @@ def export_shard(task: Task) -> int:
     try:
         with open(unfinished / ROWS_FILE, "w", encoding="utf-8", errors="replace", newline="\n") as rows:
             for number, clip in enumerate(islice(task.source.read(task.shard), task.num_clips)):
-                row, samples = clips.make_row(clip, config=task.config, split=task.shard.split, params=task.checks)
+                row, samples = clips.make_row(
+                    clip,
+                    config=task.config,
+                    split=task.shard.split,
+                    params=task.checks,
+                    convention=task.convention,
+                )
                 if samples is not None:
                     audio.write_wav(unfinished / f"{number}.wav", samples)
                 rows.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
@@ -137,6 +154,7 @@ def read_shard(folder: Path) -> list[tuple[Row, Path]]:
         for number, line in enumerate(file):
             values = json.loads(line)
             values["apostrophes"] = tuple(values["apostrophes"])
+            values["removed"] = tuple(map(tuple, values["removed"]))
             values["rejection"] = values["rejection"] and Rejection(**values["rejection"])
             rows.append((Row(**values), folder / f"{number}.wav"))
     return rows

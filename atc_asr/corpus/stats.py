@@ -15,6 +15,8 @@ from atc_asr.corpus import checks
 from atc_asr.corpus.clips import Row
 from atc_asr.corpus.source import SPLITS
 
+NUM_EXAMPLES = 5  # most frequent texts of a kind that are listed
+EXAMPLE_LENGTH = 60  # characters of such a text
 NARROW_BAND = 4000.0  # bandwidth of 8 kHz audio, Hz
 _NUMBER_LIST = re.compile(r"\[[\s\d.,eE+-]+\]")
 
@@ -53,9 +55,9 @@ HISTOGRAMS = (
     Histogram("characters_per_frame", 0, 1.5, 60, characters_per_frame),
     Histogram("level", -80, 0, 40, lambda row, _: row.level),
 )
-
-
 HISTOGRAM_FILES = tuple(f"{histogram.name}.csv" for histogram in HISTOGRAMS)
+
+
 def describe_split(rows: Sequence[Row], frame_ms: int) -> dict[str, Any]:
     """The entry of one split in stats.json, from its accepted and rejected rows and the encoder frame in ms."""
     accepted = [row for row in rows if not row.rejection]
@@ -68,6 +70,7 @@ def describe_split(rows: Sequence[Row], frame_ms: int) -> dict[str, Any]:
         "native_sample_rates": _counts(str(row.sample_rate) for row in accepted),
         "upsampled": sum(row.sample_rate > 2 * NARROW_BAND and row.bandwidth <= NARROW_BAND for row in accepted),
         "apostrophes": apostrophe_collisions(accepted),
+        "removed": removed_by_kind(rows),
         "histograms": {
             histogram.name: {
                 "edges": [round(edge, 6) for edge in histogram.edges.tolist()],
@@ -84,6 +87,17 @@ def apostrophe_collisions(rows: Sequence[Row]) -> dict[str, Any]:
     words = Counter(word for row in rows for word in row.transcript.split())
     collisions = {word: count for word, count in sorted(lost.items()) if words[word] > count}
     return {"words": lost.total(), "collisions": sum(collisions.values()), "collided": collisions}
+
+
+def removed_by_kind(rows: Sequence[Row]) -> dict[str, Any]:
+    """What was removed from the transcripts of accepted and rejected rows: kind -> count, most frequent examples."""
+    kinds: dict[str, Counter[str]] = {}
+    for kind, what in (removal for row in rows for removal in row.removed):
+        kinds.setdefault(kind, Counter())[what[:EXAMPLE_LENGTH]] += 1
+    return {
+        kind: {"count": found.total(), "examples": [what for what, _ in found.most_common(NUM_EXAMPLES)]}
+        for kind, found in sorted(kinds.items())
+    }
 
 
 def to_json(content: Mapping[str, Any]) -> str:
