@@ -30,7 +30,7 @@ from atc_asr.hypotheses.hypotheses import Hypothesis, Word, write_hypotheses
 from atc_asr.report.contents import SLICE_COLUMNS
 from atc_asr.report.params import ReportFlags, ReportParams
 from atc_asr.tracking.record import write_metrics
-from atc_asr.wer.wer import Pair, score_pair, summarize
+from atc_asr.wer.wer import Pair, count_corpus, score_pair, summarize
 from stages import report
 
 WORDS = (
@@ -89,7 +89,7 @@ def make_inputs(folder: Path, num_utterances: int) -> None:
         scored.append(score_pair(Pair(name, " ".join(words), " ".join(recognised))))
     write_manifest(folder / "test.csv", rows)
     write_hypotheses(folder / "test.jsonl", hypotheses)
-    scores = summarize(scored)
+    scores = summarize(count_corpus(scored))
     intervals = {
         f"{name}_{end}": scores[name] for name in ("wer", "cer", "sentence_error_rate") for end in ("low", "high")
     }

@@ -5,8 +5,9 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -19,6 +20,27 @@ def map_unordered(function: Callable[[Any], Any], tasks: Iterable[Any], processe
     Raises:
         InputError: a worker was killed, usually because memory ran out.
     """
+    return _map(function, tasks, processes, as_completed)
+
+
+def map_in_order(function: Callable[[Any], Any], tasks: Iterable[Any], processes: int) -> Iterator[Any]:
+    """As `map_unordered`, in the order of the tasks."""
+    return _map(function, tasks, processes, _first_to_last)
+
+
+def _first_to_last(futures: Iterable[Future]) -> Iterator[Future]:
+    """The futures in order; keeps none whose result was taken."""
+    waiting = deque(futures)
+    while waiting:
+        yield waiting.popleft()
+
+
+def _map(
+    function: Callable[[Any], Any],
+    tasks: Iterable[Any],
+    processes: int,
+    order: Callable[[Iterable[Future]], Iterator[Future]],
+) -> Iterator[Any]:
     tasks = list(tasks)
     if processes == 1 or len(tasks) < 2:
         yield from map(function, tasks)
@@ -27,11 +49,12 @@ def map_unordered(function: Callable[[Any], Any], tasks: Iterable[Any], processe
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context, initializer=begin_worker)
     try:
-        for future in as_completed([pool.submit(function, task) for task in tasks]):
+        for future in order([pool.submit(function, task) for task in tasks]):
             yield future.result()
     except BrokenProcessPool as error:
         raise InputError(
-            "export: a worker process was killed (out of memory?); run the same command again with fewer --processes"
+            "a worker process was killed (out of memory?); run the same command again with more memory or fewer "
+            "--processes"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

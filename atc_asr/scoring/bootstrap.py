@@ -7,21 +7,29 @@ narrow: draw whole groups instead. All rates of a call use the same resamples, s
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 SEED = 1234
-DRAWS_PER_BLOCK = 1 << 19  # counts of a block fit the processor's cache; memory does not grow with the corpus
+MAX_RESAMPLES_PER_BLOCK = 256
+MAX_DRAWS_PER_BLOCK = 1 << 23  # bounds the memory of a block
+DRAWS_PER_COUNT, ROWS_PER_PRODUCT = 1 << 16, 4096  # their counts fit the processor's cache
 
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """A rate of a corpus of N utterances, 100 * sum(numerators) / sum(denominators); both are (N,)."""
+    """A rate of a corpus, 100 * sum(numerators) / sum(denominators).
+
+    Both are (N,), one number for each utterance, or (n,) for the utterances `rows` (n,) alone: the others have zeros.
+    """
 
     name: str
     numerators: np.ndarray
     denominators: np.ndarray
+    rows: np.ndarray | None = None
 
 
 def make_rate(name: str, fractions: Sequence[tuple[float, float]]) -> Rate:
@@ -71,42 +79,71 @@ class Difference:
     population: int
 
 
-def sum_by_group(values: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """Sums over the rows of each group: (N, K) and N labels -> (G, K)."""
-    labels, rows = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    sums = np.zeros((len(labels), values.shape[1]))
-    np.add.at(sums, rows, values)
-    return sums
+def resample_rates(rates: Sequence[Rate], resampling: Resampling) -> Iterator[np.ndarray]:
+    """Yield every rate in per cent in all resamples, (R,); NaN where a resample has a denominator of 0.
 
-
-def resample_sums(values: np.ndarray, *, resamples: int, seed: int) -> np.ndarray:
-    """Column sums over rows drawn with replacement: (N, K) -> (resamples, K).
-
-    float32 halves the time: sums of counts are exact up to 2**24 and correct to seven digits beyond.
+    The first rate has a value for each of the N > 0 utterances.
     """
-    num_rows = len(values)
-    generator = np.random.default_rng(seed)
-    values = np.ascontiguousarray(values, dtype=np.float32)
-    sums = np.empty((resamples, values.shape[1]), dtype=np.float32)
-    resamples_per_block = max(1, DRAWS_PER_BLOCK // max(1, num_rows))
-    for start in range(0, resamples, resamples_per_block):
-        count = min(resamples_per_block, resamples - start)
-        drawn = generator.integers(0, num_rows, size=(count, num_rows), dtype=np.int32)
-        drawn += (np.arange(count, dtype=np.int32) * np.int32(num_rows))[:, None]
-        times_drawn = np.bincount(drawn.ravel(), minlength=count * num_rows).reshape(count, num_rows)
-        np.matmul(times_drawn.astype(np.float32), values, out=sums[start : start + count])
-    return sums
+    from scipy import sparse
 
-
-def resample_rates(numerators: np.ndarray, denominators: np.ndarray, resampling: Resampling) -> np.ndarray:
-    """Rates in per cent of every resample: twice (N, K) -> (R, K); NaN where a resample has a denominator of 0."""
-    values = np.concatenate([numerators, denominators], axis=1)
+    columns = [(values, rate.rows) for rate in rates for values in (rate.numerators, rate.denominators)]
+    kept = [np.flatnonzero(values) for values, _ in columns]  # few utterances have a squawk, or belong to a speaker
+    data = np.concatenate([values[some] for (values, _), some in zip(columns, kept, strict=True)])
+    rows = np.concatenate([some if rows is None else rows[some] for (_, rows), some in zip(columns, kept, strict=True)])
+    starts = np.cumsum([0, *map(len, kept)])
+    values = sparse.csc_array((data, rows, starts), shape=(len(rates[0].numerators), len(columns))).tocsr()
     if resampling.groups is not None:
         values = sum_by_group(values, resampling.groups)
-    sums = resample_sums(values, resamples=resampling.resamples, seed=resampling.seed).astype(np.float64)
-    tops, bottoms = np.hsplit(sums, 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(bottoms > 0, 100.0 * tops / bottoms, np.nan)
+    sums = resample_sums(values, resamples=resampling.resamples, seed=resampling.seed)
+    for tops, bottoms in zip(sums[::2], sums[1::2], strict=True):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            yield np.where(bottoms > 0, 100.0 * tops / bottoms, np.nan)
+
+
+def sum_by_group(values: Any, groups: Sequence[str]) -> Any:
+    """Sums over the rows of each group: a sparse array (N, K) and N labels -> (G, K)."""
+    from scipy import sparse
+
+    _, numbers = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    members = sparse.csr_array((np.ones(len(numbers)), (numbers, np.arange(len(numbers)))))
+    return (members @ values).tocsr()
+
+
+def resample_sums(values: Any, *, resamples: int, seed: int) -> np.ndarray:
+    """Column sums over rows drawn with replacement: a sparse array (N, K) -> (K, resamples).
+
+    Sums of counts are exact: products in float32, which halves the time, only where they stay below 2**24.
+    """
+    num_rows = values.shape[0]
+    dtype = np.float32 if abs(values).max() * ROWS_PER_PRODUCT < 2**24 else np.float64
+    starts = range(0, num_rows, ROWS_PER_PRODUCT)
+    parts = [values[start : start + ROWS_PER_PRODUCT].astype(dtype).T for start in starts]
+    generator = np.random.default_rng(seed)
+    per_block = max(1, min(MAX_RESAMPLES_PER_BLOCK, MAX_DRAWS_PER_BLOCK // num_rows))
+    sizes = [min(per_block, resamples - first) for first in range(0, resamples, per_block)]
+    sums = np.zeros((values.shape[1], resamples))
+    first = 0
+    with ThreadPoolExecutor(1) as pool:  # draws the next block meanwhile; NumPy and SciPy release Python's lock
+        drawn = pool.submit(_count_draws, generator, num_rows, sizes[0])
+        for size, next_size in zip(sizes, [*sizes[1:], 0], strict=True):
+            times_drawn, drawn = drawn.result(), pool.submit(_count_draws, generator, num_rows, next_size)
+            for start, part in zip(starts, parts, strict=True):
+                times = np.ascontiguousarray(times_drawn[:, start : start + ROWS_PER_PRODUCT].T, dtype=dtype)
+                sums[:, first : first + size] += part @ times
+            first += size
+    return sums
+
+
+def _count_draws(generator: np.random.Generator, num_rows: int, resamples: int) -> np.ndarray:
+    """How often each row is drawn in resamples of `num_rows` draws, (resamples, N)."""
+    times_drawn = np.empty((resamples, num_rows), dtype=np.float32)
+    per_count = max(1, DRAWS_PER_COUNT // num_rows)
+    for start in range(0, resamples, per_count):
+        some = times_drawn[start : start + per_count]
+        drawn = generator.integers(0, num_rows, size=some.shape, dtype=np.int32)
+        drawn += (np.arange(len(some), dtype=np.int32) * np.int32(num_rows))[:, None]
+        some[:] = np.bincount(drawn.ravel(), minlength=some.size).reshape(some.shape)
+    return times_drawn
 
 
 def percentiles(rates: np.ndarray, confidence: float) -> tuple[float, float]:
@@ -117,16 +154,13 @@ def percentiles(rates: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def intervals(rates: Sequence[Rate], resampling: Resampling) -> dict[str, Interval]:
-    """Rates of the same N utterances, by name, with their intervals."""
+    """Rates of the same N utterances, by name, with their intervals; the first rate has no `rows`."""
     found = {rate.name: Interval(None, None, None, 0) for rate in rates}
-    numerators = np.stack([rate.numerators for rate in rates], axis=1)
-    denominators = np.stack([rate.denominators for rate in rates], axis=1)
-    if not len(numerators):
+    if not len(rates[0].numerators):
         return found
-    resampled = resample_rates(numerators, denominators, resampling)
-    for column, rate in enumerate(rates):
+    for rate, resampled in zip(rates, resample_rates(rates, resampling), strict=True):
         population = rate.denominators.sum()
-        known = resampled[~np.isnan(resampled[:, column]), column]
+        known = resampled[~np.isnan(resampled)]
         if population and len(known):
             observed = float(100.0 * rate.numerators.sum() / population)
             found[rate.name] = Interval(observed, *percentiles(known, resampling.confidence), int(population))
@@ -155,7 +189,7 @@ def paired_difference(a: Rate, b: Rate, resampling: Resampling) -> Difference:
     the resamples, so p is never 0 (Davison and Hinkley, "Bootstrap Methods", 1997, section 4.2).
     """
     change = b.numerators - a.numerators
-    differences = resample_rates(change[:, None], a.denominators[:, None], resampling)
+    [differences] = resample_rates([Rate(a.name, change, a.denominators)], resampling)
     differences = differences[~np.isnan(differences)]
     low, high = percentiles(differences, resampling.confidence)
     tail = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))

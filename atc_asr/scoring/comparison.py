@@ -5,8 +5,7 @@ import dataclasses
 from atc_asr.scoring.bootstrap import Difference, Resampling, paired_difference
 from atc_asr.scoring.pairs import PairedCorpus, read_groups
 from atc_asr.scoring.params import ScoreParams
-from atc_asr.scoring.score import error_rates, score_pairs
-from atc_asr.scoring.slot_scores import slot_rates
+from atc_asr.scoring.score import score_pairs
 
 MEASURES = {
     "wer": "WER",
@@ -39,16 +38,13 @@ def compare(a: PairedCorpus, b: PairedCorpus, params: ScoreParams) -> Comparison
         InputError: a column of `params` is not in the manifest.
     """
     resampling = Resampling(params.resamples, params.confidence, read_groups(a.utterances, params.group_column))
-    scored_a, slots_a = score_pairs(a, params)
-    scored_b, slots_b = score_pairs(b, params)
-    rates_a = {rate.name: rate for rate in [*error_rates(scored_a), *slot_rates(slots_a)]}
-    rates_b = {rate.name: rate for rate in [*error_rates(scored_b), *slot_rates(slots_b)]}
+    rates_a, rates_b = ({rate.name: rate for rate in score_pairs(side, params).rates} for side in (a, b))
     measured = [name for name in MEASURES if rates_a[name].denominators.sum()]
-    margins = [two.words.errors - one.words.errors for one, two in zip(scored_a, scored_b, strict=True)]
+    margins = rates_b["wer"].numerators - rates_a["wer"].numerators
     return Comparison(
         differences=tuple(paired_difference(rates_a[name], rates_b[name], resampling) for name in measured),
-        wins=sum(margin < 0 for margin in margins),
-        losses=sum(margin > 0 for margin in margins),
+        wins=int((margins < 0).sum()),
+        losses=int((margins > 0).sum()),
         num_utterances=len(margins),
         confidence=params.confidence,
     )

@@ -5,24 +5,30 @@ normalisation of the corpus, with single digits folded (NINER and 9), with group
 EIGHT SIX). The decrease of the WER from one level to the next is caused by spelling.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from atc_asr.atc.grammar.spoken_numbers import fold_digits, fold_groups
 from atc_asr.core.text import normalize
-from atc_asr.wer.wer import Pair, count_edits, total
+from atc_asr.wer.wer import Counts, Pair, count_edits, total
 
-LEVELS: dict[str, Callable[[str], list[str]]] = {
-    "raw": str.split,
-    "normalized": lambda text: normalize(text).split(),
-    "digits_folded": lambda text: fold_digits(normalize(text).split()),
-    "groups_folded": lambda text: fold_groups(normalize(text).split()),
-}
+LEVELS = ("raw", "normalized", "digits_folded", "groups_folded")
 
 
-def wer_by_level(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """WER in per cent at each level, of texts as written, before any normalisation; None without reference words."""
-    found = {}
-    for name, split in LEVELS.items():
-        texts = [(split(pair.ref), split(pair.hyp)) for pair in pairs]
-        found[name] = total(count_edits(ref, hyp) for ref, hyp in texts if ref).rate
-    return found
+def count_levels(pairs: Sequence[Pair]) -> dict[str, Counts]:
+    """Words at each level, of texts as written, before any normalisation; pairs without reference words are left out.
+
+    Their rates are the WERs.
+    """
+    refs, hyps = [_spell(pair.ref) for pair in pairs], [_spell(pair.hyp) for pair in pairs]
+    return {
+        level: total(
+            count_edits(ref[number], hyp[number]) for ref, hyp in zip(refs, hyps, strict=True) if ref[number]
+        )
+        for number, level in enumerate(LEVELS)
+    }
+
+
+def _spell(text: str) -> tuple[list[str], ...]:
+    """The words of a text at each level."""
+    words = normalize(text).split()
+    return text.split(), words, fold_digits(words), fold_groups(words)

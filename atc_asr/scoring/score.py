@@ -1,24 +1,32 @@
-"""All scores of a corpus: error rates with intervals, slots, normalisation levels, slices and words."""
+"""All scores of a corpus: error rates with intervals, slots, normalisation levels, slices and words.
+
+Utterances are scored in parts, on all processor cores. The scores of a part add up to those of the corpus, and its
+alignments are written before those of the next part: memory holds a few numbers of every utterance.
+"""
 
 import dataclasses
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
+import numpy as np
+
+from atc_asr.core import workers
 from atc_asr.scoring import bootstrap, sclite, slices
 from atc_asr.scoring.bootstrap import Interval, Rate, Resampling, make_rate
-from atc_asr.scoring.levels import wer_by_level
+from atc_asr.scoring.levels import count_levels
 from atc_asr.scoring.pairs import PairedCorpus, read_column, read_groups
 from atc_asr.scoring.params import ScoreParams
-from atc_asr.scoring.slot_scores import SlotScores, count_slots, score_slots, slot_rates
-from atc_asr.wer.wer import Counts, ScoredPair, score_pair, summarize
+from atc_asr.scoring.slot_scores import count_slots, score_slots, slot_rates
+from atc_asr.wer.wer import Counts, Pair, ScoredPair, count_corpus, format_alignment, score_pair, summarize
 
 SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances", "num_words")
 CONFUSION_COLUMNS = ("ref", "hyp")
 WORD_COLUMNS = ("word", "count", "recall", "substitutions", "deletions", "confused_with")
 MAX_CONFUSED_WORDS = 30
 CONFUSIONS_PER_WORD = 5
+PAIRS_PER_PART = 4000  # starting a process takes as long as scoring a thousand pairs
 
 # The metrics file: short name -> name in the scorecard.
 METRICS = {
@@ -40,7 +48,6 @@ class CorpusScores:
     """The scores of a corpus, ready to write.
 
     Attributes:
-        scored: every utterance with its alignment.
         metrics: the numbers of `METRICS`.
         scorecard: all numbers, nested by slot kind; rates in per cent with `_low`, `_high` and `_population`.
         slices: the table of WER by slice; every table begins with its column names.
@@ -48,7 +55,6 @@ class CorpusScores:
         words: the table of recall by word.
     """
 
-    scored: list[ScoredPair]
     metrics: dict[str, Any]
     scorecard: dict[str, Any]
     slices: list[tuple]
@@ -56,35 +62,56 @@ class CorpusScores:
     words: list[tuple]
 
 
-def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool) -> CorpusScores:
-    """Score a corpus; `with_slices` computes WER by slice, which reads the audio with `params.estimate_snr`.
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """Scores that add up over the parts of a corpus.
+
+    Attributes:
+        rates: WER, CER, sentence error rate, and the rates of slots.
+        counts: counts of `summarize`.
+        slots: counts of `count_slots`.
+        levels: words by level of normalisation, and by the rules of sclite.
+        words: counts of `slices.count_words`.
+    """
+
+    rates: list[Rate]
+    counts: Counter[str]
+    slots: Counter[str]
+    levels: dict[str, Counts]
+    words: dict[str, Counter[str | None]]
+
+
+def score_corpus(
+    corpus: PairedCorpus, params: ScoreParams, alignments: TextIO | None, *, with_slices: bool
+) -> CorpusScores:
+    """Score a corpus and write its alignments.
+
+    `with_slices` computes WER by slice, which reads the audio with `params.estimate_snr`.
 
     Raises:
         InputError: a column of `params` is not in the manifest, or audio cannot be read.
     """
     resampling = Resampling(params.resamples, params.confidence, read_groups(corpus.utterances, params.group_column))
-    scored, slots = score_pairs(corpus, params)
-    parts = slices.make_slices(params, corpus.utterances, scored) if with_slices else []
-    by_slice = slices.slice_rates(scored, parts)
-    by_slot = slot_rates(slots)
-    slice_wers = [rate for rate, _ in by_slice.values()]
-    intervals = bootstrap.intervals([*error_rates(scored), *by_slot, *slice_wers], resampling)
+    totals = score_pairs(corpus, params, alignments)
+    wer, _, _, *by_slot = totals.rates
+    parts = slices.make_slices(params, corpus.utterances, wer.denominators.tolist()) if with_slices else []
+    by_slice = slices.slice_rates(wer, parts)
+    intervals = bootstrap.intervals([*totals.rates, *(rate for rate, _ in by_slice.values())], resampling)
     for rate in by_slot:
         intervals[rate.name] = bootstrap.widen_degenerate(intervals[rate.name], rate, resampling)
     slice_rows = [_slice_row(key, intervals.pop(rate.name), size) for key, (rate, size) in by_slice.items()]
-    sclite_counts = sclite.count_corpus(scored)
+    sclite_counts = totals.levels.pop("sclite")
     scorecard = {
-        **summarize(scored),
+        **summarize(totals.counts),
         **_interval_numbers(intervals),
-        **count_slots(slots),
-        **{f"levels.{level}": rate for level, rate in wer_by_level(corpus.written).items()},
+        **totals.slots,
+        **{f"levels.{level}": counts.rate for level, counts in totals.levels.items()},
         "sclite.wer": sclite_counts.rate,
         **{f"sclite.{name}": getattr(sclite_counts, name) for name in ("insertions", "deletions", "substitutions")},
         "confidence": params.confidence,
     }
-    words = slices.count_words(scored)
+    words = slices.most_errors_first(totals.words)
     return CorpusScores(
-        scored=scored,
         metrics={short: scorecard[name] for short, name in METRICS.items()},
         scorecard=_nest(scorecard),
         slices=[SLICE_COLUMNS, *slice_rows],
@@ -93,15 +120,55 @@ def score_corpus(corpus: PairedCorpus, params: ScoreParams, *, with_slices: bool
     )
 
 
-def score_pairs(corpus: PairedCorpus, params: ScoreParams) -> tuple[list[ScoredPair], list[SlotScores]]:
-    """Alignments and slot scores of every utterance.
+def score_pairs(corpus: PairedCorpus, params: ScoreParams, alignments: TextIO | None = None) -> Totals:
+    """Score every utterance; write the alignments, in order.
 
     Raises:
         InputError: the column `params.callsign_column` is not in the manifest.
     """
     callsigns = read_column(corpus.utterances, params.callsign_column, "score.callsign_column")
-    scored = [score_pair(pair) for pair in corpus.pairs]
-    return scored, list(map(score_slots, scored, callsigns or itertools.repeat(None)))
+    bounds = range(0, max(1, len(corpus.pairs)), PAIRS_PER_PART)
+    tasks = [
+        (corpus.pairs[part], corpus.written[part], callsigns[part] if callsigns else None, alignments is not None)
+        for part in (slice(start, start + PAIRS_PER_PART) for start in bounds)
+    ]
+    rates: list[list[Rate]] = []
+    totals = Totals([], Counter(), Counter(), defaultdict(Counts), defaultdict(Counter))
+    for part, text in workers.map_in_order(_score_part, tasks, workers.available_cores()):
+        if alignments is not None:
+            alignments.write(text)
+        rates.append(part.rates)
+        totals.counts.update(part.counts)
+        totals.slots.update(part.slots)
+        for level, counts in part.levels.items():
+            totals.levels[level] += counts
+        for word, recognised in part.words.items():
+            totals.words[word].update(recognised)
+    totals.rates.extend(_join(same) for same in zip(*rates, strict=True))
+    return totals
+
+
+def _score_part(
+    task: tuple[Sequence[Pair], Sequence[Pair], Sequence[str] | None, bool],
+) -> tuple[Totals, str]:
+    """Scores and, if asked for, alignments of normalised pairs, as-written pairs and true call signs."""
+    pairs, written, callsigns, with_alignments = task
+    scored = [score_pair(pair) for pair in pairs]
+    slots = list(map(score_slots, scored, callsigns or itertools.repeat(None)))
+    totals = Totals(
+        rates=[*error_rates(scored), *slot_rates(slots)],
+        counts=count_corpus(scored),
+        slots=Counter(count_slots(slots)),
+        levels={**count_levels(written), "sclite": sclite.count_corpus(scored)},
+        words=slices.count_words(scored),
+    )
+    return totals, "".join(f"{format_alignment(item)}\n\n" for item in scored) if with_alignments else ""
+
+
+def _join(parts: Sequence[Rate]) -> Rate:
+    """The rate of a corpus from those of its parts."""
+    numerators, denominators = ([getattr(part, side) for part in parts] for side in ("numerators", "denominators"))
+    return Rate(parts[0].name, np.concatenate(numerators), np.concatenate(denominators))
 
 
 def error_rates(scored: Sequence[ScoredPair]) -> list[Rate]:

@@ -1,5 +1,6 @@
 """WER by slice (duration, speaking rate, noise, speaker, ...) and scores by word."""
 
+import bisect
 import dataclasses
 import itertools
 from collections import Counter, defaultdict
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
-from atc_asr.scoring.bootstrap import Rate, make_rate
+from atc_asr.scoring.bootstrap import Rate
 from atc_asr.scoring.params import ScoreParams
 from atc_asr.wer.wer import ScoredPair
 
@@ -40,14 +41,16 @@ class Slice:
     order: tuple[str, ...]
 
 
-def make_slices(params: ScoreParams, utterances: Sequence[Utterance], scored: Sequence[ScoredPair]) -> list[Slice]:
+def make_slices(params: ScoreParams, utterances: Sequence[Utterance], num_words: Sequence[float]) -> list[Slice]:
     """The slices that `params` asks for; those by a column only where the manifest has it.
+
+    `num_words` are the reference words of every utterance.
 
     Raises:
         InputError: audio cannot be read, with `params.estimate_snr`.
     """
     durations = [utterance.duration for utterance in utterances]
-    speaking_rates = [60.0 * item.words.ref_length / duration for item, duration in zip(scored, durations, strict=True)]
+    speaking_rates = [60.0 * words / duration for words, duration in zip(num_words, durations, strict=True)]
     slices = [
         slice_by_number("duration", durations, DURATION_EDGES, "s"),
         slice_by_number("speaking rate", speaking_rates, SPEAKING_RATE_EDGES, "words/min"),
@@ -63,7 +66,7 @@ def slice_by_number(name: str, values: Sequence[float | None], edges: Sequence[f
     """Groups `< 2 s`, `2-4 s`, `>= 4 s` for the ascending edges 2, 4; a value at an edge is in the group above it."""
     between = [f"{low:g}-{high:g} {unit}" for low, high in itertools.pairwise(edges)]
     labels = [f"< {edges[0]:g} {unit}", *between, f">= {edges[-1]:g} {unit}"]
-    groups = tuple(None if value is None else labels[np.searchsorted(edges, value, side="right")] for value in values)
+    groups = tuple(None if value is None else labels[bisect.bisect_right(edges, value)] for value in values)
     return Slice(name, groups, tuple(labels))
 
 
@@ -107,28 +110,35 @@ def estimate_snr(samples: np.ndarray, sample_rate: int) -> float | None:
     return float(10.0 * np.log10(max(speech - noise, MIN_POWER) / noise))
 
 
-def slice_rates(scored: Sequence[ScoredPair], slices: Iterable[Slice]) -> dict[tuple[str, str], tuple[Rate, int]]:
-    """(slice, group) -> (WER, number of utterances); the WER as a rate of the corpus, zero outside the group."""
+def slice_rates(wer: Rate, slices: Iterable[Slice]) -> dict[tuple[str, str], tuple[Rate, int]]:
+    """(slice, group) -> (WER within the group, number of utterances), from the WER of the corpus."""
     found = {}
     for part in slices:
-        for group in part.order:
-            if group in part.groups:
-                fractions = [
-                    (item.words.errors, item.words.ref_length) if other == group and item.words.ref_length else (0, 0)
-                    for item, other in zip(scored, part.groups, strict=True)
-                ]
-                found[part.name, group] = make_rate(f"{part.name}={group}", fractions), part.groups.count(group)
+        numbers: dict[str | None, int] = {group: number for number, group in enumerate(part.order)}
+        of_utterances = np.array([numbers.get(group, -1) for group in part.groups])
+        by_group = np.argsort(of_utterances, kind="stable")
+        bounds = np.searchsorted(of_utterances[by_group], range(len(numbers) + 1))
+        for group, (start, end) in zip(part.order, itertools.pairwise(bounds), strict=True):
+            if end > start:
+                rows = by_group[start:end]
+                rate = Rate(f"{part.name}={group}", wer.numerators[rows], wer.denominators[rows], rows)
+                found[part.name, group] = rate, len(rows)
     return found
 
 
 def count_words(scored: Iterable[ScoredPair]) -> dict[str, Counter[str | None]]:
-    """Reference word -> Counter of the words recognised for it, None for a deletion; words with most errors first."""
+    """Reference word -> Counter of the words recognised for it, None for a deletion."""
     found: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
     for item in scored:
         for step in item.steps:
             if step.ref is not None:
                 found[step.ref][step.hyp] += 1
-    return dict(sorted(found.items(), key=lambda item: (item[1][item[0]] - item[1].total(), item[0])))
+    return dict(found)
+
+
+def most_errors_first(words: Mapping[str, Counter[str | None]]) -> dict[str, Counter[str | None]]:
+    """The words of `count_words`, those with most errors first."""
+    return dict(sorted(words.items(), key=lambda item: (item[1][item[0]] - item[1].total(), item[0])))
 
 
 def confusions_of(word: str, recognised: Mapping[str | None, int]) -> dict[str, int]:

@@ -58,7 +58,7 @@ class Counts:
     @property
     def rate(self) -> float | None:
         """Errors per reference word in per cent; None without reference words."""
-        return 100.0 * self.errors / self.ref_length if self.ref_length else None
+        return _per_cent(self.errors, self.ref_length)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +92,17 @@ def align(ref: Sequence[str], hyp: Sequence[str]) -> tuple[Step, ...]:
 
 def count_steps(steps: Iterable[Step]) -> Counts:
     """The operations of an alignment."""
-    totals = Counter(step.operation for step in steps)
-    return Counts(totals["equal"], totals["substitute"], totals["delete"], totals["insert"])
+    operations = [step.operation for step in steps]
+    return Counts(*map(operations.count, OPERATIONS.values()))
 
 
 def count_edits(ref: Sequence[str], hyp: Sequence[str]) -> Counts:
     """The operations between two word sequences (or, for characters, two strings), without building the alignment."""
-    totals = Counter(edit.tag for edit in Levenshtein.editops(ref, hyp))
-    hits = len(ref) - totals["replace"] - totals["delete"]
-    return Counts(hits, totals["replace"], totals["delete"], totals["insert"])
+    if ref == hyp:
+        return Counts(hits=len(ref))
+    edits = [edit.tag for edit in Levenshtein.editops(ref, hyp)]
+    substitutions, deletions, insertions = map(edits.count, ("replace", "delete", "insert"))
+    return Counts(len(ref) - substitutions - deletions, substitutions, deletions, insertions)
 
 
 def score_pair(pair: Pair) -> ScoredPair:
@@ -136,37 +138,51 @@ def _list_ids(ids: Sequence[str]) -> str:
 
 def total(counts: Iterable[Counts]) -> Counts:
     """The sum of counts."""
-    return sum(counts, Counts())
+    columns = zip(*((one.hits, one.substitutions, one.deletions, one.insertions) for one in counts), strict=True)
+    return Counts(*map(sum, columns))
 
 
-def summarize(scored: Sequence[ScoredPair]) -> dict[str, float | int | None]:
-    """WER, CER and sentence error rate (per cent) with their counts.
+def count_corpus(scored: Sequence[ScoredPair]) -> Counter[str]:
+    """The counts of `summarize`; those of the parts of a corpus add up to those of the corpus."""
+    rated = [item for item in scored if item.words.ref_length]
+    empty = [item for item in scored if not item.words.ref_length]
+    words, characters = total(item.words for item in rated), total(item.characters for item in rated)
+    return Counter(
+        num_utterances=len(rated),
+        num_utterances_wrong=sum(1 for item in rated if item.words.errors),
+        num_ref_words=words.ref_length,
+        num_ref_characters=characters.ref_length,
+        insertions=words.insertions,
+        deletions=words.deletions,
+        substitutions=words.substitutions,
+        character_insertions=characters.insertions,
+        character_deletions=characters.deletions,
+        character_substitutions=characters.substitutions,
+        num_empty_references=len(empty),
+        num_empty_hypotheses=sum(1 for item in rated if not item.pair.hyp.split()),
+        insertions_on_empty_references=sum(item.words.insertions for item in empty),
+    )
+
+
+def summarize(counts: Mapping[str, int]) -> dict[str, float | int | None]:
+    """WER, CER and sentence error rate (per cent), with the counts of `count_corpus`.
 
     Utterances with an empty reference are left out of the rates; they and the words inserted in them are counted
     separately.
     """
-    rated = [item for item in scored if item.words.ref_length]
-    empty = [item for item in scored if not item.words.ref_length]
-    words, characters = total(item.words for item in rated), total(item.characters for item in rated)
-    wrong = sum(1 for item in rated if item.words.errors)
+    edits = ("insertions", "deletions", "substitutions")
+    word_errors = sum(counts[name] for name in edits)
+    character_errors = sum(counts[f"character_{name}"] for name in edits)
     return {
-        "wer": words.rate,
-        "cer": characters.rate,
-        "sentence_error_rate": 100.0 * wrong / len(rated) if rated else None,
-        "num_utterances": len(rated),
-        "num_utterances_wrong": wrong,
-        "num_ref_words": words.ref_length,
-        "num_ref_characters": characters.ref_length,
-        "insertions": words.insertions,
-        "deletions": words.deletions,
-        "substitutions": words.substitutions,
-        "character_insertions": characters.insertions,
-        "character_deletions": characters.deletions,
-        "character_substitutions": characters.substitutions,
-        "num_empty_references": len(empty),
-        "num_empty_hypotheses": sum(1 for item in rated if not item.pair.hyp.split()),
-        "insertions_on_empty_references": sum(item.words.insertions for item in empty),
+        "wer": _per_cent(word_errors, counts["num_ref_words"]),
+        "cer": _per_cent(character_errors, counts["num_ref_characters"]),
+        "sentence_error_rate": _per_cent(counts["num_utterances_wrong"], counts["num_utterances"]),
+        **counts,
     }
+
+
+def _per_cent(part: int, whole: int) -> float | None:
+    return 100.0 * part / whole if whole else None
 
 
 def format_alignment(item: ScoredPair) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import sparse, stats
 
 from atc_asr.scoring import bootstrap
 from atc_asr.scoring.bootstrap import Interval, Rate, Resampling, intervals, make_rate
@@ -48,15 +48,27 @@ def test_scipy_finds_the_same_interval():
 
 
 def test_a_resample_has_as_many_rows_as_the_sample():
-    sums = bootstrap.resample_sums(np.ones((37, 1)), resamples=100, seed=3)
+    sums = bootstrap.resample_sums(sparse.csr_array(np.ones((37, 1))), resamples=100, seed=3)
     assert np.all(sums == 37)
 
 
 def test_blocks_cover_all_resamples(monkeypatch):
-    monkeypatch.setattr(bootstrap, "DRAWS_PER_BLOCK", 64)
-    sums = bootstrap.resample_sums(np.arange(20.0)[:, None], resamples=101, seed=3)
-    assert sums.shape == (101, 1)
+    values = sparse.csr_array(np.arange(20.0)[:, None])
+    sums = bootstrap.resample_sums(values, resamples=101, seed=3)
+    assert sums.shape == (1, 101)
     assert sums.mean() == pytest.approx(190, rel=0.05) and len(np.unique(sums)) > 20
+    monkeypatch.setattr(bootstrap, "MAX_DRAWS_PER_BLOCK", 100)
+    monkeypatch.setattr(bootstrap, "ROWS_PER_PRODUCT", 7)
+    assert np.array_equal(bootstrap.resample_sums(values, resamples=101, seed=3), sums)
+
+
+@pytest.mark.parametrize("largest", [9, 10_000_000])
+def test_the_sums_are_those_of_the_rows_drawn(largest):
+    """NumPy draws all rows at once and adds them; whole numbers of any size are summed exactly."""
+    values = np.random.default_rng(1).integers(-largest, largest, size=(5000, 3))
+    drawn = np.random.default_rng(3).integers(0, 5000, size=(70, 5000), dtype=np.int32)
+    sums = bootstrap.resample_sums(sparse.csr_array(values), resamples=70, seed=3)
+    assert np.array_equal(sums, values[drawn].sum(axis=1).T)
 
 
 def test_correlated_groups_widen_the_interval():
@@ -71,12 +83,22 @@ def test_correlated_groups_widen_the_interval():
 
 def test_sum_by_group():
     values = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    assert bootstrap.sum_by_group(values, ["b", "a", "b"]).tolist() == [[3.0, 4.0], [6.0, 8.0]]
+    sums = bootstrap.sum_by_group(sparse.csr_array(values), ["b", "a", "b"])
+    assert sums.toarray().tolist() == [[3.0, 4.0], [6.0, 8.0]]
 
 
 def test_a_rate_without_a_population_has_no_interval():
     found = intervals([make_rate("none", [(0, 0)] * 5), make_rate("some", [(0, 1)] * 5)], SETTINGS)
     assert found == {"none": Interval(None, None, None, 0), "some": Interval(0.0, 0.0, 0.0, 5)}
+
+
+def test_a_rate_of_some_utterances_is_that_with_zeros_for_the_others():
+    errors, words = utterances(200, seed=6)
+    rows = np.arange(3, 200, 7)
+    inside = np.isin(np.arange(200), rows)
+    corpus = Rate("wer", errors, words)
+    whole = intervals([corpus, Rate("some", errors * inside, words * inside)], SETTINGS)
+    assert intervals([corpus, Rate("some", errors[rows], words[rows], rows)], SETTINGS) == whole
 
 
 def test_no_utterances_no_interval():

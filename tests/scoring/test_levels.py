@@ -1,7 +1,11 @@
 """WER by level of normalisation."""
 
-from atc_asr.scoring.levels import wer_by_level
+from atc_asr.scoring.levels import count_levels
 from atc_asr.wer.wer import Pair
+
+
+def wer_by_level(pairs: list[Pair]) -> dict[str, float | None]:
+    return {level: counts.rate for level, counts in count_levels(pairs).items()}
 
 
 def test_each_level_removes_one_kind_of_spelling_difference():

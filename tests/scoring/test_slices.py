@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from atc_asr.scoring import slices
+from atc_asr.scoring.score import error_rates
 from atc_asr.wer import wer
 
 
@@ -25,9 +26,17 @@ def test_utterances_with_an_empty_value_have_no_group():
 def test_the_counts_of_the_groups_sum_to_the_corpus():
     pairs = scored(("A B", "A"), ("A B C", "A B C"), ("A", "B"))
     by_speaker = slices.slice_by_column("speaker", ["x", "y", "x"])
-    found = slices.slice_rates(pairs, [by_speaker])
+    [wer_of_corpus, *_] = error_rates(pairs)
+    found = slices.slice_rates(wer_of_corpus, [by_speaker])
     sums = {key: (rate.numerators.sum(), rate.denominators.sum(), size) for key, (rate, size) in found.items()}
     assert sums == {("speaker", "x"): (2, 3, 2), ("speaker", "y"): (0, 3, 1)}
+    assert [rate.rows.tolist() for rate, _ in found.values()] == [[0, 2], [1]]
+
+
+def test_a_group_of_no_utterance_and_utterances_of_no_group():
+    [wer_of_corpus, *_] = error_rates(scored(("A B", "A"), ("A", "A"), ("A", "B")))
+    by_snr = slices.Slice("SNR", (None, "high", None), ("low", "high"))
+    assert list(slices.slice_rates(wer_of_corpus, [by_snr])) == [("SNR", "high")]
 
 
 @pytest.mark.parametrize("ratio", [5.0, 15.0, 30.0])
@@ -44,13 +53,13 @@ def test_ratio_of_silence_and_of_short_clips():
 
 
 def test_scores_by_word():
-    words = slices.count_words(scored(("A B A", "A C"), ("B", "B"), ("B D", "C D")))
+    words = slices.most_errors_first(slices.count_words(scored(("A B A", "A C"), ("B", "B"), ("B D", "C D"))))
     assert list(words.items()) == [("B", {"B": 1, "C": 2}), ("A", {"A": 1, None: 1}), ("D", {"D": 1})]
     assert slices.confusions_of("B", words["B"]) == {"C": 2} and slices.confusions_of("A", words["A"]) == {}
 
 
 def test_the_confusion_table_has_the_most_confused_words_only():
-    words = slices.count_words(scored(("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y")))
+    words = slices.most_errors_first(slices.count_words(scored(("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y"))))
     assert slices.list_confusions(words, max_words=2) == [("A", "C"), ("A", "C")]
     assert slices.list_confusions(words, max_words=3) == [("A", "C"), ("A", "C"), ("B", "A")]
     assert slices.list_confusions(words, max_words=10) == [("A", "C"), ("A", "C"), ("B", "A"), ("X", "Y")]

@@ -33,6 +33,10 @@ def random_pairs(count: int, seed: int) -> list[wer.Pair]:
     return pairs
 
 
+def summarize(pairs: list[wer.Pair]) -> dict:
+    return wer.summarize(wer.count_corpus([wer.score_pair(pair) for pair in pairs]))
+
+
 def test_counts_of_a_pair():
     scored = wer.score_pair(wer.Pair("u", "DELTA ONE TWO CLIMB NOW", "DELTA NINER TWO CLIMB RIGHT NOW"))
     assert scored.words == wer.Counts(hits=4, substitutions=1, deletions=0, insertions=1)
@@ -61,25 +65,25 @@ def test_empty_texts_and_extra_spaces(ref, hyp, counts):
 
 def test_the_corpus_rate_is_not_the_mean_of_the_utterance_rates():
     pairs = [wer.Pair("a", "ONE", "TWO"), wer.Pair("b", "ONE TWO A AH", "ONE TWO A AH")]
-    assert wer.summarize([wer.score_pair(pair) for pair in pairs])["wer"] == pytest.approx(20.0)
+    assert summarize(pairs)["wer"] == pytest.approx(20.0)
 
 
 def test_empty_references_are_counted_separately():
     pairs = [wer.Pair("a", "ONE TWO", "ONE"), wer.Pair("b", "", "AH AH"), wer.Pair("c", "", "")]
-    summary = wer.summarize([wer.score_pair(pair) for pair in pairs])
+    summary = summarize(pairs)
     assert summary["wer"] == pytest.approx(50.0)
     assert (summary["num_utterances"], summary["num_empty_references"]) == (1, 2)
     assert (summary["insertions"], summary["insertions_on_empty_references"]) == (0, 2)
 
 
 def test_a_corpus_of_empty_references_has_no_rate():
-    summary = wer.summarize([wer.score_pair(wer.Pair("a", "", "AH"))])
+    summary = summarize([wer.Pair("a", "", "AH")])
     assert summary["wer"] is None and summary["cer"] is None and summary["sentence_error_rate"] is None
 
 
 def test_counts_equal_jiwer_on_a_thousand_pairs():
     pairs = random_pairs(1000, seed=1)
-    summary = wer.summarize([wer.score_pair(pair) for pair in pairs])
+    summary = summarize(pairs)
     expected = jiwer.process_words([pair.ref for pair in pairs], [pair.hyp for pair in pairs])
     insertions = summary["insertions"] + summary["insertions_on_empty_references"]
     assert summary["num_empty_references"] > 10 and summary["num_empty_hypotheses"] > 10
