@@ -21,7 +21,7 @@ def run(params: PosteriorsParams, flags: PosteriorsFlags) -> None:
     from atc_asr.posteriors.forward import run_network
 
     meta, _, rows = run_network(
-        flags.checkpoint_dir, flags.manifest, hparams_file=None, batch_seconds=params.batch_seconds
+        flags.checkpoint_dir, flags.manifest, batch_seconds=params.batch_seconds, trust=flags.trust
     )
     write_posteriors(flags.out_file, meta, tqdm(rows, total=len(meta.ids), desc="posteriors", disable=None))
 

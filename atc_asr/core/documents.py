@@ -77,7 +77,7 @@ def read_yaml(path: Path, constructor: type | None = None) -> dict:
     except Exception as error:  # besides YAMLError, ruamel.yaml raises many others for malformed documents
         raise InputError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: got {type(content).__name__}, wanted a mapping of sections")
+        raise InputError(f"{path}: got {type(content).__name__}, wanted a mapping")
     return content
 
 
@@ -91,7 +91,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
         content = from_json(text, allow_inf_nan=False)
         json.dumps(content, allow_nan=False)  # refuses a number such as 1e999
     except ValueError as error:
-        raise InputError(f"{where}: is not valid JSON: {error}") from error
+        raise InputError(f"{where}: is not JSON: {error}") from error
     return content
 
 

@@ -5,18 +5,19 @@
 
 import csv
 import glob
-import json
-import math
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atc_asr.core import files, text
+from atc_asr.core import documents, files, text
 from atc_asr.core.errors import InputError
 
 COLUMNS = ("id", "wav", "duration", "transcript")
 STATS_FILE = "stats.json"
+MAX_DURATION = 86_400  # seconds of an utterance
+DELIMITERS = ",;\t"  # of CSV files; Excel writes semicolons where the decimal point is a comma
 
 
 @dataclass(frozen=True)
@@ -90,60 +91,63 @@ def read_rows(path: Path, required: Iterable[str]) -> Iterator[tuple[int, dict[s
     """
     rows = _json_rows if Path(path).suffix in (".jsonl", ".json") else _csv_rows
     required = list(required)
-    try:
-        for line, row in rows(path):
-            for column in required:
-                if row.get(column) is None:
-                    present = ",".join(name for name, value in row.items() if value is not None) or "nothing"
-                    raise InputError(f"{path}:{line} (id {row.get('id')}): column {column} is missing, got {present}")
-            yield line, row
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    for line, row in rows(path):
+        for column in required:
+            if row.get(column) is None:
+                present = ",".join(name for name, value in row.items() if value is not None) or "nothing"
+                raise InputError(f"{path}:{line} (id {row.get('id')}): column {column} is missing, got {present}")
+        yield line, row
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restkey="", strict=True)
-        try:
-            for row in reader:
-                if "" in row:
-                    raise InputError(f"{path}:{reader.line_num} (id {row.get('id')}): more cells than columns")
+    lines = files.read_lines(path, newline="")
+    first = next(lines, "")
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
+    try:
+        names = [files.cell_text(name).strip() for name in next(reader, [])]
+        for cells in reader:
+            row = {name: files.cell_text(cell) for name, cell in zip(names, cells, strict=False) if name}
+            if any(cell.strip() for cell in cells[len(names) :]):
+                where = f"{path}:{reader.line_num} (id {row.get('id')})"
+                raise InputError(f"{where}: more cells than columns: got {len(cells)}, wanted {len(names)}")
+            if any(cell.strip() for cell in cells):  # Excel writes rows of blank cells
                 yield reader.line_num, row
-        except csv.Error as error:
-            raise InputError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with open(path, encoding="utf-8-sig") as file:
-        for line, content in enumerate(file, start=1):
-            if not content.strip():
-                continue
-            try:
-                row = json.loads(content)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}:{line}: is not JSON: {error.msg} at column {error.colno}") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{path}:{line}: got {type(row).__name__}, wanted an object with {', '.join(COLUMNS)}")
-            yield line, {name: str(value) for name, value in row.items() if value is not None}
+    for line, content in enumerate(files.read_lines(path), start=1):
+        if not content.strip():
+            continue
+        row = documents.parse_json(content, f"{path}:{line}")
+        if not isinstance(row, dict):
+            raise InputError(f"{path}:{line}: got {type(row).__name__}, wanted an object with {', '.join(COLUMNS)}")
+        yield line, {name: str(value) for name, value in row.items() if value is not None}
+
+
+def audio_path(folder: Path, name: str) -> Path:
+    """The path of a file that a list in `folder` names; Windows separates folders by back slashes."""
+    path = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not os.path.exists(path) else path
 
 
 def _utterance(folder: Path, row: Mapping[str, str], where: str) -> Utterance:
-    wav = folder / row["wav"]
+    wav = audio_path(folder, row["wav"])
     if not row["id"]:
         raise InputError(f"{where}: the id is empty")
-    if not row["wav"] or not wav.is_file():
+    if not row["wav"] or not os.path.isfile(wav):  # Path.is_file raises an error for a name that is too long
         raise InputError(f"{where}: {wav} does not exist, wanted an audio file")
     try:
-        duration = float(row["duration"])
+        duration = float(row["duration"].replace(",", "."))
     except ValueError:
         raise InputError(f"{where}: duration is {row['duration']!r}, wanted seconds") from None
-    if not (duration > 0 and math.isfinite(duration)):
-        raise InputError(f"{where}: duration is {duration} s, wanted > 0")
+    if not 0 < duration <= MAX_DURATION:
+        raise InputError(f"{where}: duration is {duration} s, wanted > 0 and at most {MAX_DURATION}")
     transcript = text.normalize(row["transcript"])
     if not transcript:
-        raise InputError(f"{where}: transcript {row['transcript']!r} is empty after normalisation")
+        raise InputError(f"{where}: transcript is empty after normalisation: got {row['transcript']!r}")
     columns = {name: value for name, value in row.items() if name not in COLUMNS and value is not None}
     return Utterance(row["id"], wav, duration, transcript, columns)
 
@@ -170,9 +174,9 @@ def text_version(path: Path) -> str | None:
         InputError: stats.json has no readable version.
     """
     stats = Path(path).parent / STATS_FILE
-    try:
-        return str(json.loads(stats.read_text(encoding="utf-8"))["text_version"])
-    except FileNotFoundError:
+    if not stats.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{stats}: text_version cannot be read ({type(error).__name__})") from error
+    version = documents.read_json(stats).get("text_version")
+    if not isinstance(version, str):
+        raise InputError(f"{stats}: text_version: got {version!r}, wanted a text")
+    return version

@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import read_text, write_text
-from atc_asr.hypotheses.hypotheses import Hypothesis
+from atc_asr.hypotheses.hypotheses import STRICT, Hypothesis
 
 log = logging.getLogger(__name__)
 
-NUM_BINS = 10  # equal-width confidence bins of the reliability curve
 LIKE = r'\{\s*"slope": '  # beginning of a file of `write_calibration`
+NUM_BINS = 10  # equal-width confidence bins of the reliability curve
 CURVE_POINTS = 200  # largest number of points of the risk-coverage curve
 EPSILON = 1e-6  # confidences are clipped to [EPSILON, 1 - EPSILON], because the logit of 0 and 1 is infinite
 NEWTON_STEPS = 100
@@ -32,8 +33,12 @@ L2_PENALTY = 1e-6  # keeps the fit finite when the words are separable
 class Calibration:
     """Slope and intercept of a Platt scaling."""
 
+    __pydantic_config__ = STRICT
     slope: float
     intercept: float
+
+
+_FILE = TypeAdapter(Calibration)
 
 
 @dataclass(frozen=True)
@@ -152,10 +157,10 @@ def read_calibration(path: Path) -> Calibration:
         InputError: the file cannot be read or holds no calibration.
     """
     try:
-        content = json.loads(read_text(path))
-        return Calibration(float(content["slope"]), float(content["intercept"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a calibration of stages.calibrate, wanted slope and intercept") from error
+        return _FILE.validate_json(read_text(path))
+    except ValidationError as error:
+        wanted = "wanted finite numbers slope and intercept"
+        raise InputError(f"{path}: not a calibration of stages.calibrate, {wanted}") from error
 
 
 def confidences(hypotheses: Iterable[Hypothesis], where: str) -> dict[str, np.ndarray]:

@@ -46,6 +46,7 @@ class Hypothesis:
     score: float | None = None
     words: tuple[Word, ...] = ()
     nbest: tuple[Alternative, ...] = ()
+    greedy: str | None = None  # text of the best path, where another search made `hyp`
 
 
 _LINE = TypeAdapter(Hypothesis)
@@ -66,6 +67,8 @@ def to_json(hypothesis: Hypothesis) -> str:
         line["words"] = word_rows(hypothesis.words)
     if hypothesis.nbest:
         line["nbest"] = [{"hyp": entry.hyp, "score": round(entry.score, 4)} for entry in hypothesis.nbest]
+    if hypothesis.greedy is not None:
+        line["greedy"] = hypothesis.greedy
     return json.dumps(line, ensure_ascii=False, allow_nan=False)
 
 
@@ -117,7 +120,7 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
     """
     hypotheses = []
     line_numbers: dict[str, int] = {}
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         hypothesis = from_json(line, f"{path}:{number}")

@@ -4,13 +4,27 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import read_text, write_text
+from atc_asr.core.files import read_lines, write_text
 from atc_asr.core.text import normalize
 from atc_asr.tokenizer.tokens import Tokens
 
+MAX_LETTERS = 200  # of a word; the search libraries follow a spelling letter by letter and cannot take any length
+
+
+def _check_length(word: str, where: str) -> None:
+    if len(word) > MAX_LETTERS:
+        raise InputError(f"{where}: got a word of {len(word)} letters, {word!r}, wanted at most {MAX_LETTERS}")
+
 
 def write_words(path: Path, words: Iterable[str]) -> None:
-    """Write a word list, one word per line, sorted, without duplicates."""
+    """Write a word list, one word per line, sorted, without duplicates.
+
+    Raises:
+        InputError: a word has more than `MAX_LETTERS` letters.
+    """
+    words = list(words)
+    for word in words:
+        _check_length(word, str(path))
     write_text(path, "".join(f"{word}\n" for word in sorted(set(words))))
 
 
@@ -18,15 +32,16 @@ def read_words(path: Path) -> list[str]:
     """Read a word list, one normalised word per line, without duplicates.
 
     Raises:
-        InputError: the file cannot be read, is empty, or a line is not one normalised word.
+        InputError: the file cannot be read or is empty, or a line is not one normalised word or is too long.
     """
     words: dict[str, None] = {}
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         word = line.strip()
         if not word:
             continue
         if normalize(word) != word or " " in word:
             raise InputError(f"{path}:{number}: got {word!r}, wanted one normalised word, as {normalize(word)!r}")
+        _check_length(word, f"{path}:{number}")
         words[word] = None
     if not words:
         raise InputError(f"{path}: no words, wanted one per line")
@@ -39,7 +54,7 @@ def read_sentences(path: Path) -> list[str]:
     Raises:
         InputError: the file cannot be read or has no text.
     """
-    sentences = [sentence for sentence in map(normalize, read_text(path).split("\n")) if sentence]
+    sentences = [sentence for sentence in map(normalize, read_lines(path)) if sentence]
     if not sentences:
         raise InputError(f"{path}: no text, wanted one sentence per line")
     return sentences

@@ -133,7 +133,17 @@ def build(text: str, where: str) -> SimpleNamespace:
         hparams = load_hyperpyyaml(text)
     except (YAMLError, ValueError, TypeError, AttributeError, ImportError) as error:
         raise InputError(f"{where}: cannot be built: {' '.join(str(error).split())}") from error
-    for name in ("modules", "encoder", "normalizer", "model", "sample_rate"):
+    for name in (
+        "modules",
+        "encoder",
+        "normalizer",
+        "model",
+        "ctc_head",
+        "sample_rate",
+        "hop_length",
+        "strides",
+        "n_mels",
+    ):
         if name not in hparams:
             raise InputError(f"{where}: {name} is missing")
     mask_convolutions(hparams["model"])

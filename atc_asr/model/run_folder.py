@@ -8,7 +8,7 @@
     checkpoints/        SpeechBrain Checkpointer, with the optimiser; weights that are not trained are in frozen.ckpt
     train_log.txt  curves.csv  metrics.json  model_card.json  README.md (the model card of the Hub)
 
-hyperparams.yaml is HyperPyYAML and can run code when it is loaded: load only run folders that you trust.
+hyperparams.yaml is HyperPyYAML, which can run code when it is loaded. It is read as data here (stored_network).
 
 B utterances, S samples, T encoder frames, V tokens.
 """
@@ -17,9 +17,11 @@ import contextlib
 import errno
 import math
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from speechbrain.dataio.encoder import CTCTextEncoder
@@ -28,6 +30,7 @@ from atc_asr.core import files, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import one_line
 from atc_asr.model import network
+from atc_asr.model.stored_network import read_network
 from atc_asr.tokenizer.tokens import BLANK, SPACE, Tokens
 
 HPARAMS = "hyperparams.yaml"
@@ -38,6 +41,7 @@ CHECKPOINTS = "checkpoints"
 FROZEN = "frozen.ckpt"  # weights that are not trained; checkpoints hold the others
 TRAIN_LOG = "train_log.txt"
 CURVES = "curves.csv"
+CARD, METRICS, README = "model_card.json", "metrics.json", "README.md"
 
 WRITER_ERRORS = ("inline_container", "PytorchStreamWriter", "iostream error")  # in torch.save's message on a full disk
 SPEECHBRAIN_TOKENIZER = {
@@ -124,37 +128,63 @@ def load_state(path: Path) -> dict:
         InputError: the file is missing, incomplete, or contains other objects.
     """
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                    raise ValueError("is compressed, wanted a file of torch.save")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file, wanted a finished run folder") from error
-    except (RuntimeError, EOFError, ValueError, OSError, torch.serialization.pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged files raise almost anything, besides UnpicklingError and RuntimeError
         raise InputError(f"{path}: cannot be loaded (incomplete, or not only weights): {one_line(error)}") from error
 
 
-def load_recognizer(run_dir: Path, *, device: torch.device | str, hparams_file: Path | None = None) -> Recognizer:
+def load_statistics(path: Path, n_mels: int) -> dict[str, Any]:
+    """Load the global statistics of a normaliser: `count`, `glob_mean` and `glob_std` (F,).
+
+    Raises:
+        InputError: the file cannot be used, or has other statistics.
+    """
+    found = load_state(path)
+    if not isinstance(found, dict) or "count" not in found:
+        raise InputError(f"{path}: has no count, wanted the statistics of a global InputNormalization")
+    for name in ("glob_mean", "glob_std"):
+        value = found.get(name)
+        shape = tuple(getattr(value, "shape", ()))
+        if not isinstance(value, torch.Tensor) or shape != (n_mels,) or not value.isfinite().all():
+            raise InputError(f"{path}: {name}: got shape {shape}, wanted ({n_mels},) finite numbers")
+    return {name: found[name] for name in ("count", "glob_mean", "glob_std")}
+
+
+def load_recognizer(
+    run_dir: Path, *, device: torch.device | str, hparams_file: Path | None = None, trust: bool = False
+) -> Recognizer:
     """Load the recogniser of a run folder.
 
     Args:
         run_dir: the run folder.
         device: of the network.
-        hparams_file: HyperPyYAML to use instead of the run folder's. A file with placeholders is ignored.
+        hparams_file: the user's HyperPyYAML, executed instead of reading the run folder's. A file with placeholders is
+            ignored.
+        trust: whether the run folder's hyperparams.yaml is executed, which can run any code; else it is read as data.
 
     Raises:
         InputError: a file is missing or cannot be used, or the weights do not fit the network.
     """
     tokens = Tokens.load(run_dir)
-    for path in filter(None, (hparams_file, run_dir / HPARAMS)):
-        if not path.is_file():
-            raise InputError(f"{path}: no such file, wanted the hyper-parameters of a finished run folder")
-        text = path.read_text(encoding="utf-8")
-        if not network.PLACEHOLDER.search(text):
-            break
+    path = run_dir / HPARAMS
+    for needed in (path, run_dir / MODEL):
+        if not needed.is_file():
+            raise InputError(f"{needed}: no such file, wanted a finished run folder")
+    if hparams_file is not None and not network.PLACEHOLDER.search(files.read_text(hparams_file)):
+        path, trust = hparams_file, True
+    text = files.read_text(path) if trust else read_network(path, run_dir / MODEL, len(tokens))
     hparams = network.build(text, str(path))
     try:
         hparams.model.load_state_dict(load_state(run_dir / MODEL))
-        hparams.normalizer._load_statistics_dict(load_state(run_dir / NORMALIZER))
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError(f"{run_dir}: weights do not fit {path}: {one_line(error)}") from error
+    hparams.normalizer._load_statistics_dict(load_statistics(run_dir / NORMALIZER, hparams.n_mels))
     num_tokens = hparams.ctc_head.w.weight.shape[0]
     if num_tokens != len(tokens):
         raise InputError(f"{run_dir}: the network has {num_tokens} outputs, tokens.txt has {len(tokens)} tokens")

@@ -61,11 +61,16 @@ def compute_log_probs(recognizer: Recognizer, utterances: Sequence[Utterance], b
 
 
 def run_network(
-    checkpoint_dir: Path, manifest: Sequence[Path], *, hparams_file: Path | None, batch_seconds: float
+    checkpoint_dir: Path,
+    manifest: Sequence[Path],
+    *,
+    batch_seconds: float,
+    hparams_file: Path | None = None,
+    trust: bool = False,
 ) -> tuple[PosteriorsMeta, Tokens, Rows]:
     """Load a run folder's network and run it over manifests, in batches of `batch_seconds` including padding.
 
-    The network is described by `hparams_file` (HyperPyYAML), or by the run folder's own file for None.
+    `hparams_file` and `trust` are those of `load_recognizer`.
 
     Returns:
         Description of the utterances, tokens of the network, and an iterator that computes the log-probabilities.
@@ -74,7 +79,9 @@ def run_network(
         InputError: the run folder, a manifest or an audio file cannot be used.
     """
     utterances = read_manifests(manifest)
-    recognizer = run_folder.load_recognizer(checkpoint_dir, device=pick_device(), hparams_file=hparams_file)
+    recognizer = run_folder.load_recognizer(
+        checkpoint_dir, device=pick_device(), hparams_file=hparams_file, trust=trust
+    )
     meta = PosteriorsMeta(
         ids=tuple(utterance.id for utterance in utterances),
         durations=tuple(utterance.duration for utterance in utterances),

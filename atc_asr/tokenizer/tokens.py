@@ -85,15 +85,20 @@ class Tokens:
         """Read the files that `save` writes.
 
         Raises:
-            InputError: tokens.txt is missing, does not start with the blank, or has a token twice.
+            InputError: tokens.txt is missing, does not start with the blank, or has a token twice; spm.model differs.
         """
         path, spm_path = folder / TOKENS_FILE, folder / SPM_FILE
         if not path.is_file():
             raise InputError(f"{folder}: has no {TOKENS_FILE}, wanted a tokenizer or run folder")
-        symbols = tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
-        if len(symbols) < 2 or symbols[0] != BLANK or len(set(symbols)) != len(symbols):
+        symbols = tuple(files.read_text(path).split("\n")[:-1])
+        if len(symbols) < 2 or symbols[0] != BLANK or len(set(symbols)) != len(symbols) or "" in symbols:
             raise InputError(f"{path}: wanted {BLANK} on line 1 and one token a line, each once")
-        return cls(symbols, spm_path.read_bytes() if spm_path.is_file() else None)
+        if not spm_path.is_file():
+            return cls(symbols)
+        tokens = spm_tokens(spm_path.read_bytes(), str(spm_path))
+        if tokens.symbols != symbols:
+            raise InputError(f"{spm_path}: its pieces are not the tokens of {TOKENS_FILE}")
+        return tokens
 
 
 def char_tokens(transcripts: Iterable[str]) -> Tokens:
@@ -109,6 +114,8 @@ def spm_tokens(spm_model: bytes, where: str) -> Tokens:
     """
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=spm_model)
+        if not spm_model or not len(pieces):
+            raise RuntimeError("no pieces")
     except RuntimeError as error:
         raise InputError(f"{where}: is not a SentencePiece model") from error
     if not (pieces.is_unknown(0) or pieces.is_control(0)):

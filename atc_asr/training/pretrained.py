@@ -1,6 +1,6 @@
 """Reading a pretrained network: a SpeechBrain pretrained folder or a run folder, on this machine or on the Hub.
 
-    hyperparams.yaml    read as data (atc_asr.training.plain_hparams), never executed
+    hyperparams.yaml    read as data (atc_asr.model.plain_hparams), never executed
     model.ckpt          or asr.ckpt, …: the ModuleList with front-end and Conformer that `pretrainer` loads
     normalizer.ckpt     global feature statistics
     tokenizer.ckpt      SentencePiece or CTCTextEncoder
@@ -28,10 +28,10 @@ from speechbrain.processing.features import InputNormalization
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import TOKEN_VARIABLES, one_line, read_token, silence_http_log
 from atc_asr.model import network
-from atc_asr.model.run_folder import HPARAMS, MODEL, NORMALIZER, TOKENIZER, load_state
+from atc_asr.model.plain_hparams import Made, PlainHparams, Ref
+from atc_asr.model.run_folder import HPARAMS, MODEL, NORMALIZER, TOKENIZER, load_state, load_statistics
 from atc_asr.tokenizer.tokens import BLANK, SPACE
 from atc_asr.training.checkpoints import file_hash
-from atc_asr.training.plain_hparams import Made, PlainHparams, Ref
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 FRAME_MS = {strides: frame_ms for frame_ms, strides in network.STRIDES.items()}
@@ -290,20 +290,9 @@ def load(folder: Path) -> Pretrained:
     if symbols and rows and rows != len(symbols):
         head = f"the CTC head in {layout.model.name} has {rows} rows"
         raise InputError(f"{layout.tokenizer}: has {len(symbols)} tokens, {head}")
-    return Pretrained(layout.architecture, state, _statistics(layout), symbols)
-
-
-def _statistics(layout: Layout) -> dict[str, Any]:
-    """The global statistics of a normaliser; those of speakers in older checkpoints are ignored."""
-    found = load_state(layout.normalizer)
-    n_mels = layout.architecture["n_mels"]
-    if not isinstance(found, dict) or "count" not in found:
-        raise InputError(f"{layout.normalizer}: has no count, wanted the statistics of a global InputNormalization")
-    for name in ("glob_mean", "glob_std"):
-        shape = tuple(getattr(found.get(name), "shape", ()))
-        if shape != (n_mels,):
-            raise InputError(f"{layout.normalizer}: {name}: got shape {shape}, wanted ({n_mels},)")
-    return {name: found[name] for name in ("count", "glob_mean", "glob_std")}
+    return Pretrained(
+        layout.architecture, state, load_statistics(layout.normalizer, layout.architecture["n_mels"]), symbols
+    )
 
 
 def _symbols(layout: Layout) -> tuple[str, ...]:
