@@ -20,7 +20,7 @@ MAX_DURATION = 86_400  # seconds of an utterance
 DELIMITERS = ",;\t"  # of CSV files; Excel writes semicolons where the decimal point is a comma
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One row of a manifest."""
 
@@ -32,38 +32,40 @@ class Utterance:
 
 
 def read_manifest(path: Path) -> list[Utterance]:
-    """All rows of a CSV or JSONL manifest, validated, in the manifest's order.
-
-    Raises:
-        InputError: a row is invalid; the message names file, line and id.
-    """
-    utterances: dict[str, Utterance] = {}
-    for line, row in read_rows(path, COLUMNS):
-        where = f"{path}:{line} (id {row['id']})"
-        utterance = _utterance(path.parent, row, where)
-        if utterance.id in utterances:
-            raise InputError(f"{where}: duplicate id, wanted unique ids")
-        utterances[utterance.id] = utterance
-    if not utterances:
-        raise InputError(f"{path}: no rows, wanted at least one utterance")
-    return list(utterances.values())
+    """The rows of one manifest, see `each_utterance`."""
+    return list(_each_row(path, {}))
 
 
 def read_manifests(paths: Iterable[Path]) -> list[Utterance]:
-    """The rows of several manifests, concatenated; ids are unique over all manifests.
+    """The rows of several manifests, see `each_utterance`."""
+    return list(each_utterance(paths))
+
+
+def each_utterance(paths: Iterable[Path]) -> Iterator[Utterance]:
+    """Read the rows of manifests one by one, validated, in order; ids are unique over all manifests.
 
     Raises:
         InputError: a row is invalid, a file is missing, or a pattern (`data/*/train.csv`) matches nothing.
     """
     origins: dict[str, Path] = {}
-    utterances = []
     for path in expand(paths):
-        for utterance in read_manifest(path):
-            origin = origins.setdefault(utterance.id, path)
-            if origin is not path:
-                raise InputError(f"{path} (id {utterance.id}): the same id is in {origin}, wanted unique ids")
-            utterances.append(utterance)
-    return utterances
+        yield from _each_row(path, origins)
+
+
+def _each_row(path: Path, origins: dict[str, Path]) -> Iterator[Utterance]:
+    """The rows of one manifest; `origins` has the manifest of every id read before, and gets those of this one."""
+    num_before = len(origins)
+    for line, row in read_rows(path, COLUMNS):
+        where = f"{path}:{line} (id {row['id']})"
+        utterance = _utterance(path.parent, row, where)
+        origin = origins.get(utterance.id)
+        if origin is not None:
+            place = "" if origin is path else f" of {origin}"
+            raise InputError(f"{where}: duplicate id{place}, wanted unique ids")
+        origins[utterance.id] = path
+        yield utterance
+    if len(origins) == num_before:
+        raise InputError(f"{path}: no rows, wanted at least one utterance")
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:

@@ -1,7 +1,7 @@
 """Reading and writing of decode.jsonl: a hypothesis per line, `{"id": ..., "hyp": ...}` and further fields."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -113,12 +113,16 @@ def write_hypotheses(path: Path, hypotheses: Iterable[Hypothesis]) -> None:
 
 
 def read_hypotheses(path: Path) -> list[Hypothesis]:
-    """Read all hypotheses of a decode.jsonl, in file order.
+    """All hypotheses of a decode.jsonl, see `each_hypothesis`."""
+    return list(each_hypothesis(path))
+
+
+def each_hypothesis(path: Path) -> Iterator[Hypothesis]:
+    """Read the hypotheses of a decode.jsonl one by one, in file order.
 
     Raises:
         InputError: the file cannot be read or is empty, a line is invalid, or two lines have the same id.
     """
-    hypotheses = []
     line_numbers: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
@@ -127,7 +131,6 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
         first = line_numbers.setdefault(hypothesis.id, number)
         if first != number:
             raise InputError(f"{path}:{number} (id {hypothesis.id}): duplicate of line {first}")
-        hypotheses.append(hypothesis)
-    if not hypotheses:
+        yield hypothesis
+    if not line_numbers:
         raise InputError(f"{path}: no hypotheses, wanted at least one line")
-    return hypotheses

@@ -1,13 +1,13 @@
 """References and hypotheses, paired by id and normalised alike."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from atc_asr.core import text
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import COLUMNS, Utterance, expand, read_manifests, read_rows, text_version
-from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses
+from atc_asr.hypotheses.hypotheses import each_hypothesis
 from atc_asr.wer.wer import Pair, pair_by_id
 
 
@@ -42,23 +42,23 @@ def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypoth
                 f"{path}: its text has normalisation {version}, wanted {text.VERSION}; export the corpus again"
             )
     utterances = read_manifests(paths)
-    hypotheses = read_hypotheses(hyp_file)
+    hyps = {one.id: one.hyp for one in each_hypothesis(hyp_file)}  # without their words, which need much memory
+    normalized = {name: text.normalize(hyp) for name, hyp in hyps.items()}
     if not normalize_hypotheses:
-        _check_normalized(hypotheses, hyp_file)
+        _check_normalized(hyps, normalized, hyp_file)
     as_written = {row["id"]: row["transcript"] for path in paths for _, row in read_rows(path, COLUMNS)}
-    hyps = {hypothesis.id: hypothesis.hyp for hypothesis in hypotheses}
     written = pair_by_id({utterance.id: as_written[utterance.id] for utterance in utterances}, hyps)
-    pairs = [Pair(utterance.id, utterance.transcript, text.normalize(hyps[utterance.id])) for utterance in utterances]
+    pairs = [Pair(utterance.id, utterance.transcript, normalized[utterance.id]) for utterance in utterances]
     return PairedCorpus(tuple(utterances), tuple(pairs), tuple(written))
 
 
-def _check_normalized(hypotheses: Sequence[Hypothesis], path: Path) -> None:
-    different = [one for one in hypotheses if text.normalize(one.hyp) != one.hyp]
+def _check_normalized(hyps: Mapping[str, str], normalized: Mapping[str, str], path: Path) -> None:
+    different = [name for name, hyp in hyps.items() if normalized[name] != hyp]
     if different:
         first = different[0]
         raise InputError(
-            f"{path} (id {first.id}): {len(different)} of {len(hypotheses)} hypotheses are not normalised, "
-            f"got {first.hyp!r}, wanted {text.normalize(first.hyp)!r} (version {text.VERSION}); decode again, or set "
+            f"{path} (id {first}): {len(different)} of {len(hyps)} hypotheses are not normalised, "
+            f"got {hyps[first]!r}, wanted {normalized[first]!r} (version {text.VERSION}); decode again, or set "
             "score.normalize_hypotheses to true for texts of another recogniser"
         )
 
