@@ -133,15 +133,21 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
+def is_shown(record: logging.LogRecord) -> bool:
+    """Whether a message is one of this project's, or a warning or an error of a library.
+
+    SpeechBrain's warning that it cannot save figures is not shown: nobody asks it for figures.
+    """
+    is_own = record.name.partition(".")[0] in OWN_LOGGERS
+    return is_own or (record.levelno >= logging.WARNING and record.name != "speechbrain.utils.train_logger")
+
+
 def setup_logging() -> None:
-    """One line per message on standard error; of libraries only warnings and errors."""
+    """One line per message on standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in OWN_LOGGERS:
-        logging.getLogger(name).setLevel(logging.INFO)
-    # It warns that it cannot save figures, which nobody asks it for.
-    logging.getLogger("speechbrain.utils.train_logger").setLevel(logging.ERROR)
+    handler.addFilter(is_shown)  # the level of a logger is no use: SpeechBrain sets those of its own
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def describe_error(error: Exception) -> str:

@@ -155,6 +155,21 @@ def test_log_messages_are_one_line_that_a_terminal_can_show(capsys):
     assert formatter.format(record) == r"WARNING: a\n\x1b[2J: bad"
 
 
+@pytest.mark.parametrize(
+    ("name", "level", "shown"),
+    [
+        ("atc_asr.training.brain", logging.INFO, True),
+        ("__main__", logging.INFO, True),
+        ("atc_asr_other", logging.INFO, False),
+        ("matplotlib.font_manager", logging.INFO, False),
+        ("speechbrain.core", logging.WARNING, True),
+        ("speechbrain.utils.train_logger", logging.WARNING, False),
+    ],
+)
+def test_libraries_log_only_warnings(name, level, shown):
+    assert cli.is_shown(logging.LogRecord(name, level, "x.py", 1, "text", (), None)) == shown
+
+
 def test_a_bug_keeps_its_traceback():
     def main():
         raise RuntimeError("bug")
