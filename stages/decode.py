@@ -1,5 +1,6 @@
 """Stage decode: search log-probabilities for text with word times and confidences."""
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -9,11 +10,13 @@ from tqdm import tqdm
 
 from atc_asr.core import cli, messages
 from atc_asr.core.errors import InputError
+from atc_asr.core.files import write_text
+from atc_asr.core.outputs import check_file, together
 from atc_asr.decoding.boost import CallsignBoost, read_expected
-from atc_asr.decoding.params import DecodeFlags, DecodeParams, check_search
-from atc_asr.decoding.search import Job, SearchSources, check_boost, decode_all
+from atc_asr.decoding.params import DecodeFlags, DecodeParams
+from atc_asr.decoding.search import Job, SearchSources, check_boost, decode_all, describe, log_search, resolve
 from atc_asr.hypotheses.confidence import read_calibration, recalibrate
-from atc_asr.hypotheses.hypotheses import Hypothesis, write_hypotheses
+from atc_asr.hypotheses.hypotheses import LIKE, Hypothesis, write_hypotheses
 from atc_asr.posteriors.params import PosteriorsParams
 from atc_asr.posteriors.store import PosteriorsMeta, StoredPosteriors
 from atc_asr.tokenizer.tokens import Tokens
@@ -21,6 +24,8 @@ from atc_asr.tokenizer.tokens import Tokens
 log = logging.getLogger(__name__)
 
 OUT_FILE = "decode.jsonl"
+SEARCH_SUFFIX = ".search.json"  # of the file beside it that names the search
+SEARCH_LIKE = r'\{\s*"search": '
 
 # (index of the utterance, its log-probabilities (T, V) or its row in a file of log-probabilities)
 Rows = Iterator[tuple[int, np.ndarray | int]]
@@ -67,23 +72,30 @@ def decode_rows(
     return [hypotheses[utterance_id] for utterance_id in meta.ids]
 
 
-def run(params: DecodeParams, posteriors_params: PosteriorsParams, flags: DecodeFlags) -> None:
+def run(
+    params: DecodeParams, posteriors_params: PosteriorsParams, flags: DecodeFlags
+) -> None:
     """Decode manifests or stored log-probabilities.
 
     Raises:
         InputError: an input cannot be used; no file is written.
     """
-    check_search(params)
+    sources = SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon, posteriors=flags.posteriors)
+    asked, params = params, resolve(params, sources)
+    out_file = flags.out_file or flags.checkpoint_dir / OUT_FILE
+    check_file(out_file, LIKE)
     if flags.boost is not None:
         check_boost(params)
     boost = CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [])
     meta, tokens, rows = load_rows(posteriors_params, flags)
     calibration = read_calibration(flags.calibration) if flags.calibration is not None else None
-    sources = SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon, posteriors=flags.posteriors)
+    log_search(asked, params)
     hypotheses = decode_rows(params, meta, tokens, rows, sources, boost)
     if calibration is not None:
         hypotheses = [recalibrate(calibration, hypothesis) for hypothesis in hypotheses]
-    write_hypotheses(flags.out_file or flags.checkpoint_dir / OUT_FILE, hypotheses)
+    with together():
+        write_hypotheses(out_file, hypotheses)
+        write_text(out_file.with_suffix(SEARCH_SUFFIX), json.dumps(describe(params), indent=2) + "\n", SEARCH_LIKE)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,8 +18,8 @@ from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.decoding.boost import CallsignBoost, read_expected
-from atc_asr.decoding.params import DecodeParams, check_search
-from atc_asr.decoding.search import SearchSources, check_boost
+from atc_asr.decoding.params import DecodeParams
+from atc_asr.decoding.search import SearchSources, check_boost, log_search, resolve
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
 from atc_asr.transcribe.formats import FORMATS, Transmission, jsonl
@@ -144,7 +144,8 @@ def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentPara
         InputError: an input, the run folder, the device or another file cannot be used; readable recordings are
             written before unreadable ones are reported.
     """
-    check_search(decode)
+    sources = SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon)
+    asked, decode = decode, resolve(decode, sources)
     if flags.boost is not None:
         check_boost(decode)
     live = STANDARD_INPUT in flags.inputs
@@ -157,10 +158,11 @@ def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentPara
         run_folder.load_recognizer(flags.checkpoint_dir, device=_find_device(flags.device)),
         decode.model_copy(update={"num_processes": 1}) if live else decode,
         posteriors.batch_seconds,
-        SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon),
+        sources,
         CallsignBoost(read_expected(flags.boost) if flags.boost is not None else []),
         read_calibration(flags.calibration) if flags.calibration is not None else None,
     )
+    log_search(asked, decode)
     (_run_live if live else _run_files)(transcriber, segment, flags)
 
 

@@ -16,7 +16,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import read_manifests
 from atc_asr.decoding.parallel import parallel_map
 from atc_asr.decoding.params import DecodeParams
-from atc_asr.decoding.search import Decoder, Job, SearchSources
+from atc_asr.decoding.search import Decoder, Job, SearchSources, resolve
 from atc_asr.posteriors.store import StoredPosteriors
 from atc_asr.tokenizer.tokens import Tokens
 from atc_asr.wer.wer import Counts, count_edits, total
@@ -77,6 +77,8 @@ def grid(tune: TuneParams, decode: DecodeParams) -> list[DecodeParams]:
     for name, values in axes.items():
         if not values:
             raise InputError(f"tune.{AXES[name]}: got an empty list, wanted at least one value")
+    if decode.search == "lexicon_free":
+        axes["word_score"] = [0.0]
     if decode.search != "lexicon":
         axes |= {"oov_score": [decode.oov_score], "oov_uncertainty_penalty": [decode.oov_uncertainty_penalty]}
     points = itertools.product(*axes.values())
@@ -147,6 +149,8 @@ def run_grid(
     Raises:
         InputError: the grid is empty, a file cannot be used, or an utterance has no transcript.
     """
+    if decode.search == "auto":
+        decode = resolve(decode.model_copy(update={"beam_size": 2}), sources)  # the grid has the beam widths
     points = grid(tune, decode)
     meta = StoredPosteriors(posteriors).meta
     missing = [name for name in meta.ids if name not in transcripts]

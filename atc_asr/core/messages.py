@@ -21,6 +21,8 @@ EPOCH_DONE = "epoch %d of %d: loss %.3f, on valid %.3f, WER on valid %s, %.0f x 
 CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
 
 # decode, calibrate
+DECODE_SEARCH = "search: %s (%s), beam width %d, n-gram weight %g"
+NO_EFFECT = "search: %s, decode.%s has no effect with it"
 DECODE_DONE = "%d utterances, %.0f s of audio in %.1f s: %.0f x real time"
 NO_TELEPHONY_NAME = "operator %s has no telephony name, its letters are spelled (score.operators adds names)"
 NOT_CALIBRATED = "valid: %d correct words of %d, confidences are left as they are"

@@ -11,8 +11,10 @@ class DecodeParams(Section):
     """Search."""
 
     section: ClassVar[str] = "decode"
-    search: Literal["greedy", "beam", "lexicon", "lexicon_free"] = param("greedy, beam, lexicon, lexicon_free")
-    beam_size: int = param("beam width; 1 = greedy (search: greedy or beam only)", ge=1)
+    search: Literal["auto", "greedy", "beam", "lexicon", "lexicon_free"] = param(
+        "auto (lexicon with --lm_dir, else greedy or beam by beam_size), greedy, beam, lexicon, lexicon_free"
+    )
+    beam_size: int = param("beam width; 1 = greedy (search: auto, greedy or beam only)", ge=1)
     lm_weight: float = param("weight of the n-gram's natural log-probability, 0 = off", ge=0)
     word_score: float = param("score added per word, natural log")
     oov_score: float = param("score added per out-of-vocabulary word, natural log", le=0)
@@ -27,22 +29,18 @@ class DecodeParams(Section):
 
 
 def check_search(params: DecodeParams) -> None:
-    """Check that the search uses the beam and the language model that are asked for.
+    """Check that the search has the beam and the language model that it needs.
 
     Not a validator of the section, because `tune` replaces the beam width.
 
     Raises:
         InputError: names the key.
     """
-    search, beam_size = params.search, params.beam_size
-    if search in ("lexicon", "lexicon_free") and beam_size == 1:
+    search = params.search
+    if search in ("lexicon", "lexicon_free") and params.beam_size == 1:
         raise InputError(f"decode.beam_size: got 1 with decode.search {search}, wanted 2 or more (for instance 50)")
-    if params.lm_weight and (search == "greedy" or beam_size == 1):
-        got = "greedy" if search == "greedy" else f"{search} and decode.beam_size 1"
-        raise InputError(
-            f"decode.lm_weight: got {params.lm_weight:g} with decode.search {got}, which uses no language model; "
-            "wanted 0, or lexicon with beam_size 2 or more (for instance 50)"
-        )
+    if search == "lexicon_free" and not params.lm_weight:
+        raise InputError("decode.lm_weight: got 0 with decode.search lexicon_free, wanted a weight above 0, or beam")
 
 
 class DecodeFlags(Flags):

@@ -15,7 +15,6 @@ TEXTS = {"a": "DELTA ONE", "b": "GOLF TWO"}
 @pytest.fixture
 def flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Flags for log-probabilities of two utterances, one with an out-of-vocabulary word; a grid of four points."""
-    pytest.importorskip("flashlight", reason="flashlight-text has no release for this Python")
     monkeypatch.setattr("atc_asr.decoding.parallel.available_cores", lambda: 1)
     TOKENS.save(tmp_path)
     (tmp_path / "words.txt").write_text("DELTA\nONE\nTWO\nGO\n")

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from atc_asr.tokenizer.tokens import train_spm
 from stages import decode, lm, posteriors
 from tests.echo import TOKENS, EchoRecognizer, write_corpus
 
-needs_flashlight = pytest.mark.skipif(find_spec("flashlight") is None, reason="flashlight-text is not installed")
 TEXTS = {"b": "DELTA ONE TWO", "a": "CLIMB", "c": "UNITED HEAVY TURN LEFT"}
 
 
@@ -36,7 +34,7 @@ def flags(run_dir: Path, manifest: Path, *more: object) -> list[str]:
 @pytest.mark.parametrize("beam_size", [1, 4])
 def test_order_is_that_of_the_manifest(run_dir: Path, tmp_path: Path, beam_size: int) -> None:
     manifest = write_corpus(tmp_path / "corpus", TEXTS)
-    decode.main(flags(run_dir, manifest, "--search", "beam", "--beam_size", beam_size, "--num_processes", 1))
+    decode.main(flags(run_dir, manifest, "--beam_size", beam_size, "--num_processes", 1))
     hypotheses = read_hypotheses(run_dir / "decode.jsonl")
     assert [(one.id, one.hyp) for one in hypotheses] == list(TEXTS.items())
     assert [word.word for word in hypotheses[0].words] == ["DELTA", "ONE", "TWO"]
@@ -55,22 +53,14 @@ def test_stored_log_probabilities_give_the_same_hypotheses(run_dir: Path, tmp_pa
 
 def test_without_words(run_dir: Path, tmp_path: Path) -> None:
     decode.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), "--words", "false"))
-    assert set(json.loads((run_dir / "decode.jsonl").read_text().splitlines()[0])) == {"id", "hyp", "score"}
+    assert set(json.loads((run_dir / "decode.jsonl").read_text().splitlines()[0])) == {"id", "hyp", "score", "greedy"}
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--beam_size", "0"), "--beam_size: got 0, wanted int >= 1"),
-        (("--beam_size", "4", "--lm_weight", "0.5"), "decode.lm_weight: got 0.5 without --lm_dir"),
-        (
-            ("--beam_size", "1", "--lm_weight", "0.5", "--lm_dir", "x"),
-            r"decode\.lm_weight: got 0\.5 with decode\.search beam and decode\.beam_size 1, which uses no",
-        ),
-        (
-            ("--search", "greedy", "--beam_size", "4", "--lm_weight", "0.5", "--lm_dir", "x"),
-            r"decode\.lm_weight: got 0\.5 with decode\.search greedy, which uses no language model",
-        ),
+        (("--search", "beam", "--lm_weight", "0.5"), "decode.lm_weight: got 0.5 without --lm_dir"),
         (
             ("--search", "lexicon", "--beam_size", "1", "--lm_dir", "x"),
             r"decode\.beam_size: got 1 with decode\.search lexicon, wanted 2 or more \(for instance 50\)",
@@ -79,7 +69,12 @@ def test_without_words(run_dir: Path, tmp_path: Path) -> None:
             ("--search", "lexicon_free", "--beam_size", "1"),
             r"decode\.beam_size: got 1 with decode\.search lexicon_free, wanted 2 or more",
         ),
+        (
+            ("--search", "lexicon_free", "--lm_weight", "0", "--lm_dir", "x"),
+            r"decode\.lm_weight: got 0 with decode\.search lexicon_free, wanted a weight above 0",
+        ),
         (("--boost", "x.csv"), r"--boost: got decode\.search beam, wanted lexicon"),
+        (("--lexicon", "x", "--beam_size", "1"), r"--lexicon: got decode\.search greedy, wanted lexicon"),
         (("--posteriors", "x.npz"), "--manifest, --posteriors: got both, wanted one of them"),
         (("--search", "guess"), "--search: got 'guess'"),
     ],
@@ -119,7 +114,6 @@ def lm_dir(tmp_path: Path) -> Path:
     return tmp_path / "lm"
 
 
-@needs_flashlight
 @pytest.mark.parametrize(
     ("search", "num_processes"), [("beam", 1), ("lexicon", 1), ("lexicon_free", 1), ("lexicon", 2)]
 )
@@ -133,15 +127,14 @@ def test_searches_with_ngram(run_dir: Path, lm_dir: Path, tmp_path: Path, search
     assert hypotheses[0].nbest[0].hyp == hypotheses[0].hyp
 
 
-@needs_flashlight
 def test_invalid_lexicons_and_language_models(run_dir: Path, lm_dir: Path, tmp_path: Path) -> None:
     manifest = write_corpus(tmp_path / "corpus", TEXTS)
     more = ("--search", "lexicon", "--beam_size", 8)
     with pytest.raises(InputError, match="without --lm_dir or --lexicon"):
-        decode.main(flags(run_dir, manifest, *more))
+        decode.main(flags(run_dir, manifest, *more, "--lm_weight", 0))
     (tmp_path / "words.txt").write_text("ONE\n747\n")
     with pytest.raises(InputError, match=r"words\.txt: word '747': no token contains '47'"):
-        decode.main(flags(run_dir, manifest, *more, "--lexicon", tmp_path / "words.txt"))
+        decode.main(flags(run_dir, manifest, *more, "--lm_weight", 0, "--lexicon", tmp_path / "words.txt"))
     (lm_dir / "words.txt").write_text("ÉTÉ\n")
     with pytest.raises(InputError, match=r"words\.txt:1: got 'ÉTÉ', wanted one normalised word"):
         decode.main(flags(run_dir, manifest, *more, "--lm_dir", lm_dir))
@@ -156,11 +149,10 @@ def test_invalid_lexicons_and_language_models(run_dir: Path, lm_dir: Path, tmp_p
     assert not (run_dir / "decode.jsonl").exists()
 
 
-@needs_flashlight
 def test_expected_callsign_is_recognised(
     run_dir: Path, lm_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("atc_asr.decoding.flashlight.BEAM_TOKENS", 40)
+    monkeypatch.setattr("atc_asr.decoding.lexicon.BEAM_TOKENS", 40)
     manifest = write_corpus(tmp_path / "corpus", {"x": "DELTA ONE TOO"})
     (tmp_path / "boost.csv").write_text("callsign,file\nDAL12,x\n")
     more = ("--search", "lexicon", "--beam_size", 20, "--lm_dir", lm_dir, "--oov_score", -3, "--num_processes", 1)
@@ -170,11 +162,10 @@ def test_expected_callsign_is_recognised(
     assert read_hypotheses(run_dir / "decode.jsonl")[0].hyp == "DELTA ONE TWO"
 
 
-@needs_flashlight
 @pytest.mark.parametrize("search", ["greedy", "beam", "lexicon", "lexicon_free"])
 def test_searches_with_sentencepiece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: str) -> None:
     if search.startswith("lexicon"):
-        monkeypatch.setattr("atc_asr.decoding.flashlight.BEAM_TOKENS", 40)
+        monkeypatch.setattr("atc_asr.decoding.lexicon.BEAM_TOKENS", 40)
     texts = TEXTS | {"d": "CLIMB LEFT DELTA TURN", "e": "UNITED ONE HEAVY", "f": "LEFT TURN CLIMB TWO"}
     pieces = train_spm(list(texts.values()) * 4, 25)
     pieces.save(tmp_path)
@@ -198,11 +189,52 @@ def test_run_folder_without_tokens(run_dir: Path, tmp_path: Path) -> None:
     assert not (run_dir / "decode.jsonl").exists()
 
 
-def test_message_without_flashlight(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "flashlight", None)
-    monkeypatch.delitem(sys.modules, "atc_asr.decoding.flashlight", raising=False)
-    for name in [name for name in sys.modules if name.startswith("flashlight.")]:
-        monkeypatch.delitem(sys.modules, name)
+def test_message_without_the_library(
+    run_dir: Path, lm_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kenlm", None)
     manifest = write_corpus(tmp_path / "corpus", TEXTS)
-    with pytest.raises(InputError, match=r"got lexicon without flashlight-text .* wanted .* greedy or beam"):
-        decode.main(flags(run_dir, manifest, "--search", "lexicon", "--beam_size", 8))
+    with pytest.raises(InputError, match=r"got lexicon, whose library cannot be loaded \(.*kenlm.*\), wanted greedy"):
+        decode.main(flags(run_dir, manifest, "--lm_dir", lm_dir))
+    assert not (run_dir / "decode.jsonl").exists()
+    decode.main(flags(run_dir, manifest, "--lm_dir", lm_dir, "--search", "greedy"))
+    assert read_hypotheses(run_dir / "decode.jsonl")[1].hyp == "CLIMB"
+
+
+@pytest.mark.parametrize(
+    ("more", "search", "unused"),
+    [
+        ((), {"search": "beam", "beam_size": 100, "lm_weight": 0.0}, ["lm_weight"]),
+        (("--beam_size", 1), {"search": "greedy", "beam_size": 1, "lm_weight": 0.0}, ["lm_weight"]),
+        (("--lm_dir", "LM"), {"search": "lexicon", "beam_size": 100, "lm_weight": 0.7}, []),
+        (("--lm_dir", "LM", "--beam_size", 1), {"search": "greedy", "beam_size": 1, "lm_weight": 0.0}, ["lm_weight"]),
+        (
+            ("--lm_dir", "LM", "--search", "greedy", "--word_score", 1),
+            {"search": "greedy", "beam_size": 1, "lm_weight": 0.0},
+            ["lm_weight", "word_score"],
+        ),
+    ],
+)
+def test_search_auto_is_named(
+    run_dir: Path,
+    lm_dir: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    more: tuple,
+    search: dict,
+    unused: list,
+) -> None:
+    caplog.set_level("INFO")
+    manifest = write_corpus(tmp_path / "corpus", TEXTS)
+    words = [lm_dir if word == "LM" else word for word in more]
+    decode.main(flags(run_dir, manifest, *words, "--lm_weight", 0.7, "--beam_threshold", 12, "--num_processes", 1))
+    named = json.loads((run_dir / "decode.search.json").read_text())
+    assert search.items() <= named.items()
+    library = {"lexicon": "camel-kenlm", "beam": "speechbrain", "greedy": "numpy"}[search["search"]]
+    assert named["library"].startswith(library)
+    messages = [record.getMessage() for record in caplog.records]
+    assert any(text.startswith(f"search: {search['search']} ({library}") for text in messages)
+    assert [text.split()[2] for text in messages if "no effect" in text] == [f"decode.{name}" for name in unused]
+    rows = [json.loads(line) for line in (run_dir / "decode.jsonl").read_text().splitlines()]
+    greedy = [None if search["search"] == "greedy" else text for text in TEXTS.values()]
+    assert [row.get("greedy") for row in rows] == greedy

@@ -1,4 +1,4 @@
-"""Flashlight's searches compared with brute force, and entries added to the lexicon temporarily."""
+"""The searches over words and tokens compared with brute force, and words added to the lexicon for an utterance."""
 
 import itertools
 import math
@@ -10,13 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("flashlight", reason="flashlight-text has no release for this Python")
-
-from flashlight.lib.text.decoder import SmearingMode
-
-from atc_asr.decoding import flashlight
+from atc_asr.decoding import lexicon
 from atc_asr.decoding.ctc import text_of
-from atc_asr.decoding.flashlight import Entry, LexiconFreeSearch, LexiconSearch, LexiconTrie, frames_to_search
+from atc_asr.decoding.lexicon import LexiconSearch, frames_to_search, token_lexicon
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.lm.lexicon import spell
 from atc_asr.lm.ngram import estimate, load_kenlm, write_arpa
@@ -49,8 +45,8 @@ def options(**changes: float) -> DecodeParams:
 def no_pruning() -> Iterator[None]:
     """Search all tokens on all frames."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flashlight, "BEAM_TOKENS", 100)
-        patch.setattr(flashlight, "BLANK_THRESHOLD", 1.0)
+        patch.setattr(lexicon, "BEAM_TOKENS", 100)
+        patch.setattr(lexicon, "BLANK_THRESHOLD", 1.0)
         yield
 
 
@@ -134,7 +130,7 @@ def test_oov_score_larger_than_the_beam_threshold(arpa: Path, with_lm: bool) -> 
 
 @pytest.mark.parametrize("seed", [5, 121])
 def test_text_is_complete_when_no_word_can_end(seed: int) -> None:
-    """On noise a narrow beam ends inside a word, which is missing in flashlight's text."""
+    """On noise a narrow beam ends inside a word."""
     log_probs = random_log_probs(seed, 20, len(TOKENS))
     narrow = options(beam_size=3, beam_threshold=1.0, oov_score=-4.0, oov_uncertainty_penalty=-8.0)
     for one in LexiconSearch(narrow, TOKENS, LEXICON, None)(log_probs):
@@ -148,34 +144,6 @@ def test_added_entries_are_removed() -> None:
     for seed in range(20):
         search(random_log_probs(seed, 30, len(TOKENS)), expected=["AB BA", "BA A B"])
     assert [(one.hyp, one.score) for one in search(noise)] == before
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    known=st.lists(
-        st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.floats(-9, 0, width=32)), min_size=1
-    ),
-    added=st.lists(
-        st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=4), st.floats(-9, 0, width=32)), max_size=3
-    ),
-)
-def test_look_ahead_of_added_entries_matches_smearing(known, added) -> None:
-    entries = [Entry(str(number), (tuple(spelling),)) for number, (spelling, _) in enumerate(known)]
-    lexicon = LexiconTrie(entries, [score for _, score in known], 4, 0)
-    before = look_ahead(lexicon.trie.search([]))
-    more = [(Entry("new", (tuple(spelling),)), 100 + slot, score) for slot, (spelling, score) in enumerate(added)]
-    with lexicon.with_entries(more):
-        found = look_ahead(lexicon.trie.search([]))
-        lexicon.trie.smear(SmearingMode.MAX)
-        assert found == pytest.approx(look_ahead(lexicon.trie.search([])), abs=1e-5)
-    lexicon.trie.smear(SmearingMode.MAX)
-    assert look_ahead(lexicon.trie.search([])) == pytest.approx(before, abs=1e-5)
-
-
-def look_ahead(node, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], float]:
-    """Look-ahead score of a node and of all nodes below it (not from `get_root`, whose result frees the trie twice)."""
-    children = (look_ahead(child, (*path, token)) for token, child in node.children.items())
-    return {path: node.max_score} | {key: score for child in children for key, score in child.items()}
 
 
 def test_expected_callsign_is_boosted_and_scored_by_the_ngram(arpa: Path) -> None:
@@ -200,7 +168,7 @@ def test_skipping_blank_frames_keeps_text_and_path(monkeypatch: pytest.MonkeyPat
     log_probs = log_posteriors(np.repeat(spoken_path("AB BA", TOKENS), 3), len(TOKENS), 0.995)
     search = LexiconSearch(options(), TOKENS, LEXICON, None)
     all_frames = search(log_probs)[0]
-    monkeypatch.setattr(flashlight, "BLANK_THRESHOLD", 0.9)
+    monkeypatch.setattr(lexicon, "BLANK_THRESHOLD", 0.9)
     some_frames = search(log_probs)[0]
     assert some_frames.hyp == all_frames.hyp == "AB BA"
     assert some_frames.path.tolist() == all_frames.path.tolist()
@@ -220,14 +188,15 @@ def test_sentencepiece_words_of_several_frames_and_oov(pieces: Tokens) -> None:
     assert found.path.tolist() == path.tolist()
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_lexicon_free_search_finds_any_string(tmp_path: Path, weight: float) -> None:
+def test_lexicon_free_search_finds_any_string(tmp_path: Path) -> None:
     write_arpa(tmp_path / "token.arpa", estimate([list("AB▁BA"), list("BA▁AB")], 3))
-    search = LexiconFreeSearch(options(lm_weight=weight), TOKENS, tmp_path / "token.arpa" if weight else None)
+    search = LexiconSearch(
+        options(search="lexicon_free", lm_weight=0.5), TOKENS, token_lexicon(TOKENS), tmp_path / "token.arpa"
+    )
     assert search(log_posteriors(spoken_path("ABBA AB", TOKENS), len(TOKENS), 0.9))[0].hyp == "ABBA AB"
 
 
 def test_no_frames() -> None:
     empty = np.zeros((0, len(TOKENS)), dtype=np.float32)
     assert LexiconSearch(options(), TOKENS, LEXICON, None)(empty)[0].hyp == ""
-    assert LexiconFreeSearch(options(), TOKENS, None)(empty)[0].hyp == ""
+    assert LexiconSearch(options(search="lexicon_free"), TOKENS, token_lexicon(TOKENS), None)(empty)[0].hyp == ""
