@@ -6,7 +6,7 @@ from typing import Any
 
 from atc_asr.core import cli
 from atc_asr.core.errors import InputError
-from atc_asr.core.manifest import read_manifests
+from atc_asr.core.manifest import each_utterance
 from atc_asr.core.outputs import new_folder, together
 from atc_asr.lm.lexicon import read_sentences, write_words
 from atc_asr.lm.ngram import TOKEN_ARPA, WORD_ARPA, WORDS_FILE, NgramModel, estimate, load_kenlm, perplexity, write_arpa
@@ -43,9 +43,9 @@ def run(params: LmParams, flags: LmFlags) -> None:
     """
     if params.token_order and flags.tokenizer_dir is None:
         raise InputError(f"lm.token_order: got {params.token_order} without --tokenizer_dir, wanted a folder of tokens")
-    sentences = [utterance.transcript for utterance in read_manifests(flags.train_manifest)]
+    sentences = [utterance.transcript for utterance in each_utterance(flags.train_manifest)]
     sentences += [sentence for path in flags.extra_text for sentence in read_sentences(path)]
-    valid = [utterance.transcript for utterance in read_manifests(flags.valid_manifest)]
+    valid = [utterance.transcript for utterance in each_utterance(flags.valid_manifest)]
     with together():
         with new_folder(flags.out_dir, FILES) as folder:
             model, word_stats = build(

@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import sys
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +61,17 @@ def number_words(sentences: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], n
     Returns:
         The word of each number; the numbers of all sentences with `<s>` and `</s>`, (M,); the sentence of each, (M,).
     """
-    lines = [(BOS, *sentence, EOS) for sentence in sentences]
     special = (UNK, BOS, EOS)
-    words = (*special, *sorted({word for line in lines for word in line}.difference(special)))
-    numbers = {word: number for number, word in enumerate(words)}
-    text = np.array([numbers[word] for line in lines for word in line], dtype=np.int64)
-    return words, text, np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    numbers = {word: number for number, word in enumerate(special)}  # in order of appearance
+    text, lengths = array("i"), array("i")
+    for sentence in sentences:
+        text.extend([numbers.setdefault(word, len(numbers)) for word in (BOS, *sentence, EOS)])
+        lengths.append(len(sentence) + 2)
+    words = (*special, *sorted(numbers.keys() - special))
+    alphabetical = np.empty(len(words), dtype=np.int32)
+    alphabetical[[numbers[word] for word in words]] = np.arange(len(words))
+    rows = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return words, alphabetical[np.array(text, dtype=np.int32)], rows
 
 
 def count_grams(text: np.ndarray, rows: np.ndarray, num_words: int, order: int) -> list[Grams]:
@@ -83,11 +89,11 @@ def count_grams(text: np.ndarray, rows: np.ndarray, num_words: int, order: int) 
         starts = np.flatnonzero(rows[: len(rows) - k + 1] == rows[k - 1 :])
         if len(starts) == 0:
             raise InputError(f"lm: no sentence has an n-gram of order {k}, wanted a lower order or more text")
-        keys = ids[starts] * num_words + text[starts + k - 1]
+        keys = ids[starts].astype(np.int64) * num_words + text[starts + k - 1]
         _, firsts, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         firsts = starts[firsts]
         grams.append(Grams(ids[firsts], ids[firsts + 1], text[firsts + k - 1], counts, text[firsts] == BOS_ID))
-        ids = np.full(len(text), -1)
+        ids = np.full(len(text), -1, dtype=np.int32)
         ids[starts] = inverse
     return grams
 
@@ -158,11 +164,13 @@ def write_arpa(path: Path, model: NgramModel) -> None:
         for k, gram in enumerate(model.grams, start=1):
             file.write(f"\n\\{k}-grams:\n")
             words = [model.words[word] for word in gram.word.tolist()]
-            histories = [f"{texts[history]} " for history in gram.history.tolist()] if k > 1 else [""] * len(words)
-            texts = [history + word for history, word in zip(histories, words, strict=True)]
-            is_highest = k == len(model.grams)
-            for log_prob, text, backoff in zip(model.log_probs[k - 1], texts, model.backoffs[k - 1], strict=True):
-                file.write(f"{log_prob:.7g}\t{text}\n" if is_highest else f"{log_prob:.7g}\t{text}\t{backoff:.7g}\n")
+            histories = (texts[history] for history in gram.history.tolist())
+            texts = [f"{history} {word}" for history, word in zip(histories, words, strict=True)] if k > 1 else words
+            columns = zip(model.log_probs[k - 1].tolist(), texts, model.backoffs[k - 1].tolist(), strict=True)
+            if k == len(model.grams):
+                file.writelines(f"{log_prob:.7g}\t{text}\n" for log_prob, text, _ in columns)
+            else:
+                file.writelines(f"{log_prob:.7g}\t{text}\t{backoff:.7g}\n" for log_prob, text, backoff in columns)
         file.write("\n\\end\\\n")
 
 
