@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from atc_asr.core import cli
 from atc_asr.core.config import PARAMS_FILE
 from atc_asr.core.errors import InputError
+from atc_asr.core.outputs import check_folder
 from atc_asr.sweep.params import SweepFlags, SweepParams
 from atc_asr.tracking.sweep_csv import merge_sweep_rows, read_sweep
 
@@ -17,7 +18,7 @@ def check(params: SweepParams, flags: SweepFlags) -> None:
     Raises:
         InputError: the space, the study's name, the CSV or a missing flag would fail later.
     """
-    from atc_asr.sweep import study
+    from atc_asr.sweep import study, worker
     from atc_asr.sweep.space import check_names, parse_space
 
     if flags.metrics_csv is not None and flags.run_metrics is None:
@@ -31,6 +32,7 @@ def check(params: SweepParams, flags: SweepFlags) -> None:
     name = flags.study_dir.resolve().name
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise InputError(f"--study_dir: got {name!r}, wanted letters, digits and _: experiments are named after it")
+    check_folder(flags.study_dir, (worker.SWEEP_LOCK, "*"))
     if flags.metrics_csv is not None:
         read_sweep(flags.metrics_csv)
 

@@ -167,6 +167,7 @@ def _publish(outputs: Sequence[_Output]) -> None:
 
 def rename(new: Path, path: Path) -> None:
     """Renames a file or folder; an older one of the new name is replaced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     old = hidden(path)
     if new.is_dir() and path.is_dir():
         os.rename(path, old)

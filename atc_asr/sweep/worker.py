@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 DVC = (sys.executable, "-m", "dvc")
 EXPERIMENTS_DIR = Path(".dvc", "tmp", "exps")
+SWEEP_LOCK = "sweep.lock"  # in the folder of every study
 POLL_SECONDS = 0.5
 TERMINATE_SECONDS = 10.0  # between SIGTERM and SIGKILL
 CURVE_STEP, CURVE_VALUE = "epoch", "valid_wer"
@@ -55,7 +56,7 @@ def lock_study(study_dir: Path) -> Iterator[None]:
         InputError: another process runs this sweep.
     """
     study_dir.mkdir(parents=True, exist_ok=True)
-    with open(study_dir / "sweep.lock", "w") as sweep_lock, open(study_dir / "trials.lock", "w") as trials_lock:
+    with open(study_dir / SWEEP_LOCK, "w") as sweep_lock, open(study_dir / "trials.lock", "w") as trials_lock:
         try:
             fcntl.flock(sweep_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
