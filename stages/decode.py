@@ -13,7 +13,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.core.outputs import check_file, together
 from atc_asr.decoding.boost import CallsignBoost, read_expected
-from atc_asr.decoding.params import DecodeFlags, DecodeParams
+from atc_asr.decoding.params import DecodeFlags, DecodeParams, OperatorsParams
 from atc_asr.decoding.search import Job, SearchSources, check_boost, decode_all, describe, log_search, resolve
 from atc_asr.hypotheses.confidence import read_calibration, recalibrate
 from atc_asr.hypotheses.hypotheses import LIKE, Hypothesis, write_hypotheses
@@ -73,7 +73,7 @@ def decode_rows(
 
 
 def run(
-    params: DecodeParams, posteriors_params: PosteriorsParams, flags: DecodeFlags
+    params: DecodeParams, posteriors_params: PosteriorsParams, operators: OperatorsParams, flags: DecodeFlags
 ) -> None:
     """Decode manifests or stored log-probabilities.
 
@@ -86,7 +86,7 @@ def run(
     check_file(out_file, LIKE)
     if flags.boost is not None:
         check_boost(params)
-    boost = CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [])
+    boost = CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [], operators.operators)
     meta, tokens, rows = load_rows(posteriors_params, flags)
     calibration = read_calibration(flags.calibration) if flags.calibration is not None else None
     log_search(asked, params)
@@ -100,7 +100,7 @@ def run(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
-    run(*cli.parse(argv, DecodeParams, PosteriorsParams, DecodeFlags))
+    run(*cli.parse(argv, DecodeParams, PosteriorsParams, OperatorsParams, DecodeFlags))
 
 
 if __name__ == "__main__":

@@ -151,13 +151,20 @@ def test_log_messages_are_constants_of_the_messages_module(name):
                 assert ast.unparse(node.args[0]).startswith("messages."), f"{path}:{node.lineno}"
 
 
+def names_in_dvc(section: type[Section]) -> list[str]:
+    """The section, or the keys of a class that reads a part of a section."""
+    whole = section.model_config["extra"] == "forbid"
+    return [section.section] if whole else [f"{section.section}.{key}" for key in section.model_fields]
+
+
 @pytest.mark.parametrize("name", PIPELINE)
 def test_params_are_the_sections_of_the_stage(name):
     hints = typing.get_type_hints(importlib.import_module(stage_module(name)).run)
     sections = {
-        hint.section
+        name
         for hint in hints.values()
         if isinstance(hint, type) and issubclass(hint, Section) and hint is not RecordParams  # labels rerun nothing
+        for name in names_in_dvc(hint)
     }
     assert set(body(name).get("params", [])) == sections
 

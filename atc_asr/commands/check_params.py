@@ -19,12 +19,13 @@ class CheckParamsFlags(Flags):
 
 
 def section_classes() -> dict[str, type[Section]]:
-    """Section name -> its class, of the params.py modules of all packages."""
+    """Section name -> its class, of the params.py modules of all packages; not those that read a part of a section."""
     found = {}
     for path in sorted(Path(atc_asr.__file__).parent.glob("*/params.py")):
         module = importlib.import_module(f"atc_asr.{path.parent.name}.params")
         for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Section) and value.__module__ == module.__name__:
+            is_section = isinstance(value, type) and issubclass(value, Section) and value.__module__ == module.__name__
+            if is_section and value.model_config["extra"] == "forbid":
                 found[value.section] = value
     return found
 

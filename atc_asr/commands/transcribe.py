@@ -18,7 +18,7 @@ from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.decoding.boost import CallsignBoost, read_expected
-from atc_asr.decoding.params import DecodeParams
+from atc_asr.decoding.params import DecodeParams, OperatorsParams
 from atc_asr.decoding.search import SearchSources, check_boost, log_search, resolve
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
@@ -137,7 +137,13 @@ def _find_device(name: str | None) -> "torch.device":
         raise InputError(f"--device {name}: cannot be used: {str(error).splitlines()[0]}") from error
 
 
-def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentParams, flags: TranscribeFlags) -> None:
+def run(
+    decode: DecodeParams,
+    posteriors: PosteriorsParams,
+    segment: SegmentParams,
+    operators: OperatorsParams,
+    flags: TranscribeFlags,
+) -> None:
     """Transcribe.
 
     Raises:
@@ -159,7 +165,7 @@ def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentPara
         decode.model_copy(update={"num_processes": 1}) if live else decode,
         posteriors.batch_seconds,
         sources,
-        CallsignBoost(read_expected(flags.boost) if flags.boost is not None else []),
+        CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [], operators.operators),
         read_calibration(flags.calibration) if flags.calibration is not None else None,
     )
     log_search(asked, decode)
@@ -168,7 +174,7 @@ def run(decode: DecodeParams, posteriors: PosteriorsParams, segment: SegmentPara
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
-    run(*cli.parse(argv, DecodeParams, PosteriorsParams, SegmentParams, TranscribeFlags))
+    run(*cli.parse(argv, DecodeParams, PosteriorsParams, SegmentParams, OperatorsParams, TranscribeFlags))
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def spoken_forms(callsign: str, names: Mapping[str, Sequence[str]]) -> tuple[str
 class CallsignBoost:
     """Spoken forms of the call signs that are expected in a part of a file."""
 
-    def __init__(self, expected: Iterable[ExpectedCallsign], operators: Path | None = None) -> None:
+    def __init__(self, expected: Iterable[ExpectedCallsign], operators: str | None = None) -> None:
         """Use the operators of this package and of a user's file; a warning is logged for those without a name.
 
         Raises:

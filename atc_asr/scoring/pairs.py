@@ -19,11 +19,13 @@ class PairedCorpus:
         utterances: rows of the manifest.
         pairs: normalised texts.
         written: the same texts as the files have them.
+        places: file and line of the rows.
     """
 
     utterances: tuple[Utterance, ...]
     pairs: tuple[Pair, ...]
     written: tuple[Pair, ...]
+    places: tuple[str, ...] = ()
 
 
 def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypotheses: bool) -> PairedCorpus:
@@ -46,10 +48,13 @@ def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypoth
     normalized = {name: text.normalize(hyp) for name, hyp in hyps.items()}
     if not normalize_hypotheses:
         _check_normalized(hyps, normalized, hyp_file)
-    as_written = {row["id"]: row["transcript"] for path in paths for _, row in read_rows(path, COLUMNS)}
-    written = pair_by_id({utterance.id: as_written[utterance.id] for utterance in utterances}, hyps)
+    rows = {
+        row["id"]: (f"{path}:{line}", row["transcript"]) for path in paths for line, row in read_rows(path, COLUMNS)
+    }
+    written = pair_by_id({utterance.id: rows[utterance.id][1] for utterance in utterances}, hyps)
     pairs = [Pair(utterance.id, utterance.transcript, normalized[utterance.id]) for utterance in utterances]
-    return PairedCorpus(tuple(utterances), tuple(pairs), tuple(written))
+    places = (rows[utterance.id][0] for utterance in utterances)
+    return PairedCorpus(tuple(utterances), tuple(pairs), tuple(written), tuple(places))
 
 
 def _check_normalized(hyps: Mapping[str, str], normalized: Mapping[str, str], path: Path) -> None:

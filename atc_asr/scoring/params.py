@@ -14,6 +14,7 @@ class ScoreParams(Section):
     confidence: float = param("confidence level of an interval, per cent", gt=0, le=99.9)
     group_column: str | None = param("manifest column of groups to resample: speaker, tape; null = utterances")
     callsign_column: str | None = param("column with the true call sign in ICAO form; null = from the reference")
+    operators: str | None = param("CSV (icao,telephony) of operators added to those of the package; null = none")
     normalize_hypotheses: bool = param("normalise another recogniser's texts; false refuses them")
     estimate_snr: bool = param("read the audio for slices by signal-to-noise ratio")
     slice_columns: list[str] = param("manifest columns to slice by, where present")

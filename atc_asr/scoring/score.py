@@ -12,13 +12,14 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from atc_asr.atc.vocabulary.operators import load_operators
 from atc_asr.core import workers
 from atc_asr.scoring import bootstrap, sclite, slices
 from atc_asr.scoring.bootstrap import Interval, Rate, Resampling, make_rate
 from atc_asr.scoring.levels import count_levels
-from atc_asr.scoring.pairs import PairedCorpus, read_column, read_groups
+from atc_asr.scoring.pairs import PairedCorpus, read_groups
 from atc_asr.scoring.params import ScoreParams
-from atc_asr.scoring.slot_scores import count_slots, score_slots, slot_rates
+from atc_asr.scoring.slot_scores import count_slots, read_callsigns, score_slots, slot_rates
 from atc_asr.wer.wer import Counts, Pair, ScoredPair, count_corpus, format_alignment, score_pair, summarize
 
 SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances", "num_words")
@@ -36,6 +37,7 @@ METRICS = {
     "cer": "cer",
     "ser": "sentence_error_rate",
     "callsign": "callsign.accuracy",
+    "callsign_read": "callsign.read",
     "slots": "slot_accuracy",
     "critical": "critical_substitution_rate",
     "words": "num_ref_words",
@@ -126,10 +128,12 @@ def score_pairs(corpus: PairedCorpus, params: ScoreParams, alignments: TextIO | 
     Raises:
         InputError: the column `params.callsign_column` is not in the manifest.
     """
-    callsigns = read_column(corpus.utterances, params.callsign_column, "score.callsign_column")
+    callsigns = read_callsigns(corpus, params.callsign_column)
+    load_operators(params.operators)  # raises its errors here, not in a process
     bounds = range(0, max(1, len(corpus.pairs)), PAIRS_PER_PART)
+    options = (params.operators, alignments is not None)
     tasks = [
-        (corpus.pairs[part], corpus.written[part], callsigns[part] if callsigns else None, alignments is not None)
+        (corpus.pairs[part], corpus.written[part], callsigns and callsigns[part], *options)
         for part in (slice(start, start + PAIRS_PER_PART) for start in bounds)
     ]
     rates: list[list[Rate]] = []
@@ -149,12 +153,14 @@ def score_pairs(corpus: PairedCorpus, params: ScoreParams, alignments: TextIO | 
 
 
 def _score_part(
-    task: tuple[Sequence[Pair], Sequence[Pair], Sequence[str] | None, bool],
+    task: tuple[Sequence[Pair], Sequence[Pair], Sequence[str] | None, str | None, bool],
 ) -> tuple[Totals, str]:
     """Scores and, if asked for, alignments of normalised pairs, as-written pairs and true call signs."""
-    pairs, written, callsigns, with_alignments = task
+    pairs, written, callsigns, operators, with_alignments = task
     scored = [score_pair(pair) for pair in pairs]
-    slots = list(map(score_slots, scored, callsigns or itertools.repeat(None)))
+    known = load_operators(operators)
+    given: Sequence[str | None] = callsigns or [None] * len(scored)
+    slots = [score_slots(item, true, known) for item, true in zip(scored, given, strict=True)]
     totals = Totals(
         rates=[*error_rates(scored), *slot_rates(slots)],
         counts=count_corpus(scored),

@@ -3,18 +3,30 @@
 One grammar (`atc_asr.atc.grammar.slots`) reads references and hypotheses. A slot of the reference is correct when the
 hypothesis has a slot of the same kind and value; another value of the same kind is a critical substitution. Slots of
 the reference that cannot be read are not scored but counted; a slot of the hypothesis that cannot be read is wrong.
+Every utterance counts as one whose call sign is read, is unreadable, or as one without a call sign.
 """
 
 import dataclasses
+import re
+import typing
+from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
-from atc_asr.atc.grammar.callsign import SHORT_TAIL_LENGTH
 from atc_asr.atc.grammar.slots import KINDS, Slot, read_slots
 from atc_asr.atc.grammar.spoken_numbers import is_number_word
+from atc_asr.atc.vocabulary.callsigns import icao_form, is_short_form
+from atc_asr.atc.vocabulary.operators import Operators
+from atc_asr.core.errors import InputError
 from atc_asr.scoring.bootstrap import Rate, make_rate
+from atc_asr.scoring.pairs import PairedCorpus, read_column
 from atc_asr.wer.wer import Counts, ScoredPair, Step, align, count_steps, total
 
 UNREADABLE = "?"
+
+# Labels of speakers and receivers that are no aircraft: ATCO radar (ATCO2), position D1-1 (LDC), an unknown speaker.
+NO_AIRCRAFT = re.compile(r"ATCO\b.*|PILOT|UNK\b.*|UNKNOWN|NONE|[A-Z]{1,3}\d{0,2}-\d|[-?]", re.IGNORECASE)
+CallsignStatus = Literal["read", "unreadable", "without"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,33 +37,56 @@ class SlotScores:
         slots: slots compared, by kind, for the kinds that occur. Substitutions are critical; a deletion is a slot that
             the hypothesis lacks or that cannot be read there; an insertion is a slot of the hypothesis only.
         unreadable: number of slots of the reference that cannot be read, by kind; they are not in `slots`.
-        callsign_correct: whether the call signs are exactly those of the reference; None where the reference has none
-            or one that cannot be read.
+        callsign_status: whether the reference has a call sign, and it is read; one of the manifest is read.
+        callsign_correct: whether the call signs are exactly those of the reference; None unless these are read.
         callsign_words: word errors within the call signs of the reference.
         numeric_words: errors of number words, inserted ones included.
     """
 
     slots: dict[str, Counts]
     unreadable: dict[str, int]
+    callsign_status: CallsignStatus
     callsign_correct: bool | None
     callsign_words: Counts
     numeric_words: Counts
 
 
-def score_slots(item: ScoredPair, true_callsign: str | None = None) -> SlotScores:
+def read_callsigns(corpus: PairedCorpus, column: str | None) -> list[str] | None:
+    """The true call signs of a manifest column in ICAO form, empty for rows without an aircraft; None without a column.
+
+    Raises:
+        InputError: the column is missing, or a value is no call sign; the message names its line.
+    """
+    values = read_column(corpus.utterances, column, "score.callsign_column")
+    if values is None:
+        return None
+    callsigns = []
+    for place, value in zip(corpus.places, values, strict=True):
+        is_blank = not value.strip() or NO_AIRCRAFT.fullmatch(value.strip())
+        callsign = "" if is_blank else icao_form(value)
+        if callsign is None:
+            raise InputError(
+                f"{place}: {column}: got {value!r}, wanted a call sign in ICAO form (DAL1234, N123AB) or blank"
+            )
+        callsigns.append(callsign)
+    return callsigns
+
+
+def score_slots(item: ScoredPair, true_callsign: str | None = None, operators: Operators | None = None) -> SlotScores:
     """Score the slots of one utterance.
 
     `true_callsign` is the call sign of the manifest in ICAO form, empty where the row has none; None to read the call
-    signs of the reference instead.
+    signs of the reference instead. `operators` are those of `read_slots`.
     """
-    ref_slots = read_slots(item.pair.ref.split())
-    hyp_slots = read_slots(item.pair.hyp.split()) if item.words.errors else ref_slots
+    ref_slots = read_slots(item.pair.ref.split(), operators)
+    hyp_slots = read_slots(item.pair.hyp.split(), operators) if item.words.errors else ref_slots
     kinds = {slot.kind for slot in [*ref_slots, *hyp_slots]}
     refs = {kind: [slot.value for slot in ref_slots if slot.kind == kind] for kind in kinds}
     hyps = {kind: [slot.value for slot in hyp_slots if slot.kind == kind] for kind in kinds}
     return SlotScores(
         slots={kind: compare_values(refs[kind], hyps[kind]) for kind in kinds},
         unreadable={kind: refs[kind].count(None) for kind in kinds},
+        callsign_status=_callsign_status(refs.get("callsign", []), true_callsign),
         callsign_correct=_callsign_correct(refs.get("callsign", []), hyps.get("callsign", []), true_callsign),
         callsign_words=count_span_errors(item.steps, [slot for slot in ref_slots if slot.kind == "callsign"]),
         numeric_words=count_steps(step for step in item.steps if is_number_word(step.ref or step.hyp or "")),
@@ -70,14 +105,14 @@ def compare_values(ref: Sequence[str | None], hyp: Sequence[str | None]) -> Coun
 
 def _callsign_correct(ref: Sequence[str | None], hyp: Sequence[str | None], true_callsign: str | None) -> bool | None:
     if true_callsign is not None:
-        return any(is_callsign(value, true_callsign) for value in hyp if value) if true_callsign else None
+        return any(is_short_form(value, true_callsign) for value in hyp if value) if true_callsign else None
     return set(ref) == set(hyp) if ref and None not in ref else None
 
 
-def is_callsign(value: str, true_callsign: str) -> bool:
-    """Whether a call sign is the true one; a registration may be shortened to its last three characters."""
-    is_shortened = len(value) == 1 + SHORT_TAIL_LENGTH and value[0] in "*N"
-    return value == true_callsign or (is_shortened and true_callsign.endswith(value[1:]))
+def _callsign_status(ref: Sequence[str | None], true_callsign: str | None) -> CallsignStatus:
+    if true_callsign is not None:
+        return "read" if true_callsign else "without"
+    return ("unreadable" if None in ref else "read") if ref else "without"
 
 
 def count_span_errors(steps: Sequence[Step], spans: Sequence[Slot]) -> Counts:
@@ -97,8 +132,10 @@ def slot_rates(scores: Sequence[SlotScores]) -> list[Rate]:
     """Call sign accuracy (by utterance), other accuracies and critical substitutions (by slot), WERs (by word)."""
     callsigns = [one.callsign_correct for one in scores]
     totals = [total(one.slots.values()) for one in scores]
+    statuses = [one.callsign_status for one in scores]
     rates = [
         make_rate("callsign.accuracy", [(correct is True, correct is not None) for correct in callsigns]),
+        make_rate("callsign.read", [(status == "read", status != "without") for status in statuses]),
         _rate("callsign.wer", "errors", [one.callsign_words for one in scores]),
         _rate("numeric.wer", "errors", [one.numeric_words for one in scores]),
         _rate("slot_accuracy", "hits", totals),
@@ -117,8 +154,12 @@ def _rate(name: str, numerator: str, counts: Sequence[Counts]) -> Rate:
 
 
 def count_slots(scores: Sequence[SlotScores]) -> dict[str, int]:
-    """Corpus counts by kind: `heading.missed`, `heading.extra` (hypothesis only), `heading.unreadable` (reference)."""
-    found: dict[str, int] = {}
+    """Corpus counts by kind: `heading.missed`, `heading.extra` (hypothesis only), `heading.unreadable` (reference).
+
+    `callsign.utterances_read`, `_unreadable` and `_without` are numbers of utterances.
+    """
+    statuses = Counter(one.callsign_status for one in scores)
+    found = {f"callsign.utterances_{status}": statuses[status] for status in typing.get_args(CallsignStatus)}
     for kind in KINDS:
         counts = total(one.slots.get(kind, Counts()) for one in scores)
         found |= {f"{kind}.missed": counts.deletions, f"{kind}.extra": counts.insertions}

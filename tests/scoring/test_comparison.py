@@ -14,6 +14,7 @@ PARAMS = ScoreParams(
     confidence=95.0,
     group_column=None,
     callsign_column=None,
+    operators=None,
     normalize_hypotheses=False,
     estimate_snr=False,
     slice_columns=[],

@@ -88,4 +88,5 @@ def test_rates_and_populations_of_a_corpus():
     assert (found["critical_substitution_rate"].rate, found["critical_substitution_rate"].population) == (50.0, 4)
     assert found["squawk.accuracy"].rate is None and found["squawk.accuracy"].population == 0
     counts = slot_scores.count_slots(scores)
+    assert [counts[f"callsign.utterances_{name}"] for name in ("read", "unreadable", "without")] == [2, 0, 1]
     assert [counts[f"heading.{name}"] for name in ("missed", "extra", "unreadable")] == [0, 0, 0]

@@ -17,6 +17,7 @@ PARAMS = ScoreParams(
     confidence=95.0,
     group_column=None,
     callsign_column=None,
+    operators=None,
     normalize_hypotheses=False,
     estimate_snr=True,
     slice_columns=["speaker", "role"],
@@ -79,17 +80,37 @@ def test_the_scorecard_has_only_numbers(corpus):
 def test_metrics_are_a_few_numbers_of_the_scorecard(corpus):
     scorecard = run(corpus)
     assert json.loads((corpus / "out" / "metrics.json").read_text(encoding="utf-8")) == {
-        "wer": scorecard["wer"],
-        "wer_low": scorecard["wer_low"],
-        "wer_high": scorecard["wer_high"],
-        "cer": scorecard["cer"],
+        "wer": 9.09,
+        "wer_low": round(scorecard["wer_low"], 2),
+        "wer_high": round(scorecard["wer_high"], 2),
+        "cer": round(scorecard["cer"], 2),
         "ser": 50.0,
         "callsign": 100.0,
-        "slots": scorecard["slot_accuracy"],
-        "critical": scorecard["critical_substitution_rate"],
+        "callsign_read": 100.0,
+        "slots": round(scorecard["slot_accuracy"], 2),
+        "critical": round(scorecard["critical_substitution_rate"], 2),
         "words": 11,
         "utterances": 2,
     }
+
+
+def test_greedy_texts_are_scored_beside_those_of_the_search(corpus):
+    """Only where every hypothesis has one; SU2's greedy text has two errors in the eleven words of the references."""
+    path = corpus / "decode.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    refs = {one.id: one.transcript for one in read_manifests([corpus / "test.csv"])}
+    rows = [row | {"greedy": refs[row["id"]]} for row in rows]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    assert run(corpus)["greedy_wer"] == 0.0
+    rows[0]["greedy"] = " ".join(rows[0]["greedy"].split()[:-2])
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    found = run(corpus)
+    assert found["greedy_wer"] == pytest.approx(200 / 11)
+    assert found["greedy_wer_low"] <= found["greedy_wer"] <= found["greedy_wer_high"]
+    assert json.loads((corpus / "out" / "metrics.json").read_text(encoding="utf-8"))["greedy_wer"] == 18.18
+    del rows[1]["greedy"]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    assert "greedy_wer" not in run(corpus)
 
 
 def test_tables_for_plots(corpus):
@@ -115,6 +136,72 @@ def test_the_true_callsigns_may_come_from_the_manifest(corpus):
     text = (corpus / "test.csv").read_text(encoding="utf-8").replace("su1", "UAL686").replace("su2", "DAL3")
     (corpus / "test.csv").write_text(text, encoding="utf-8")
     assert run(corpus, PARAMS.model_copy(update={"callsign_column": "speaker"}))["callsign"]["accuracy"] == 50.0
+
+
+def write_corpus(folder: Path, rows: list[tuple[str, str, str]]) -> None:
+    """References, hypotheses and a column `aircraft`."""
+    lines = [f'u{number},a.wav,2.5,{ref},"{aircraft}"' for number, (ref, _, aircraft) in enumerate(rows)]
+    header = "id,wav,duration,transcript,aircraft"
+    (folder / "test.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    write_hypotheses(folder, {f"u{number}": hyp for number, (_, hyp, _) in enumerate(rows)})
+
+
+BY_AIRCRAFT = PARAMS.model_copy(update={"callsign_column": "aircraft", "estimate_snr": False})
+
+
+@pytest.mark.parametrize("params", [BY_AIRCRAFT, BY_AIRCRAFT.model_copy(update={"callsign_column": None})])
+def test_callsigns_of_operators_that_are_gone(corpus, params):
+    texts = [
+        ("SWISSAIR SIX SEVEN FIVE TWO TURN LEFT TO KINES", "SWR6752"),
+        ("AERO LLOYD FIVE ONE SEVEN CONTACT ZURICH ONE THREE FOUR DECIMAL SIX", "AEF517"),
+        ("HAMBURG AIR TWO FIVE FOUR SIX REPORT HEADING", "HAS2546"),
+    ]
+    write_corpus(corpus, [(text, text, aircraft) for text, aircraft in texts])
+    found = run(corpus, params)["callsign"]
+    assert (found["accuracy"], found["accuracy_population"], found["read"]) == (100.0, 3, 100.0)
+
+
+def test_true_callsigns_are_compared_as_icao_forms(corpus):
+    texts = [
+        ("LUFTHANSA FOUR SIX FIVE DESCEND", "DLH465  "),
+        ("DELTA TWO ONE EIGHT ONE CLEARED TO LAND", "dal2181"),
+        ("NOVEMBER ONE TWO THREE ALPHA BRAVO CLEARED TO LAND", "N-123AB"),
+        ("AMERICAN TWENTY TWO CLEARED TO LAND", "AAL022"),
+        ("OSCAR MIKE BRAVO CLEARED TO LAND", "OK-PMB"),
+        ("ROGER", "ATCO radar"),
+        ("ROGER", "D1-1"),
+        ("ROGER", " "),
+    ]
+    write_corpus(corpus, [(text, text, aircraft) for text, aircraft in texts])
+    found = run(corpus, BY_AIRCRAFT)["callsign"]
+    assert (found["accuracy"], found["accuracy_population"]) == (100.0, 5)
+    assert (found["utterances_read"], found["utterances_without"]) == (5, 3)
+
+
+def test_a_true_callsign_that_is_none_is_refused_with_its_line(corpus):
+    write_corpus(corpus, [("ROGER", "ROGER", "UAL6"), ("ROGER", "ROGER", "the blue one")])
+    with pytest.raises(InputError, match=r"test.csv:3: aircraft: got 'the blue one', wanted a call sign in ICAO form"):
+        run(corpus, BY_AIRCRAFT)
+    assert not [path for path in (corpus / "out").rglob("*") if path.is_file()]
+
+
+def test_utterances_are_counted_by_what_is_read_of_their_callsign(corpus):
+    texts = ["UNITED SIX ROGER", "KISTLER FOUR FIVE SIX ROGER", "UNITED SIX EIGHTY SIX TWO SEVEN ZERO", "SAY AGAIN"]
+    write_corpus(corpus, [(text, text, "") for text in texts])
+    found = run(corpus, PARAMS.model_copy(update={"estimate_snr": False}))["callsign"]
+    counts = [found[f"utterances_{status}"] for status in ("read", "unreadable", "without")]
+    assert (counts, found["accuracy_population"], found["read_population"]) == ([1, 2, 1], 1, 3)
+    assert found["read"] == pytest.approx(100 / 3)
+
+
+def test_operators_of_the_user_are_read(corpus):
+    write_corpus(corpus, [("KISTLER FOUR FIVE SIX ROGER", "KISTLER FOUR FIVE SIX ROGER", "")])
+    (corpus / "operators.csv").write_text("icao,telephony\nKST,Kistler\n", encoding="utf-8")
+    params = PARAMS.model_copy(update={"operators": str(corpus / "operators.csv"), "estimate_snr": False})
+    assert run(corpus, params)["callsign"]["accuracy_population"] == 1
+    (corpus / "other.csv").write_text("icao,telephony\nKISTLER,Kistler\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"other.csv:2: got icao 'KISTLER', wanted three letters"):
+        run(corpus, params.model_copy(update={"operators": str(corpus / "other.csv")}))
 
 
 @pytest.mark.parametrize(

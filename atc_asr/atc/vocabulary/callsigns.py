@@ -26,7 +26,7 @@ SHORT_LENGTH = 3  # characters of a shortened registration (ICAO Annex 10 volume
 
 def icao_form(text: str) -> str | None:
     """A call sign in upper case without padding, hyphens and leading zeros (`AAL22`); None if it is none."""
-    plain = text.strip().upper().replace("-", "")
+    plain = re.sub(r"[\s-]", "", text).upper()
     if is_registration(plain):
         return plain
     flight = FLIGHT.fullmatch(plain)

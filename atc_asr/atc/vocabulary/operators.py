@@ -93,13 +93,13 @@ class Operators:
 
 
 @functools.cache
-def load_operators(path: Path | None = None) -> Operators:
+def load_operators(path: str | None = None) -> Operators:
     """The operators of this package, and of a user's file if given.
 
     Raises:
         InputError: the file or a row cannot be used; the message names the line.
     """
-    return Operators(_read_added(path) if path is not None else ())
+    return Operators(_read_added(Path(path)) if path is not None else ())
 
 
 def _read_added(path: Path) -> list[Operator]:
