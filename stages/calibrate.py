@@ -12,7 +12,7 @@ from atc_asr.core.outputs import together
 from atc_asr.hypotheses import confidence
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses, write_hypotheses
 from atc_asr.hypotheses.params import CalibrateFlags
-from atc_asr.tracking.record import write_metrics
+from atc_asr.tracking.record import rounded, write_metrics
 from atc_asr.wer import wer
 
 
@@ -67,7 +67,7 @@ def run(flags: CalibrateFlags) -> None:
             write_hypotheses(path, (confidence.recalibrate(calibration, hypothesis) for hypothesis in hypotheses))
         write_csv(flags.reliability_file, ("split", "confidence", "accuracy"), reliability)
         write_csv(flags.risk_coverage_file, ("split", "coverage", "risk"), curves)
-        write_metrics(flags.metrics_file, {"ece": ece["test_ece_calibrated"]})
+        write_metrics(flags.metrics_file, {"ece": rounded(ece["test_ece_calibrated"])})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

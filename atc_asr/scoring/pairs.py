@@ -20,12 +20,14 @@ class PairedCorpus:
         pairs: normalised texts.
         written: the same texts as the files have them.
         places: file and line of the rows.
+        greedy: the normalised greedy texts, where every hypothesis has one beside that of another search.
     """
 
     utterances: tuple[Utterance, ...]
     pairs: tuple[Pair, ...]
     written: tuple[Pair, ...]
     places: tuple[str, ...] = ()
+    greedy: tuple[Pair, ...] = ()
 
 
 def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypotheses: bool) -> PairedCorpus:
@@ -44,7 +46,11 @@ def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypoth
                 f"{path}: its text has normalisation {version}, wanted {text.VERSION}; export the corpus again"
             )
     utterances = read_manifests(paths)
-    hyps = {one.id: one.hyp for one in each_hypothesis(hyp_file)}  # without their words, which need much memory
+    hyps, best_paths = {}, {}
+    for one in each_hypothesis(hyp_file):  # without their words, which need much memory
+        hyps[one.id] = one.hyp
+        if one.greedy is not None:
+            best_paths[one.id] = text.normalize(one.greedy)
     normalized = {name: text.normalize(hyp) for name, hyp in hyps.items()}
     if not normalize_hypotheses:
         _check_normalized(hyps, normalized, hyp_file)
@@ -54,7 +60,8 @@ def read_pairs(ref_manifest: Iterable[Path], hyp_file: Path, *, normalize_hypoth
     written = pair_by_id({utterance.id: rows[utterance.id][1] for utterance in utterances}, hyps)
     pairs = [Pair(utterance.id, utterance.transcript, normalized[utterance.id]) for utterance in utterances]
     places = (rows[utterance.id][0] for utterance in utterances)
-    return PairedCorpus(tuple(utterances), tuple(pairs), tuple(written), tuple(places))
+    greedy = [Pair(pair.id, pair.ref, best_paths[pair.id]) for pair in pairs] if len(best_paths) == len(hyps) else ()
+    return PairedCorpus(tuple(utterances), tuple(pairs), tuple(written), tuple(places), tuple(greedy))
 
 
 def _check_normalized(hyps: Mapping[str, str], normalized: Mapping[str, str], path: Path) -> None:

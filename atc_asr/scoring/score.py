@@ -20,7 +20,17 @@ from atc_asr.scoring.levels import count_levels
 from atc_asr.scoring.pairs import PairedCorpus, read_groups
 from atc_asr.scoring.params import ScoreParams
 from atc_asr.scoring.slot_scores import count_slots, read_callsigns, score_slots, slot_rates
-from atc_asr.wer.wer import Counts, Pair, ScoredPair, count_corpus, format_alignment, score_pair, summarize
+from atc_asr.tracking.record import rounded
+from atc_asr.wer.wer import (
+    Counts,
+    Pair,
+    ScoredPair,
+    count_corpus,
+    count_edits,
+    format_alignment,
+    score_pair,
+    summarize,
+)
 
 SLICE_COLUMNS = ("slice", "group", "wer", "low", "high", "num_utterances", "num_words")
 CONFUSION_COLUMNS = ("ref", "hyp")
@@ -34,6 +44,7 @@ METRICS = {
     "wer": "wer",
     "wer_low": "wer_low",
     "wer_high": "wer_high",
+    "greedy_wer": "greedy_wer",
     "cer": "cer",
     "ser": "sentence_error_rate",
     "callsign": "callsign.accuracy",
@@ -98,7 +109,8 @@ def score_corpus(
     wer, _, _, *by_slot = totals.rates
     parts = slices.make_slices(params, corpus.utterances, wer.denominators.tolist()) if with_slices else []
     by_slice = slices.slice_rates(wer, parts)
-    intervals = bootstrap.intervals([*totals.rates, *(rate for rate, _ in by_slice.values())], resampling)
+    rates = [*totals.rates, *greedy_rate(corpus.greedy), *(rate for rate, _ in by_slice.values())]
+    intervals = bootstrap.intervals(rates, resampling)
     for rate in by_slot:
         intervals[rate.name] = bootstrap.widen_degenerate(intervals[rate.name], rate, resampling)
     slice_rows = [_slice_row(key, intervals.pop(rate.name), size) for key, (rate, size) in by_slice.items()]
@@ -114,7 +126,7 @@ def score_corpus(
     }
     words = slices.most_errors_first(totals.words)
     return CorpusScores(
-        metrics={short: scorecard[name] for short, name in METRICS.items()},
+        metrics={short: rounded(scorecard[name]) for short, name in METRICS.items() if name in scorecard},
         scorecard=_nest(scorecard),
         slices=[SLICE_COLUMNS, *slice_rows],
         confusions=[CONFUSION_COLUMNS, *slices.list_confusions(words, MAX_CONFUSED_WORDS)],
@@ -185,6 +197,13 @@ def error_rates(scored: Sequence[ScoredPair]) -> list[Rate]:
         make_rate("cer", [(characters.errors, characters.ref_length) for _, characters in pairs]),
         make_rate("sentence_error_rate", [(words.errors > 0, words.ref_length > 0) for words, _ in pairs]),
     ]
+
+
+def greedy_rate(pairs: Sequence[Pair]) -> list[Rate]:
+    """WER of the greedy texts; nothing without them."""
+    refs = [pair.ref.split() for pair in pairs]
+    counts = [count_edits(ref, pair.hyp.split()) if ref else Counts() for ref, pair in zip(refs, pairs, strict=True)]
+    return [make_rate("greedy_wer", [(one.errors, one.ref_length) for one in counts])] if pairs else []
 
 
 def _interval_numbers(intervals: Mapping[str, Interval]) -> dict[str, float | int | None]:

@@ -103,6 +103,11 @@ def to_json_value(value: Any, where: str, *, texts: bool) -> Any:
     raise TypeError(f"{where}: got {type(value).__name__}, wanted a number{' or a text' if texts else ''}")
 
 
+def rounded(value: float | None, digits: int = 2) -> float | None:
+    """A number of a metrics file: few decimals, so that `dvc metrics show` fits on a screen; None stays None."""
+    return None if value is None else round(value, digits)
+
+
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write a metrics file for DVC, atomically: numbers only, null for NaN and infinities, sorted by key.
 

@@ -122,10 +122,10 @@ def run_metrics(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
 def dvc_metrics(run: Run) -> dict[str, Any]:
     """The numbers that `dvc metrics` compares: WER of valid in per cent, its loss per label, train utterances."""
     return {
-        "wer": run.scores["valid"].wer,
-        "loss": run.result.best["valid_loss"],
+        "wer": record.rounded(run.scores["valid"].wer),
+        "loss": record.rounded(run.result.best["valid_loss"], 3),
         "utterances": run.result.stats["train_utterances"],
-        **({"test_wer": run.scores["test"].wer} if "test" in run.scores else {}),
+        **({"test_wer": record.rounded(run.scores["test"].wer)} if "test" in run.scores else {}),
     }
 
 

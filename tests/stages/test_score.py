@@ -95,21 +95,21 @@ def test_metrics_are_a_few_numbers_of_the_scorecard(corpus):
 
 
 def test_greedy_texts_are_scored_beside_those_of_the_search(corpus):
-    """Only where every hypothesis has one; SU2's greedy text has two errors in the eleven words of the references."""
-    path = corpus / "decode.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    refs = {one.id: one.transcript for one in read_manifests([corpus / "test.csv"])}
-    rows = [row | {"greedy": refs[row["id"]]} for row in rows]
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    assert run(corpus)["greedy_wer"] == 0.0
-    rows[0]["greedy"] = " ".join(rows[0]["greedy"].split()[:-2])
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    """Only where every hypothesis has one; u1 lacks two of the eleven words of the references."""
+
+    def write(*texts: str | None) -> None:
+        rows = [
+            {"id": name, "hyp": ref} | ({} if text is None else {"greedy": text})
+            for (name, ref), text in zip(REFS.items(), texts, strict=True)
+        ]
+        (corpus / "hyp.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+    write("UNITED SIX EIGHTY SIX HEADING TWO", "DELTA TWO ROGER")
     found = run(corpus)
-    assert found["greedy_wer"] == pytest.approx(200 / 11)
+    assert (found["wer"], found["greedy_wer"]) == (0.0, pytest.approx(200 / 11))
     assert found["greedy_wer_low"] <= found["greedy_wer"] <= found["greedy_wer_high"]
     assert json.loads((corpus / "out" / "metrics.json").read_text(encoding="utf-8"))["greedy_wer"] == 18.18
-    del rows[1]["greedy"]
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    write("UNITED SIX EIGHTY SIX HEADING TWO", None)
     assert "greedy_wer" not in run(corpus)
 
 

@@ -112,9 +112,9 @@ def test_the_metrics_for_dvc(arguments, tmp_path):
     train.main([*arguments, "--metrics_file", str(metrics_file), "--run_dir", str(run_dir)])
     found, run = json.loads(metrics_file.read_text()), json.loads((run_dir / "metrics.json").read_text())
     assert found == {
-        "wer": run["valid_wer"],
-        "test_wer": run["test_wer"],
-        "loss": run["valid_loss"],
+        "wer": round(run["valid_wer"], 2),
+        "test_wer": round(run["test_wer"], 2),
+        "loss": round(run["valid_loss"], 3),
         "utterances": 8,
     }
     assert run["best_epoch"] == 1
