@@ -16,6 +16,7 @@ from atc_asr.atc.vocabulary.operators import load_operators
 from atc_asr.atc.vocabulary.words import DIGITS, PHONETIC, RADIO_DIGITS, group_words, is_tail
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
+from atc_asr.core.files import read_lines
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +62,12 @@ def read_expected(path: Path) -> list[ExpectedCallsign]:
         InputError: the file or a row cannot be used; the message names the line.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            if "callsign" not in columns or not set(columns) <= set(COLUMNS):
-                raise InputError(f"{path}:1: got columns {columns}, wanted callsign and any of file,start,end")
-            expected = [_expected(row, f"{path}:{reader.line_num}") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(read_lines(path, newline=""))
+        columns = list(reader.fieldnames or ())
+        if "callsign" not in columns or not set(columns) <= set(COLUMNS):
+            raise InputError(f"{path}:1: got columns {columns}, wanted callsign and any of file,start,end")
+        expected = [_expected(row, f"{path}:{reader.line_num}") for row in reader]
+    except csv.Error as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not expected:
         raise InputError(f"{path}: no call signs, wanted one per line")
