@@ -17,6 +17,7 @@ import contextlib
 import errno
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,11 +133,15 @@ def load_state(path: Path) -> dict:
             with zipfile.ZipFile(path) as archive:
                 if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                     raise ValueError("is compressed, wanted a file of torch.save")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of sparse tensors
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file, wanted a finished run folder") from error
     except Exception as error:  # damaged files raise almost anything, besides UnpicklingError and RuntimeError
         raise InputError(f"{path}: cannot be loaded (incomplete, or not only weights): {one_line(error)}") from error
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise InputError(f"{path}: got {type(state).__name__}, wanted tensors by name")
+    return state
 
 
 def load_statistics(path: Path, n_mels: int) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def load_statistics(path: Path, n_mels: int) -> dict[str, Any]:
         InputError: the file cannot be used, or has other statistics.
     """
     found = load_state(path)
-    if not isinstance(found, dict) or "count" not in found:
+    if not isinstance(found.get("count"), int | float | torch.Tensor):
         raise InputError(f"{path}: has no count, wanted the statistics of a global InputNormalization")
     for name in ("glob_mean", "glob_std"):
         value = found.get(name)

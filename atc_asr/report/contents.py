@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import json
 import math
 import re
 from collections import Counter
@@ -11,14 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atc_asr.core.documents import read_json
 from atc_asr.core.errors import InputError
-from atc_asr.core.files import read_text
+from atc_asr.core.files import cell_text, read_lines
 from atc_asr.core.manifest import Utterance
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses
 from atc_asr.report.params import ReportFlags
 from atc_asr.scoring.pairs import read_pairs
 from atc_asr.wer.wer import ScoredPair, score_pair
 
+MAX_NUMBER = 1e15
 HEADLINE_SCORES = ("wer", "cer", "sentence_error_rate", "callsign_accuracy", "critical_substitution_rate")
 # The other scores are sorted by the end of their name, then by name.
 ENDINGS = ("accuracy", "wer", "critical_substitution_rate")
@@ -110,8 +111,8 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
     Raises:
         InputError: a file cannot be used, or an id is not in both manifest and hypotheses.
     """
-    run = _read_json(files.run_metrics) if files.run_metrics else {}
-    scorecard = _read_json(files.scorecard_file)
+    run = read_json(files.run_metrics) if files.run_metrics else {}
+    scorecard = read_json(files.scorecard_file)
     scores = _find_scores(scorecard)
     if not scores:
         wanted = "wanted at least wer, wer_low and wer_high"
@@ -133,16 +134,6 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: got {type(content).__name__}, wanted an object of numbers")
-    return content
-
-
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested keys joined by `_`: `{"callsign": {"accuracy": 1}}` -> `{"callsign_accuracy": 1}`."""
     flat: dict[str, Any] = {}
@@ -152,8 +143,9 @@ def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """The value if it is a JSON number, else None."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """The value if it is a number of a plausible size, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and abs(value) < MAX_NUMBER else None
 
 
 def _find_scores(scorecard: Mapping[str, Any]) -> dict[str, Score]:
@@ -184,29 +176,28 @@ def _score_order(name: str) -> tuple[int, int, str]:
 
 def _find_levels(scorecard: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
     """WER in per cent by normalisation level, in the levels' order."""
-    rates = scorecard.get("levels") or {}
+    rates = scorecard.get("levels")
+    if not isinstance(rates, Mapping):
+        return ()
     return tuple((label, rates[name]) for name, label in LEVEL_LABELS.items() if _number(rates.get(name)) is not None)
 
 
 def _read_table(path: Path, required: Sequence[str], numeric: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of a CSV; numeric columns that the file has are converted to float, an empty cell to None."""
     rows: list[dict[str, Any]] = []
+    reader = csv.DictReader(read_lines(path, newline=""))
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in required if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path}:1: has no column {', '.join(missing)}")
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in row or None in row.values():
-                    raise InputError(f"{where}: got another number of cells than the header has")
-                numbers = {name: _read_cell(row[name], f"{where}: {name}") for name in numeric if name in row}
-                rows.append(row | numbers)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV in UTF-8: {error}") from error
+        missing = [name for name in required if name not in (reader.fieldnames or ())]
+        if missing:
+            raise InputError(f"{path}:1: has no column {', '.join(missing)}")
+        for row in reader:
+            where = f"{path}:{reader.line_num}"
+            if None in row or None in row.values():
+                raise InputError(f"{where}: got another number of cells than the header has")
+            numbers = {name: _read_cell(row[name], f"{where}: {name}") for name in numeric if name in row}
+            rows.append({name: cell_text(cell) for name, cell in row.items()} | numbers)
+    except csv.Error as error:
+        raise InputError(f"{path}: is not a CSV: {error}") from error
     return rows
 
 

@@ -72,14 +72,17 @@ def read_sweep(path: Path) -> list[list[str]]:
     if not content:
         return []
     reader = csv.reader(io.StringIO(content, newline=""))
-    header = tuple(name.strip() for name in next(reader))
-    if header != SWEEP_COLUMNS:
-        raise InputError(f"{path}:1: got the header {','.join(header)!r}, wanted {','.join(SWEEP_COLUMNS)!r}")
     rows = []
-    for cells in reader:
-        if len(cells) not in (0, len(SWEEP_COLUMNS)):
-            raise InputError(f"{path}:{reader.line_num}: got {len(cells)} cells, wanted {len(SWEEP_COLUMNS)}")
-        rows += [cells] if cells else []
+    try:
+        header = tuple(name.strip() for name in next(reader))
+        if header != SWEEP_COLUMNS:
+            raise InputError(f"{path}:1: got the header {','.join(header)!r}, wanted {','.join(SWEEP_COLUMNS)!r}")
+        for cells in reader:
+            if len(cells) not in (0, len(SWEEP_COLUMNS)):
+                raise InputError(f"{path}:{reader.line_num}: got {len(cells)} cells, wanted {len(SWEEP_COLUMNS)}")
+            rows += [[files.cell_text(cell) for cell in cells]] if cells else []
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: is not CSV: {error}") from error
     return rows
 
 

@@ -11,6 +11,7 @@ streaming and Loquacious Conformers (recipes/*/ASR/{transformer,transducer}/hpar
 
 import inspect
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,16 +26,18 @@ from speechbrain.lobes.models.convolution import ConvolutionFrontEnd
 from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from speechbrain.processing.features import InputNormalization
 
+from atc_asr.core.config import make_section
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import TOKEN_VARIABLES, one_line, read_token, silence_http_log
 from atc_asr.model import network
+from atc_asr.model.params import ModelParams
 from atc_asr.model.plain_hparams import Made, PlainHparams, Ref
 from atc_asr.model.run_folder import HPARAMS, MODEL, NORMALIZER, TOKENIZER, load_state, load_statistics
 from atc_asr.tokenizer.tokens import BLANK, SPACE
 from atc_asr.training.checkpoints import file_hash
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-FRAME_MS = {strides: frame_ms for frame_ms, strides in network.STRIDES.items()}
+MAX_BLOCKS = 100  # of a front-end
 ACTIVATIONS = {name.split(".")[-1]: key for key, name in network.ACTIVATIONS.items()}
 SPM_CLASS, CHAR_CLASS = "SentencePieceProcessor", "CTCTextEncoder"
 WANTED_FOLDER = "wanted a run folder or a SpeechBrain pretrained folder"
@@ -165,7 +168,7 @@ def _arguments(hparams: PlainHparams, of: type, **required: Any) -> dict[str, An
     if not isinstance(given, dict):
         raise InputError(f"{hparams.path}: {made.name}: got {given!r}, wanted arguments by name")
     defaults = {name: item.default for name, item in inspect.signature(of).parameters.items()}
-    unknown = sorted(set(given) - set(defaults))
+    unknown = sorted(map(str, set(given) - set(defaults)))
     if unknown:
         raise InputError(f"{hparams.path}: {made.name}.{unknown[0]}: is no argument in this version of SpeechBrain")
     values = defaults | {name: hparams.resolve(value) for name, value in given.items()}
@@ -195,23 +198,29 @@ def _architecture(hparams: PlainHparams) -> dict[str, Any]:
         norm="LayerNorm", conv_bias=True, padding="same",
     )  # fmt: skip
     num_blocks = blocks["num_blocks"]
+    if not isinstance(num_blocks, int) or not 1 <= num_blocks <= MAX_BLOCKS:
+        raise _mismatch(hparams, "ConvolutionFrontEnd.num_blocks", num_blocks, f"1 to {MAX_BLOCKS}")
+    for name in ("residuals", "dilations", "strides", "out_channels", "kernel_sizes"):
+        if not isinstance(blocks[name], list | tuple):
+            raise _mismatch(hparams, f"ConvolutionFrontEnd.{name}", blocks[name], "a list")
     for name, value in (("residuals", False), ("dilations", 1)):
         if list(blocks[name][:num_blocks]) != [value] * num_blocks:
             wanted = f"{value!r} for each block, no model.* key can express it"
             raise _mismatch(hparams, f"ConvolutionFrontEnd.{name}", blocks[name], wanted)
     strides = list(blocks["strides"][:num_blocks])
-    if tuple(strides[:2]) not in FRAME_MS or strides[2:] != [1] * (num_blocks - 2):
-        wanted = f"{' or '.join(str(list(known)) for known in FRAME_MS)}, then 1"
+    frame_ms = next((ms for ms, pair in network.STRIDES.items() if strides[:2] == list(pair)), None)
+    if frame_ms is None or strides[2:] != [1] * (num_blocks - 2):
+        wanted = f"{' or '.join(str(list(pair)) for pair in network.STRIDES.values())}, then 1"
         raise _mismatch(hparams, "ConvolutionFrontEnd.strides", strides, wanted)
     layers = _arguments(
         hparams, TransformerASR, encoder_module="conformer", causal=False, bias=True,
         positional_encoding="fixed_abs_sine",
     )  # fmt: skip
     activation = layers["conformer_activation"]
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise _mismatch(hparams, "TransformerASR.conformer_activation", activation, " or ".join(ACTIVATIONS))
     architecture = {
-        "frame_ms": FRAME_MS[tuple(strides[:2])],
+        "frame_ms": frame_ms,
         "n_mels": features["n_mels"],
         "n_fft": features["n_fft"],
         "win_length": features["win_length"],
@@ -228,6 +237,7 @@ def _architecture(hparams: PlainHparams) -> dict[str, Any]:
     for name, value in architecture.items():
         if isinstance(value, Ref) or not isinstance(value, int | str | list):
             raise InputError(f"{hparams.path}: model.{name}: {value!r} cannot be read without running the file")
+    make_section(ModelParams, architecture | {"dropout": 0.0}, f"{hparams.path}: model")
     input_size = math.ceil(architecture["n_mels"] / math.prod(strides)) * architecture["front_end_channels"][-1]
     if layers["input_size"] != input_size:
         raise _mismatch(hparams, "TransformerASR.input_size", layers["input_size"], str(input_size))
@@ -262,12 +272,17 @@ def _network(hparams: PlainHparams, front_end: Made, transformer: Made) -> tuple
 
 def _checkpoint(hparams: PlainHparams, folder: Path, made: Made, *usual: str) -> Path:
     """The file that an object is loaded from: named after its key in the Pretrainer's loadables, or a usual name."""
-    loadables = [pretrainer.arguments.get("loadables") or {} for pretrainer in hparams.made("Pretrainer")[:1]]
-    names = [f"{name}.ckpt" for part in loadables for name, value in part.items() if hparams.resolve(value) is made]
+    names = []
+    for pretrainer in hparams.made("Pretrainer")[:1]:
+        arguments = pretrainer.arguments
+        loadables = hparams.resolve(arguments.get("loadables")) if isinstance(arguments, dict) else None
+        if not isinstance(loadables, dict):
+            raise InputError(f"{hparams.path}: Pretrainer: got {arguments!r}, wanted a mapping of loadables")
+        names += [f"{name}.ckpt" for name, value in loadables.items() if hparams.resolve(value) is made]
     candidates = list(dict.fromkeys([*names, *usual]))
     for name in candidates:
         path = folder / Path(name).name  # only the last part, so that no file outside of the folder is read
-        if path.is_file():
+        if os.path.isfile(path):  # Path.is_file raises an error for a name that is too long
             return path
     raise InputError(f"{folder}: has no {' or '.join(candidates)}, {WANTED_FOLDER}")
 
@@ -281,13 +296,16 @@ def load(folder: Path) -> Pretrained:
     layout = read_layout(folder)
     state = {}
     for name, tensor in load_state(layout.model).items():
+        if not isinstance(tensor, torch.Tensor):
+            raise InputError(f"{layout.model}: {name}: got {type(tensor).__name__}, wanted a tensor")
         prefix = next((prefix for prefix in layout.prefixes if name.startswith(prefix)), None)
         state[OTHER + name if prefix is None else layout.prefixes[prefix] + name.removeprefix(prefix)] = tensor
     if not any(name.startswith(f"{ENCODER}encoder.") for name in state):
         raise InputError(f"{layout.model}: has no tensor of an encoder, wanted names like 1.encoder.layers.0.…")
     symbols = _symbols(layout)
-    rows = next((len(tensor) for name, tensor in state.items() if name.startswith(HEAD)), 0)
-    if symbols and rows and rows != len(symbols):
+    heads = {tuple(tensor.shape[:1]) for name, tensor in state.items() if name.startswith(HEAD)}
+    if symbols and heads - {(len(symbols),)}:
+        rows = " or ".join(str(shape[0]) if shape else "0" for shape in heads)
         head = f"the CTC head in {layout.model.name} has {rows} rows"
         raise InputError(f"{layout.tokenizer}: has {len(symbols)} tokens, {head}")
     return Pretrained(
@@ -308,7 +326,7 @@ def _symbols(layout: Layout) -> tuple[str, ...]:
             encoder = CTCTextEncoder()
             encoder.load(path)
             symbols = [str(encoder.ind2lab[number]) for number in range(len(encoder.ind2lab))]
-    except (RuntimeError, ValueError, KeyError, SyntaxError, OSError) as error:
+    except Exception as error:  # damaged files raise almost anything
         raise InputError(f"{path}: cannot be read as {layout.tokenizer_class}: {one_line(error)}") from error
     if not 0 <= blank < len(symbols):
         raise InputError(f"{path}: has {len(symbols)} tokens, but the blank is number {blank}")
