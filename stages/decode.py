@@ -11,7 +11,7 @@ from tqdm import tqdm
 from atc_asr.core import cli, messages
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
-from atc_asr.core.outputs import check_file, together
+from atc_asr.core.outputs import check_file, is_stream, together
 from atc_asr.decoding.boost import CallsignBoost, read_expected
 from atc_asr.decoding.params import DecodeFlags, DecodeParams, OperatorsParams
 from atc_asr.decoding.search import Job, SearchSources, check_boost, decode_all, describe, log_search, resolve
@@ -95,7 +95,8 @@ def run(
         hypotheses = [recalibrate(calibration, hypothesis) for hypothesis in hypotheses]
     with together():
         write_hypotheses(out_file, hypotheses)
-        write_text(out_file.with_suffix(SEARCH_SUFFIX), json.dumps(describe(params), indent=2) + "\n", SEARCH_LIKE)
+        if not is_stream(out_file):
+            write_text(out_file.with_suffix(SEARCH_SUFFIX), json.dumps(describe(params), indent=2) + "\n", SEARCH_LIKE)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

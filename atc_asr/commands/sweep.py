@@ -29,10 +29,10 @@ def check(params: SweepParams, flags: SweepFlags) -> None:
         study.grid_points(space)
     if params.prune and flags.curve is None:
         raise InputError("--curve: is missing, sweep.prune compares training curves")
+    check_folder(flags.study_dir, (worker.SWEEP_LOCK, "*"))
     name = flags.study_dir.resolve().name
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise InputError(f"--study_dir: got {name!r}, wanted letters, digits and _: experiments are named after it")
-    check_folder(flags.study_dir, (worker.SWEEP_LOCK, "*"))
     if flags.metrics_csv is not None:
         read_sweep(flags.metrics_csv)
 

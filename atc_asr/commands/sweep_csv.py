@@ -6,8 +6,7 @@ from pathlib import Path
 
 from atc_asr.core import cli, messages
 from atc_asr.core.config import Flags, argument
-from atc_asr.sweep import experiments
-from atc_asr.tracking.sweep_csv import merge_sweep_rows
+from atc_asr.tracking.sweep_csv import merge_sweep_rows, read_sweep
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +28,9 @@ def run(flags: SweepCsvFlags) -> None:
     Raises:
         InputError: there is no repository, the CSV has another header, or a metrics.json lacks a column.
     """
+    from atc_asr.sweep import experiments  # loads DVC, which --help does not need
+
+    read_sweep(flags.metrics_csv)  # raises its errors before the experiments are read
     rows, skipped = experiments.sweep_rows(flags.run_metrics)
     added, changed = merge_sweep_rows(flags.metrics_csv, rows)
     for reason in skipped:
