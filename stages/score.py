@@ -1,14 +1,17 @@
 """Stage score: hypotheses and references -> rates with confidence intervals."""
 
+import logging
 from collections.abc import Sequence
 
-from atc_asr.core import cli
+from atc_asr.core import cli, messages
 from atc_asr.core.files import write_csv
 from atc_asr.core.outputs import new_file, together
 from atc_asr.scoring.pairs import read_pairs
 from atc_asr.scoring.params import ScoreFlags, ScoreParams
 from atc_asr.scoring.score import score_corpus
 from atc_asr.tracking.record import write_metrics
+
+log = logging.getLogger(__name__)
 
 
 def run(params: ScoreParams, flags: ScoreFlags) -> None:
@@ -31,6 +34,8 @@ def run(params: ScoreParams, flags: ScoreFlags) -> None:
                 write_csv(path, rows[0], rows[1:])
         write_metrics(flags.scorecard_file, scores.scorecard)
         write_metrics(flags.metrics_file, scores.metrics)
+    counts = (scores.scorecard["callsign"][f"utterances_{status}"] for status in ("read", "unreadable", "without"))
+    log.info(messages.CALLSIGNS_OF_REFERENCES, *counts)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -20,6 +20,9 @@ TOO_MANY_TOKENS_AT_SPEED = "%d train utterances have more tokens than frames at 
 EPOCH_DONE = "epoch %d of %d: loss %.3f, on valid %.3f, WER on valid %s, %.0f x real time, about %.1f min left"
 CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
 
+# score
+CALLSIGNS_OF_REFERENCES = "call signs of the references: %d utterances read, %d unreadable (not in the accuracy), %d without"
+
 # decode, calibrate
 DECODE_SEARCH = "search: %s (%s), beam width %d, n-gram weight %g"
 NO_EFFECT = "search: %s, decode.%s has no effect with it"

@@ -48,7 +48,6 @@ METRICS = {
     "cer": "cer",
     "ser": "sentence_error_rate",
     "callsign": "callsign.accuracy",
-    "callsign_read": "callsign.read",
     "slots": "slot_accuracy",
     "critical": "critical_substitution_rate",
     "words": "num_ref_words",

@@ -63,6 +63,7 @@ MAX_TAIL_LENGTH = 5
 SHORT_TAIL_LENGTH = 3
 
 WRITTEN_FLIGHT = re.compile(r"([A-Z]{3})([1-9]\d{0,3}[A-Z]{0,2})")
+WRITTEN_NAME = re.compile(r"([A-Z]{4,})([1-9]\d{0,3}[A-Z]{0,2})")  # HAINAN7931
 WRITTEN_NUMBER = re.compile(r"\d{1,3}[A-Z]{1,2}")
 
 
@@ -93,7 +94,7 @@ def read_callsign(words: Words, start: int) -> Callsign | None:
     """The call sign that begins at position `start`; None where none does."""
     readers = (
         _read_written, _read_flight, _read_tail, _read_registration, _read_military, _read_short_tail,
-        _read_short_letters,
+        _read_short_letters, _read_spelled_flight,
     )  # fmt: skip
     return next((found for read in readers if (found := read(words, start)) is not None), None)
 
@@ -108,6 +109,10 @@ def reread_callsign(words: Words, start: int, operator: str) -> Callsign | None:
 def _read_written(words: Words, start: int) -> Callsign | None:
     if words[start].isalpha():
         return None
+    glued = WRITTEN_NAME.fullmatch(words[start])
+    name = words.operators.find([glued[1]], 0) if glued else None
+    if glued and name and name[0] is not None:
+        return Callsign(f"{name[0]}{glued[2]}", start + 1, name[0])
     flight = WRITTEN_FLIGHT.fullmatch(words[start])
     if flight and flight[1] in words.operators.names and len(flight[2]) <= MAX_FLIGHT_LENGTH:
         return Callsign(words[start], start + 1, flight[1])
@@ -385,7 +390,7 @@ def _read_registration(words: Words, start: int) -> Callsign | None:
     text, end = _spelled_from(words, start)
     if not is_registration(text) or text.isdigit() or text[:2].isdigit() or read_run(words, end):
         return None
-    is_sure = text.isalpha() or follows_start(words, start) or _precedes_end(words, end)
+    is_sure = follows_start(words, start) or _precedes_end(words, end)
     return Callsign(text, end, "") if is_sure else None
 
 
@@ -394,11 +399,25 @@ def _read_short_letters(words: Words, start: int) -> Callsign | None:
     if words[start] not in LETTERS or word_at(words, start - 1) in LETTERS or _names_place(words, start):
         return None
     letters, end = _letters_from(words, start)
-    if len(letters) < SHORT_TAIL_LENGTH or read_run(words, end) or TAXI_WORDS & set(words[max(0, start - 4) : start]):
+    if len(letters) < SHORT_TAIL_LENGTH or read_run(words, end) or TAXI_WORDS & set(words[max(0, start - 3) : start]):
         return None
     if not (follows_start(words, start) or _precedes_end(words, end)):
         return None
     return Callsign(letters if len(letters) == SHORT_TAIL_LENGTH else None, end, "")
+
+
+def _read_spelled_flight(words: Words, start: int) -> Callsign | None:
+    """A flight whose designator is spelled where a call sign stands: CHARLIE ECHO SIERRA FIVE SIX FOUR."""
+    if words[start] not in LETTERS or not follows_start(words, start):
+        return None
+    letters, position = _letters_from(words, start)
+    run = read_run(words, position)
+    if not run or run[0].kind != "digits" or len(letters) > SHORT_TAIL_LENGTH or _is_frequency(run):
+        return None
+    if letters in words.operators.names:
+        return _read_flight_number(words, position, letters)
+    suffix, end = _letters_from(words, run[-1].end)
+    return Callsign(None, end, "") if len(letters + (join_digits(run) or "") + suffix) > SHORT_TAIL_LENGTH else None
 
 
 def read_unknown(words: Words, start: int) -> Callsign | None:
@@ -422,7 +441,7 @@ def read_unknown(words: Words, start: int) -> Callsign | None:
     letters, end = _letters_from(words, run[-1].end if run else position)
     if not run and (position == start or len(letters) < 2):
         return None
-    is_number = position > start or 2 <= len(digits) <= MAX_FLIGHT_LENGTH
+    is_number = position > start or 2 <= len(digits) <= MAX_TAIL_LENGTH
     if run and (not is_number or len(digits) > MAX_TAIL_LENGTH or _use_of_run(run, words) != "callsign"):
         return None
     return Callsign(None, end, "")

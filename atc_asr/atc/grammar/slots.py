@@ -45,7 +45,9 @@ def read_slots(words: Sequence[str], operators: Operators | None = None) -> list
 
 
 def _without_plural(word: str) -> str:
-    """ONE for ONES, the normalisation of TWENTY ONE'S WITH YOU."""
+    """ONE for ONES, the normalisation of TWENTY ONE'S WITH YOU; 19 for 19ER, one niner of other recognisers."""
+    if word.endswith("9ER") and word[:-2].isdigit():
+        return word[:-2]
     stem = word[:-1]
     return stem if word.endswith("S") and any(stem in names for names in (DIGITS, TEENS, TENS, LETTERS)) else word
 
@@ -62,7 +64,9 @@ def _read_fluent(words: Words) -> list[Slot]:
         found = _read_at(words, position)
         if found and found.kind in KINDS:
             repeated = found.value and any((slot.kind, slot.value) == (found.kind, found.value) for slot in slots)
-            if not repeated:
+            # After a call sign, letters spell a point (BANEV BRAVO ALFA …), and NOVEMBER ONE is a taxiway.
+            is_doubtful = found.kind == "callsign" and not (found.operator and found.value)
+            if not repeated and not (is_doubtful and any(slot.kind == "callsign" for slot in slots)):
                 slots.append(found)
         elif found is None or found.value is None:
             unknown = unknown or _read_unknown(words, position)

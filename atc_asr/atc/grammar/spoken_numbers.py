@@ -24,6 +24,8 @@ POINTS = frozenset({"POINT", "DECIMAL", "DAYSEEMAL"})
 REPEATS = {"DOUBLE": 2, "TRIPLE": 3}
 NUMBER_WORDS = frozenset([*DIGITS, *TEENS, *TENS, *MULTIPLIERS, *POINTS])
 WRITTEN = re.compile(r"(\d+)(?:\.(\d+))?")
+WRITTEN_WITH_LETTERS = re.compile(r"(\d{1,4})([A-Z]{1,2})")
+WRITTEN_SIDES = {"L": "LEFT", "R": "RIGHT", "C": "CENTER"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,8 +148,10 @@ def _plain_value(run: Sequence[Numeral]) -> int | None:
 def fold_digits(words: Sequence[str]) -> list[str]:
     """Replace digit words by digits: NINER, NINE and 9 become `9`; group form is unchanged."""
     folded: list[str] = []
-    for word in words:
-        if written := WRITTEN.fullmatch(word):
+    for position, word in enumerate(words):
+        if spelled := _spell_written(words, position):
+            folded += spelled
+        elif written := WRITTEN.fullmatch(word):
             folded += [*written[1]] + (["POINT", *written[2]] if written[2] else [])
         elif word in POINTS:
             folded.append("POINT")
@@ -156,13 +160,23 @@ def fold_digits(words: Sequence[str]) -> list[str]:
     return folded
 
 
+def _spell_written(words: Sequence[str], position: int) -> list[str]:
+    """27G as 2 7 GOLF, and after RUNWAY 26R as 2 6 RIGHT; empty for other words."""
+    written = WRITTEN_WITH_LETTERS.fullmatch(words[position])
+    if written is None:
+        return []
+    letters = [vocabulary.PHONETIC[letter].upper() for letter in written[2]]
+    is_side = word_at(words, position - 1) == "RUNWAY" and written[2] in WRITTEN_SIDES
+    return [*written[1], *([WRITTEN_SIDES[written[2]]] if is_side else letters)]
+
+
 def fold_groups(words: Sequence[str]) -> list[str]:
     """Replace numbers by their digits: SIX EIGHTY SIX and SIX EIGHT SIX become `6 8 6`."""
     folded: list[str] = []
     position = 0
     while position < len(words):
         run = read_run(words, position)
-        folded += _spell(run) if run else [words[position]]
+        folded += _spell(run) if run else _spell_written(words, position) or [words[position]]
         position = run[-1].end if run else position + 1
     return folded
 

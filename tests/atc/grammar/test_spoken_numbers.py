@@ -60,6 +60,15 @@ def test_fold_digits_leaves_group_form():
     assert fold_digits("NINER 9 SIXTY 27.5 DECIMAL".split()) == ["9", "9", "SIXTY", "2", "7", "POINT", "5", "POINT"]
 
 
+def test_letters_after_written_digits_are_spelled():
+    for fold in (fold_digits, fold_groups):
+        assert fold("RUNWAY 26R SPEEDBIRD 27G".split()) == ["RUNWAY", "2", "6", "RIGHT", "SPEEDBIRD", "2", "7", "GOLF"]
+
+
+def test_thousands_that_lost_their_comma():
+    assert fold_groups("10 000 1 500".split()) == list("100001500")
+
+
 def test_fold_groups():
     assert fold_groups("CLIMB ONE ZERO THOUSAND NOW".split()) == ["CLIMB", "1", "0", "0", "0", "0", "NOW"]
     assert fold_groups("ONE TWENTY FOUR POINT SIX".split()) == ["1", "2", "4", "POINT", "6"]
