@@ -19,11 +19,10 @@ def count_levels(pairs: Sequence[Pair]) -> dict[str, Counts]:
 
     Their rates are the WERs.
     """
-    refs, hyps = [_spell(pair.ref) for pair in pairs], [_spell(pair.hyp) for pair in pairs]
+    refs = [_spell(pair.ref) for pair in pairs]
+    hyps = [ref if pair.hyp == pair.ref else _spell(pair.hyp) for pair, ref in zip(pairs, refs, strict=True)]
     return {
-        level: total(
-            count_edits(ref[number], hyp[number]) for ref, hyp in zip(refs, hyps, strict=True) if ref[number]
-        )
+        level: total(count_edits(ref[number], hyp[number]) for ref, hyp in zip(refs, hyps, strict=True) if ref[number])
         for number, level in enumerate(LEVELS)
     }
 

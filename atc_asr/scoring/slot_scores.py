@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+
 from atc_asr.atc.grammar.slots import KINDS, Slot, read_slots
 from atc_asr.atc.grammar.spoken_numbers import is_number_word
 from atc_asr.atc.vocabulary.callsigns import icao_form, is_short_form
@@ -20,7 +22,7 @@ from atc_asr.atc.vocabulary.operators import Operators
 from atc_asr.core.errors import InputError
 from atc_asr.scoring.bootstrap import Rate, make_rate
 from atc_asr.scoring.pairs import PairedCorpus, read_column
-from atc_asr.wer.wer import Counts, ScoredPair, Step, align, count_steps, total
+from atc_asr.wer.wer import Counts, ScoredPair, Step, align, count_steps
 
 UNREADABLE = "?"
 
@@ -131,26 +133,28 @@ def count_span_errors(steps: Sequence[Step], spans: Sequence[Slot]) -> Counts:
 def slot_rates(scores: Sequence[SlotScores]) -> list[Rate]:
     """Call sign accuracy (by utterance), other accuracies and critical substitutions (by slot), WERs (by word)."""
     callsigns = [one.callsign_correct for one in scores]
-    totals = [total(one.slots.values()) for one in scores]
+    counts = np.zeros((len(scores), len(KINDS), 3))  # hits, substitutions, deletions
+    for row, one in enumerate(scores):
+        for kind, found in one.slots.items():
+            counts[row, KINDS.index(kind)] = found.hits, found.substitutions, found.deletions
     statuses = [one.callsign_status for one in scores]
     rates = [
         make_rate("callsign.accuracy", [(correct is True, correct is not None) for correct in callsigns]),
         make_rate("callsign.read", [(status == "read", status != "without") for status in statuses]),
-        _rate("callsign.wer", "errors", [one.callsign_words for one in scores]),
-        _rate("numeric.wer", "errors", [one.numeric_words for one in scores]),
-        _rate("slot_accuracy", "hits", totals),
-        _rate("critical_substitution_rate", "substitutions", totals),
+        make_rate("callsign.wer", [(one.callsign_words.errors, one.callsign_words.ref_length) for one in scores]),
+        make_rate("numeric.wer", [(one.numeric_words.errors, one.numeric_words.ref_length) for one in scores]),
+        *_rates("slot_accuracy", "critical_substitution_rate", counts.sum(axis=1)),
     ]
-    for kind in KINDS:
-        counts = [one.slots.get(kind, Counts()) for one in scores]
-        if kind != "callsign":
-            rates.append(_rate(f"{kind}.accuracy", "hits", counts))
-        rates.append(_rate(f"{kind}.critical_substitution_rate", "substitutions", counts))
+    for number, kind in enumerate(KINDS):
+        by_slot = _rates(f"{kind}.accuracy", f"{kind}.critical_substitution_rate", counts[:, number])
+        rates += by_slot[1:] if kind == "callsign" else by_slot
     return rates
 
 
-def _rate(name: str, numerator: str, counts: Sequence[Counts]) -> Rate:
-    return make_rate(name, [(getattr(one, numerator), one.ref_length) for one in counts])
+def _rates(accuracy: str, substitution_rate: str, counts: np.ndarray) -> list[Rate]:
+    """Both rates of utterances with hits, substitutions and deletions (N, 3)."""
+    hits, substitutions = counts[:, 0].copy(), counts[:, 1].copy()
+    return [Rate(accuracy, hits, counts.sum(axis=1)), Rate(substitution_rate, substitutions, counts.sum(axis=1))]
 
 
 def count_slots(scores: Sequence[SlotScores]) -> dict[str, int]:
@@ -160,8 +164,11 @@ def count_slots(scores: Sequence[SlotScores]) -> dict[str, int]:
     """
     statuses = Counter(one.callsign_status for one in scores)
     found = {f"callsign.utterances_{status}": statuses[status] for status in typing.get_args(CallsignStatus)}
-    for kind in KINDS:
-        counts = total(one.slots.get(kind, Counts()) for one in scores)
-        found |= {f"{kind}.missed": counts.deletions, f"{kind}.extra": counts.insertions}
-        found[f"{kind}.unreadable"] = sum(one.unreadable.get(kind, 0) for one in scores)
+    found |= {f"{kind}.{event}": 0 for kind in KINDS for event in ("missed", "extra", "unreadable")}
+    for one in scores:
+        for kind, counts in one.slots.items():
+            found[f"{kind}.missed"] += counts.deletions
+            found[f"{kind}.extra"] += counts.insertions
+        for kind, times in one.unreadable.items():
+            found[f"{kind}.unreadable"] += times
     return found
