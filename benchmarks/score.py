@@ -180,7 +180,9 @@ def measure_grammar() -> tuple[int, int, int, int, int]:
     for line in lines:
         text, _, wanted_text = line.partition("|")
         wanted = Counter(wanted_text.split())
-        found = Counter(f"{slot.kind}={slot.value or '?'}" for slot in read_slots(normalize(text).split()))
+        found = Counter(
+            f"{slot.kind}={(slot.value or '?').replace(' ', '_')}" for slot in read_slots(normalize(text).split())
+        )
         slots += wanted.total()
         exact += (wanted & found).total()
         invented += (found - wanted).total()

@@ -21,7 +21,7 @@ EPOCH_DONE = "epoch %d of %d: loss %.3f, on valid %.3f, WER on valid %s, %.0f x 
 CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
 
 # score
-CALLSIGNS_OF_REFERENCES = "call signs of the references: %d utterances read, %d unreadable (not in the accuracy), %d without"
+CALLSIGNS_OF_REFERENCES = "references: call sign read in %d, unreadable in %d (not in the accuracy), none in %d"
 
 # decode, calibrate
 DECODE_SEARCH = "search: %s (%s), beam width %d, n-gram weight %g"

@@ -66,7 +66,8 @@ def test_letters_after_written_digits_are_spelled():
 
 
 def test_thousands_that_lost_their_comma():
-    assert fold_groups("10 000 1 500".split()) == list("100001500")
+    assert fold_groups("10 000 FEET".split()) == [*"10000", "FEET"]
+    assert fold_groups("DESCEND 1 500".split()) == ["DESCEND", *"1500"]
 
 
 def test_fold_groups():
