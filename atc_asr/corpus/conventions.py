@@ -1,11 +1,11 @@
 """Transcription conventions: what the brackets and symbols of a corpus mean, as one table of rules per corpus.
 
-A convention turns a transcript into the words that were spoken, before `atc_asr.core.text.normalize`. What its rules
-and the bracketed marks of every corpus remove is counted by kind, so that a wrong convention is seen in the first export.
+A convention turns a transcript into the words that were spoken, before `atc_asr.core.text.normalize`. What the rules
+and the removal of bracketed marks take out is counted by kind, so that a wrong convention is seen in the first export.
 
-Sources: the LDC's documentation of LDC94S14A; K. Hofbauer, S. Petrik: ATCOSIM technical report TUG-SPSC-2007-11; L. Smidl
-et al.: Air traffic control communication (UWB-ATCC); J. Zuluaga-Gomez et al.: ATCO2 corpus, arXiv 2211.04054, with its
-recipes (github.com/idiap/atco2-corpus).
+Sources: the LDC's documentation of LDC94S14A; K. Hofbauer, S. Petrik: ATCOSIM, technical report TUG-SPSC-2007-11;
+L. Smidl et al.: Air traffic control communication (UWB-ATCC); J. Zuluaga-Gomez et al.: ATCO2 corpus, arXiv 2211.04054,
+and its recipes (github.com/idiap/atco2-corpus).
 """
 
 import difflib
@@ -62,20 +62,19 @@ def _is_similar(pronunciation: str, word: str) -> bool:
     return bool(difflib.get_close_matches(word, [pronunciation, word[0] + pronunciation], cutoff=SIMILARITY))
 
 
-# A mark of UWB-ATCC and its end: `[noise_|] ... [|_noise]`.
-UWB_MARKS = tuple(
-    stretch(kind, rf"\[{name}_\|\]", rf"\[\|_{name}\]")
-    for kind, name in (("comments", "comment"), ("foreign", "no_eng"), ("foreign", "czech"), ("noise", "noise"))
-)
+UWB_KINDS: Mapping[str, Kind] = {"comment": "comments", "no_eng": "foreign", "czech": "foreign", "noise": "noise"}
 CONVENTIONS: Mapping[str, tuple[Rule, ...]] = {
     PLAIN: (),
     "atc0": (
         rule(None, r" ?\(QUOTE ([A-Z]+)\)", r"'\1"),  # WE (QUOTE LL)
         rule(None, r" ?' ?(LL|RE|VE|S|D|T|M)\b", r"'\1"),  # WE 'LL
-        rule(None, r"/+"),  # line breaks
+        rule(None, r" ?/+ ?"),  # line breaks
     ),
     "atcosim": (stretch("foreign", "<FL>", "</FL>"),),  # <OT> talk aside </OT> was spoken
-    "uwb": (*UWB_MARKS, rule("brackets", r"\(([^()]*)\(([^()]*)\) ?\)", spoken_label)),
+    "uwb": (  # [noise_|] ... [|_noise]; what is said in [unintelligible_|], [background_speech_|], [speaker_|] is kept
+        *(stretch(kind, rf"\[{name}_\|\]", rf"\[\|_{name}\]") for name, kind in UWB_KINDS.items()),
+        rule("brackets", r"\(([^()]*)\(([^()]*)\) ?\)", spoken_label),
+    ),
     "atco2": (
         stretch("foreign", r"\[NE(?:[ _-][^\[\]]*)?\]", r"\[[/\\] ?NE[^\[\]{}]*[\]}]"),  # [NE Czech] ... [/NE]
         stretch("foreign", r"\[#nonenglish\]", r"\[/#nonenglish\]"),
@@ -92,17 +91,23 @@ def choose(convention: str, layout: str) -> str:
     return LAYOUTS.get(layout, PLAIN) if convention == PLAIN else convention
 
 
-def apply(transcript: str, convention: str) -> tuple[str, tuple[Removed, ...]]:
-    """The words that were spoken, not yet normalised, and what was removed with its kind, in order of the rules.
-
-    The bracketed marks that `text.normalize` removes from every text are removed and counted here too.
-    """
+def apply_rules(transcript: str, convention: str) -> tuple[str, list[Removed]]:
+    """The transcript after the rules of its convention, with other bracketed marks, and what the rules removed."""
     removed: list[Removed] = []
     transcript = " ".join(transcript.split())
     for each in CONVENTIONS[convention]:
         if each.kind is not None:
             removed += [(each.kind, match[0].strip()) for match in each.pattern.finditer(transcript)]
         transcript = each.pattern.sub(each.kept, transcript)
+    return transcript, removed
+
+
+def apply(transcript: str, convention: str) -> tuple[str, tuple[Removed, ...]]:
+    """The words that were spoken, not yet normalised, and what was removed with its kind, in order of the rules.
+
+    The bracketed marks that `text.normalize` removes from every text are removed and counted here too.
+    """
+    transcript, removed = apply_rules(transcript, convention)
     for _ in range(text.MAX_NESTING):
         marks = text.MARK.findall(transcript)
         if not marks:

@@ -27,6 +27,7 @@ SHARD_ROWS = 256  # row groups are joined up to this many rows, about a second o
 MAX_SHARD_ROWS = 4096  # larger row groups are split; every part is read from the start of the group
 BATCH_ROWS = 16  # rows in memory at a time
 LAYOUTS = ("parquet", "arrow", "audiofolder")
+BARE_AUDIO = (pa.binary(), pa.large_binary(), pa.binary_view(), pa.null())
 ID_FROM_PATH = "path"
 ID_FROM_CONTENT = "content"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -110,6 +111,7 @@ def to_clip(row: Mapping[str, Any], columns: Columns) -> Clip:
         sample_rate=None,
         text=_text(row[columns.text]) or None,
         columns={name: _text(row[name]) for name in columns.extra},
+        path=path or "",
     )
 
 
@@ -139,7 +141,7 @@ def split_file(path: str, columns: Columns) -> list[RowRange]:
             raise InputError(f"{path}: has no column {column}, got {', '.join(schema.names)}")
     kind = schema.field(columns.audio).type
     is_struct = pa.types.is_struct(kind)
-    if kind.get_field_index("bytes") < 0 if is_struct else kind not in (pa.binary(), pa.large_binary(), pa.null()):
+    if kind.get_field_index("bytes") < 0 if is_struct else kind not in BARE_AUDIO:
         raise InputError(f"{path}: column {columns.audio} holds {kind}, wanted encoded audio (a struct with bytes)")
     return [
         RowRange(path, groups, start, min(start + MAX_SHARD_ROWS, size))
@@ -223,7 +225,7 @@ def open_hub(
     files = choose_files(name, found, splits)
     info = {"corpus": corpus, "config": config, **info}
     if layout == "audiofolder":
-        return open_audio_folder(files, text_column=columns.text, info=info)
+        return open_audio_folder(files, audio_column=columns.audio, text_column=columns.text, info=info)
     return HubSource(name, files, columns, info)
 
 

@@ -1,39 +1,44 @@
 """Reads ATC0 as the LDC distributes it (LDC94S14A and its parts B, C, D): whole tapes and their transcripts.
 
-    .../audio/<tape>.sph        NIST SPHERE, 8 kHz, 16 bit, one or two hours
+    .../audio/<tape>.sph        NIST SPHERE, 8 kHz, 16 bit, one or two channels, one or two hours
     .../transcripts/<tape>.txt  Lisp lists, one per transmission:
         ((FROM DAL13-1) (NUM D1-1-0001) (TO AAL1581) (TEXT TURN LEFT WE (QUOTE LL) CALL) (TIMES 12.34 15.67))
 
-Each transmission becomes a clip, cut by its TIMES. Only this distribution of ATC0 has speaker and receiver.
+Files may be compressed (.gz). Each transmission becomes a clip, cut by its TIMES. Only this distribution of ATC0 has
+speaker and receiver.
 Formats: documentation of https://catalog.ldc.upenn.edu/LDC94S14A; SPHERE: NIST's SPeech HEader REsources.
 """
 
+import io
 import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import soundfile as sf
 
+from atc_asr.audio.reading import error_reason
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
-from atc_asr.corpus.audio import error_reason
+from atc_asr.corpus import conventions
+from atc_asr.corpus.checks import MAX_CHANNELS
+from atc_asr.corpus.segments import by_name, config_folder, find_files, only_split, plain_name, read_bytes
 from atc_asr.corpus.source import Clip, Shard
 
 log = logging.getLogger(__name__)
 
-AUDIO_SUFFIXES = (".sph", ".wav")  # one tape is a SPHERE file named .wav
+AUDIO_SUFFIXES = (".sph", ".wav", ".sph.gz", ".wav.gz")  # one tape is a SPHERE file named .wav
 # Some tapes of ATC0 state the wrong byte order. It is wrong when swapping the bytes makes the sum of the absolute
 # differences of neighbouring samples this many times smaller.
 BYTE_ORDER_RATIO = 2.0
 BYTE_ORDER_SAMPLES = 1 << 18  # samples at the start of a tape that are compared
 _TOKEN = re.compile(r'"[^"]*"|[()]|[^\s()"]+|"')
-_CLITIC = re.compile(r"\s*'\s*(LL|RE|VE|S|D|T|M)\b", re.IGNORECASE)
-_LINE_BREAK = re.compile(r"\s*/+\s*")
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,10 @@ class TapeTransmission:
 
 @dataclass(frozen=True)
 class LdcSource:
-    """Clips of tapes. All are in train, because the LDC defines no splits; `export.split_by: tape` makes them."""
+    """Clips of tapes. All are in one split, because the LDC defines none; `export.split_by: tape` makes them."""
 
     tapes: tuple[tuple[str, str, str], ...]  # (name, audio file, transcript file), sorted by name
+    split: str
 
     def identity(self) -> dict[str, Any]:
         """Size and modification time of each tape."""
@@ -61,9 +67,9 @@ class LdcSource:
         return {"corpus": "ldc", "tapes": {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}}
 
     def shards(self) -> list[Shard]:
-        """One shard for each tape with transmissions."""
+        """One shard for each tape; a tape without transmissions counts as one clip that is left out."""
         items = ((tape, audio, list(read_transcript(Path(path)))) for tape, audio, path in self.tapes)
-        return [Shard("train", index, item, len(item[2])) for index, item in enumerate(items) if item[2]]
+        return [Shard(self.split, index, item, max(1, len(item[2]))) for index, item in enumerate(items)]
 
     def read(self, shard: Shard) -> Iterator[Clip]:
         """The transmissions of a tape.
@@ -72,33 +78,38 @@ class LdcSource:
             InputError: the tape is not a readable SPHERE file.
         """
         tape, audio, transmissions = shard.items
+        if not transmissions:
+            yield Clip(tape, None, None, None, {"tape": tape}, left_out="empty_transcript")
+            return
         with open_sphere(Path(audio)) as file:
             swap = has_wrong_byte_order(file)
+            if swap:
+                log.warning(messages.WRONG_BYTE_ORDER, audio)
             for transmission in transmissions:
                 yield to_clip(tape, transmission, file, swap)
 
 
-def open_ldc(corpus: str, config: str) -> LdcSource:
+def open_ldc(corpus: str, config: str, *, splits: Mapping[str, str | None] = MappingProxyType({})) -> LdcSource:
     """Find the tapes under `<corpus>/<config>`, or under `corpus` where that folder does not exist.
+
+    A text without transmissions and without tape, such as a readme file, is passed over.
 
     Raises:
         InputError: there are no transcripts, or a transcript has no tape.
     """
-    folder = Path(corpus) / config if (Path(corpus) / config).is_dir() else Path(corpus)
-    audio: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
-            audio.setdefault(path.stem.lower(), path)
+    folder = config_folder(corpus, config)
+    audio = by_name(find_files(folder, *AUDIO_SUFFIXES))
     tapes = []
-    for transcript in sorted(folder.rglob("*.[tT][xX][tT]")):
+    for transcript in find_files(folder, ".txt", ".txt.gz"):
         if transcript.parent.name.lower() == "transcripts":
-            tape = transcript.stem.lower()
-            if tape not in audio:
+            tape = plain_name(transcript).lower()
+            if tape in audio:
+                tapes.append((tape, str(audio[tape]), str(transcript)))
+            elif next(read_transcript(transcript), None):
                 raise InputError(f"{transcript}: has no tape, wanted {tape}.sph under {folder}")
-            tapes.append((tape, str(audio[tape]), str(transcript)))
     if not tapes:
         raise InputError(f"{folder}: has no transcripts, wanted transcripts/<tape>.txt beside audio/<tape>.sph")
-    return LdcSource(tuple(sorted(tapes)))
+    return LdcSource(tuple(sorted(tapes)), only_split(splits))
 
 
 def to_clip(tape: str, transmission: TapeTransmission, file: sf.SoundFile, swap: bool) -> Clip:
@@ -133,13 +144,10 @@ def read_transcript(path: Path) -> Iterator[TapeTransmission]:
     Raises:
         InputError: the file cannot be read.
     """
-    try:
-        content = path.read_text(encoding="latin-1")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    content = read_bytes(path).decode("latin-1")
     # An outer list begins with `((` at the start of a line, so that a missing bracket affects one list only.
     starts = [match.start() for match in re.finditer(r"^[ \t]*\([ \t\r\n]*\(", content, re.MULTILINE)]
-    for start, end in zip(starts, [*starts[1:], len(content)], strict=True):
+    for start, end in pairwise([*starts, len(content)]):
         tree, closed = _parse(_TOKEN.findall(content[start:end]))
         fields = {item[0].upper(): item[1:] for item in tree if isinstance(item, list) and _begins_with_word(item)}
         if "TEXT" in fields or "TIMES" in fields:
@@ -195,7 +203,7 @@ def join_text(items: list) -> str:
     `(QUOTE LL)` and other spellings of contractions become 'LL at the word before, other lists such as
     `(UNINTELLIGIBLE)` stay as bracketed marks, and slashes, which mark line breaks, are removed.
     """
-    return _CLITIC.sub(r"'\1", _LINE_BREAK.sub(" ", _join(items))).strip()
+    return conventions.apply_rules(_join(items), "atc0")[0]
 
 
 def _join(items: list) -> str:
@@ -203,27 +211,25 @@ def _join(items: list) -> str:
     for item in items:
         if isinstance(item, str):
             words.append(item.strip('"'))
-        elif _begins_with_word(item) and item[0].upper() == "QUOTE":
-            words.append("'" + _join(item[1:]))
         else:
             words.append(f"({_join(item)})")
     return " ".join(words)
 
 
 def open_sphere(path: Path) -> sf.SoundFile:
-    """Open a SPHERE file of 16-bit mono PCM.
+    """Open a SPHERE file of 16-bit PCM with one or two channels.
 
     Raises:
         InputError: the file cannot be read or has another format.
     """
     try:
-        file = sf.SoundFile(path)
+        file = sf.SoundFile(io.BytesIO(read_bytes(path)) if path.suffix.lower() == ".gz" else path)
     except (sf.SoundFileError, OSError) as error:
         raise InputError(f"{path}: cannot be read as SPHERE: {error_reason(error)}") from error
-    if (file.format, file.subtype, file.channels) != ("NIST", "PCM_16", 1):
+    if (file.format, file.subtype) != ("NIST", "PCM_16") or file.channels > MAX_CHANNELS:
         raise InputError(
             f"{path}: got {file.format}, {file.subtype}, {file.channels} channels; wanted SPHERE (NIST), 16-bit PCM, "
-            "one channel (sph2pipe -f sph -p makes it)"
+            "one or two channels (sph2pipe -f sph -p makes it)"
         )
     return file
 
@@ -231,8 +237,7 @@ def open_sphere(path: Path) -> sf.SoundFile:
 def has_wrong_byte_order(file: sf.SoundFile) -> bool:
     """Whether the samples are smoother with their bytes swapped, as speech is smoother than noise."""
     samples = file.read(BYTE_ORDER_SAMPLES, dtype="int16")
-    stated, swapped = (np.abs(np.diff(values.astype(np.float64))).sum() for values in (samples, samples.byteswap()))
-    if stated <= BYTE_ORDER_RATIO * swapped:
-        return False
-    log.warning(messages.WRONG_BYTE_ORDER, file.name)
-    return True
+    stated, swapped = (
+        np.abs(np.diff(values.astype(np.float64), axis=0)).sum() for values in (samples, samples.byteswap())
+    )
+    return bool(stated > BYTE_ORDER_RATIO * swapped)

@@ -1,18 +1,30 @@
 """Opens the corpus that the section `export` names."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from atc_asr.core.errors import InputError
+from atc_asr.corpus.atco2 import open_atco2
+from atc_asr.corpus.atcosim import open_atcosim
 from atc_asr.corpus.ldc import open_ldc
+from atc_asr.corpus.lhotse import open_lhotse
 from atc_asr.corpus.manifest_source import open_manifests
 from atc_asr.corpus.params import ExportParams, SyntheticParams
-from atc_asr.corpus.source import Clip, Shard, Source
+from atc_asr.corpus.source import Clip, Shard, Source, nearby_callsigns
 from atc_asr.corpus.synthetic import SyntheticSource
+from atc_asr.corpus.uwb import open_uwb
 
 SYNTHETIC = "synthetic"
+OPENERS: Mapping[str, Callable[..., Source]] = {
+    "manifests": open_manifests,
+    "lhotse": open_lhotse,
+    "ldc": open_ldc,
+    "atcosim": open_atcosim,
+    "uwb": open_uwb,
+    "atco2": open_atco2,
+}
 
 
 def open_sources(params: ExportParams, synthetic: SyntheticParams) -> dict[str, Source]:
@@ -34,11 +46,9 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams) -> dict[str, 
 def _open_source(params: ExportParams, synthetic: SyntheticParams, config: str) -> Source:
     if params.corpus == SYNTHETIC:
         return SyntheticSource(synthetic)
-    if params.layout == "ldc":
-        return open_ldc(params.corpus, config)
     splits = {"train": params.train_split, "valid": params.valid_split, "test": params.test_split}
-    if params.layout == "manifests":
-        return open_manifests(params.corpus, config, splits=splits)
+    if params.layout in OPENERS:
+        return OPENERS[params.layout](params.corpus, config, splits=splits)
     from atc_asr.corpus.hub import Columns, open_hub  # imported here because pyarrow takes long to import
 
     columns = Columns(params.audio_column, params.text_column, params.id_column, tuple(params.columns))
@@ -65,6 +75,10 @@ class IdColumnsSource:
             raise InputError(f"export.id_pattern: {self.pattern} is not a regular expression: {error}") from error
         if not groups:
             raise InputError(f"export.id_pattern: {self.pattern} has no named group, wanted (?P<name>...)")
+
+    @property
+    def nearby(self) -> Mapping[str, Sequence[str]]:
+        return nearby_callsigns(self.source)
 
     def identity(self) -> Mapping[str, Any]:
         return {**self.source.identity(), "id_pattern": self.pattern}

@@ -118,7 +118,7 @@ def check_rejected(config: str, rows: Sequence[Row], max_rejected: float, reject
     """Check the fraction of rejected rows of every split, without those that a rule of the corpus leaves out.
 
     Raises:
-        InputError: the fraction is above `max_rejected`, or no row of a split is left; the message names `rejected_file`.
+        InputError: the fraction is above `max_rejected`, or no row of a split is left; see `rejected_file`.
     """
     wanted = [row for row in rows if not (row.rejection and row.rejection.reason in LEFT_OUT)]
     for split in by_split(rows):

@@ -197,9 +197,13 @@ def test_an_older_export_is_replaced_and_other_files_are_kept(tmp_path):
     assert len(list((tmp_path / "out/base/wavs").iterdir())) == 7
     (tmp_path / "out/mine").mkdir()
     (tmp_path / "out/mine/thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match="thesis.txt, which is not of this output"):
+    with pytest.raises(InputError, match=r"thesis\.txt, which is not of this output"):
         export({"mine": source()}, tmp_path / "out")
     assert (tmp_path / "out/mine/thesis.txt").exists()
+    (tmp_path / "out/base/wavs/mine.wav").write_text("a recording")
+    with pytest.raises(InputError, match="wavs: holds 8 files, wanted the 7"):
+        export(source(), tmp_path / "out")
+    assert (tmp_path / "out/base/wavs/mine.wav").exists()
     with pytest.raises(InputError, match=r"thesis\.txt: is a file"):
         export(source(), tmp_path / "out/mine/thesis.txt")
 

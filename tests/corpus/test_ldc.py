@@ -1,5 +1,7 @@
 """Reading ATC0 as the LDC distributes it."""
 
+import gzip
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -72,7 +74,7 @@ def test_a_wrong_byte_order_is_corrected(corpus, caplog, stated, true):
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"channel_count": 2}, "2 channels"),
+        ({"channel_count": 3}, "3 channels"),
         ({"sample_n_bytes": 1}, "cannot be read as SPHERE"),
         ({"sample_rate": 0}, "cannot be read as SPHERE"),
         ({"sample_rate": "x"}, "cannot be read as SPHERE"),
@@ -111,6 +113,7 @@ def test_transcripts(corpus):
     ("written", "wanted"),
     [
         (["WE", ["QUOTE", "LL"]], "WE'LL"),
+        (["WE", ["quote", "ll"], "GO"], "WE'll GO"),
         (["WE", "'LL"], "WE'LL"),
         (["WE'", "LL"], "WE'LL"),
         (["WE", "'", "LL"], "WE'LL"),
@@ -170,3 +173,51 @@ def test_a_truncated_tape_keeps_its_beginning(corpus):
     clips = clips_of(corpus)
     assert clips[0].problem is None
     assert "not within the tape of 3.00 s" in clips[1].problem
+
+
+def test_two_channels_are_read(corpus):
+    stereo = np.stack([speech(), speech() // 2], axis=1)
+    tape = corpus / "atc0_dfw/data/audio/dfw_a1.sph"
+    write_sphere(tape, stereo, stated="01", sample_count=len(stereo), channel_count=2)
+    first = clips_of(corpus)[0]
+    assert np.array_equal(first.audio, stereo[RATE : RATE * 5 // 2])
+
+
+def test_compressed_files_and_upper_case_names(corpus):
+    folder = corpus / "atc0_dfw/data"
+    before = clips_of(corpus)
+    compressed = folder / "TRANSCRIPTS/dfw_a1.TXT.GZ"
+    for path, new in (
+        (folder / "audio/dfw_a1.sph", folder / "AUDIO/DFW_A1.SPH.gz"),
+        (folder / "transcripts/DFW_A1.txt", compressed),
+    ):
+        new.parent.mkdir()
+        new.write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    after = clips_of(corpus)
+    assert [(clip.id, clip.problem) for clip in after] == [(clip.id, clip.problem) for clip in before]
+    assert np.array_equal(after[1].audio, before[1].audio)
+    compressed.write_bytes(gzip.compress(TRANSCRIPT.encode())[:-30])
+    with pytest.raises(InputError, match=r"dfw_a1\.TXT\.GZ: cannot be read"):
+        clips_of(corpus)
+
+
+def test_an_empty_transcript_is_left_out_and_counted(corpus):
+    write_sphere(corpus / "atc0_dfw/data/audio/dfw_a2.sph", speech())
+    (corpus / "atc0_dfw/data/transcripts/dfw_a2.txt").touch()
+    empty = clips_of(corpus)[-1]
+    assert (empty.id, empty.left_out, empty.columns) == ("dfw_a2", "empty_transcript", {"tape": "dfw_a2"})
+    assert len(clips_of(corpus)) == 8
+
+
+def test_hidden_files_and_readme_files_are_passed_over(corpus):
+    before = [clip.id for clip in clips_of(corpus)]
+    (corpus / "atc0_dfw/data/transcripts/._DFW_A1.txt").write_bytes(b"\0\5\x16\7Mac OS X")
+    (corpus / "atc0_dfw/data/audio/._dfw_a1.sph").write_bytes(b"\0\5\x16\7Mac OS X")
+    (corpus / "atc0_dfw/data/transcripts/readme.txt").write_text("Transcripts (of tapes) by NIST")
+    assert [clip.id for clip in clips_of(corpus)] == before
+
+
+def test_the_split_is_the_first_that_the_export_wants(corpus):
+    source = ldc.open_ldc(str(corpus), "base", splits={"train": None, "valid": None, "test": "test"})
+    assert [shard.split for shard in source.shards()] == ["test"]
