@@ -132,3 +132,32 @@ def test_text_version_comes_from_stats_json(folder):
     (folder / "stats.json").write_text("{}")
     with pytest.raises(InputError, match=r"stats\.json"):
         manifest.text_version(folder / "train.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",id,wav,duration,transcript,speaker\n0,a,wavs/a.wav,1.5,roger,x\n",  # pandas with its index
+        "id,wav,duration,transcript,speaker,\na,wavs/a.wav,1.5,roger,x,\n",  # a trailing comma
+        "id,wav,duration,transcript,speaker\na,wavs/a.wav,1.5,roger,x,\n,,,,\n",
+        "\ufeffid;wav;duration;transcript;speaker\r\na;wavs\\a.wav;1,5;roger;x\r\n",  # Excel with decimal commas
+        "id\twav\tduration\ttranscript\tspeaker\na\twavs/a.wav\t1.5\troger, roger\tx\n",
+    ],
+)
+def test_manifests_as_others_write_them(folder, content):
+    path = folder / "train.csv"
+    path.write_bytes(content.encode())
+    (row,) = manifest.read_manifest(path)
+    assert (row.id, row.wav, row.duration, row.columns) == ("a", folder / "wavs/a.wav", 1.5, {"speaker": "x"})
+
+
+def test_a_back_slash_in_a_name_is_kept_where_a_file_has_it(folder):
+    (folder / "wavs\\a.wav").write_bytes(b"x")
+    assert manifest.audio_path(folder, "wavs\\a.wav") == folder / "wavs\\a.wav"
+    assert manifest.audio_path(folder, "wavs\\b.wav") == folder / "wavs/b.wav"
+
+
+def test_more_cells_than_columns_are_counted(folder):
+    path = write(folder, "x,wavs/b.wav,1,ROGER,,more")
+    with pytest.raises(InputError, match="more cells than columns: got 6, wanted 5"):
+        manifest.read_manifest(path)

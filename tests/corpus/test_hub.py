@@ -261,3 +261,26 @@ def test_identity_depends_on_the_files_and_has_no_token(folder, monkeypatch):
     assert TOKEN not in before
     write_parquet(folder / "base/test-0.parquet", 4)
     assert json.dumps(source.identity(), sort_keys=True) != before
+
+
+@pytest.mark.parametrize("column", ["file_name", "audio_file_name"])
+def test_an_audio_folder_with_metadata_in_parquet(tmp_path, column):
+    corpus = tmp_path / "corpus"
+    (corpus / "train").mkdir(parents=True)
+    sf.write(corpus / "train/one.wav", np.zeros(800), 8000)
+    pq.write_table(pa.table({column: ["one.wav"], "text": ["roger"], "number": [1]}), corpus / "train/metadata.parquet")
+    (clip,) = clips(open_folder(corpus, "default"))["train"]
+    assert (clip.id, clip.text, clip.columns) == ("one", "roger", {"number": "1"})
+    assert clip.audio == (corpus / "train/one.wav").read_bytes()
+
+
+def test_bare_views_of_bytes(tmp_path):
+    table = pa.table({"audio": pa.array([b"sound"], pa.binary_view()), "text": pa.array(["roger"], pa.string_view())})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pa.ipc.new_stream(str(tmp_path / "x.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    columns = hub.Columns("audio", "text", "content", ())
+    for name in ("x.parquet", "x.arrow"):
+        (rows,) = hub.split_file(str(tmp_path / name), columns)
+        (row,) = hub.read_rows(rows, columns)
+        assert hub.to_clip(row, columns).audio == b"sound"

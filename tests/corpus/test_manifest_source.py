@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from atc_asr.core.config import load_section
 from atc_asr.core.errors import InputError
-from atc_asr.corpus import manifest_source
+from atc_asr.corpus import clips, manifest_source
+from atc_asr.corpus.params import CheckParams
 
 NAMES = {"train": "train", "valid": "validation", "test": "test"}
 
@@ -56,3 +58,32 @@ def test_a_missing_manifest_and_a_missing_column(folder):
     (folder / "train.csv").write_text("id,wav\na,audio/a.flac\n")
     with pytest.raises(InputError, match=r"train\.csv:2 \(id a\): column transcript is missing"):
         manifest_source.open_manifests(str(folder), "base", splits=NAMES).shards()
+
+
+def test_json_lines_of_nemo(folder):
+    rows = [
+        {"audio_filepath": "audio/b.wav", "duration": 1.0, "text": "roger", "lang": "en"},
+        {"audio_filepath": str(folder / "audio/b.wav"), "offset": 0.5, "duration": 1.0, "text": "wilco"},
+        {"audio_filepath": "audio\\b.wav", "offset": 5.0, "duration": 1.0, "text": "beyond"},
+        {"audio_filepath": "audio/b.wav", "offset": "x", "duration": 1.0, "text": "odd"},
+    ]
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 16000).astype(np.float32)
+    sf.write(folder / "audio/b.wav", samples, 8000, subtype="FLOAT")
+    (folder / "test.json").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "train.csv").unlink()
+    source = manifest_source.open_manifests(str(folder), "base", splits=NAMES)
+    (shard,) = (shard for shard in source.shards() if shard.split == "test")
+    whole, part, beyond, odd = source.read(shard)
+    assert (whole.id, whole.text, whole.columns) == ("b", "roger", {"lang": "en"})
+    assert whole.audio == (folder / "audio/b.wav").read_bytes()
+    assert (part.id, part.sample_rate) == ("b_000000500", 8000)
+    assert np.array_equal(part.audio[:, 0], samples[4000:12000])
+    assert "not within the recording of 2.00 s" in beyond.problem
+    assert "offset and duration are 'x' and '1.0'" in odd.problem
+
+
+def test_a_missing_file_is_named_in_the_list_of_rejected_rows(folder):
+    source = manifest_source.open_manifests(str(folder), "base", splits=NAMES)
+    _, missing = source.read(source.shards()[0])
+    row, _ = clips.make_row(missing, config="base", split="train", params=load_section(CheckParams))
+    assert (row.rejection.reason, row.rejection.value) == ("no_audio", str(folder / "audio/missing.wav"))
