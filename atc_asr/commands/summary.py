@@ -54,7 +54,7 @@ def summarize() -> list[str]:
     if metrics["wer"] is not None:
         low, high = metrics["wer_low"], metrics["wer_high"]
         wer += f", {scorecard['confidence']:g} % interval {low:.1f} to {high:.1f}"
-    if "greedy_wer" in metrics:
+    if metrics.get("greedy_wer") is not None:
         wer += f"; without lexicon and language model {percent(metrics['greedy_wer'])}"
     callsigns = f"{percent(metrics['callsign'])} of {scorecard['callsign']['accuracy_population']} are right"
     wav = read_manifests([MANIFESTS])[0].wav
