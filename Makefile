@@ -1,4 +1,4 @@
-# On a fresh machine with git, make and Python >= 3.10:
+# On a fresh machine with git, make and Python 3.11 to 3.14:
 #   make setup            virtual environment in .venv
 #   make repro            set up, then the whole pipeline: corpus, training, hypotheses, scores; prints the results
 #   make test             set up, then the tests (minutes)
@@ -9,6 +9,9 @@
 #   make clean            removes the virtual environment
 #   make help             prints these lines
 PYTHON ?= python3
+# A further index of packages. PyTorch's has builds without CUDA, for a machine without a GPU:
+# make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 VENV := .venv
 # The project may lie under a path with spaces.
 RUN := PATH="$$PWD/$(VENV)/bin:$$PATH"
@@ -21,12 +24,16 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadscope --no-loads
 
 setup: $(STAMP)
 
+# The stamp appears last: after an interruption the next make begins anew, in an empty environment.
 $(STAMP): requirements.txt
-	@echo "setup: installing requirements.txt into $(VENV) (about 6 GB, a few minutes)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "error: $(PYTHON) is older than 3.10; try make PYTHON=python3.11" >&2; exit 2; }
-	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+		{ echo "error: $(PYTHON) is not Python 3.11 to 3.14; try make PYTHON=python3.13" >&2; exit 2; }
+	@echo "setup: installing requirements.txt into $(VENV) (about 6 GB, a few minutes); less without CUDA, for a"
+	@echo "setup: machine without a GPU: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu"
+	@[ -e $(STAMP) ] && [ -x $(VENV)/bin/python ] || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $(STAMP)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		$(addprefix --extra-index-url ,$(TORCH_INDEX)) -r requirements.txt
 	@touch $(STAMP)
 
 repro: $(STAMP)
