@@ -49,10 +49,12 @@ AIRLINER_TYPES = frozenset("707 717 727 737 747 757 767 777 787 319 320 321 330 
 LIGHT_TYPES = frozenset("150 152 172 182 206 208 210 310 340 402 414 421".split())
 # A letter after one of these names a taxiway, a gate or a recorded weather information.
 BEFORE_PLACES = frozenset(
-    "VIA TAXIWAY INFORMATION GATE SPOT INTERSECTION ON AT CATEGORY SHORT OF WITH CROSS CROSSING AND RAMP".split()
+    "VIA TAXIWAY INFORMATION GATE SPOT INTERSECTION ON AT CATEGORY SHORT OF WITH CROSS CROSSING AND RAMP STAND BAY "
+    "POSITION POINT PARKING TAXI VACATE CONTINUE DIRECT".split()
 )
 # One letter after one of these is a complete name: INFORMATION KILO, WITH KILO.
 BEFORE_SINGLE_LETTERS = frozenset({"INFORMATION", "WITH", "HAVE"})
+PROCEDURES = frozenset({"DEPARTURE", "ARRIVAL", "TRANSITION", "APPROACH"})
 TAXI_WORDS = frozenset({"TAXI", "VIA", "TAXIWAY", "RAMP", "GATE", "SPOT", "TAXIING"})
 SIDES = {"LEFT": "L", "RIGHT": "R", "CENTER": "C", "CENTRE": "C"}
 AFTER_TURN = frozenset({"TURN", "HEADING", "TO", "DOWNWIND", "BASE", "TRAFFIC", "CLOSED", "ON", "ONTO", "AT"})
@@ -135,6 +137,7 @@ def _read_flight(words: Words, start: int) -> Callsign | None:
     # A name of common words is one only where a call sign stands.
     is_common = phraseology().issuperset(words[start:position])
     is_last = _precedes_end(words, found.end) and all(numeral.kind == "digits" for numeral in run)
+    is_last = is_last and word_at(words, start - 1) not in BEFORE_PLACES | {"TO"}
     if is_common and not (follows_start(words, start) or is_last):
         return None
     return found if operator is not None else Callsign(None, found.end, "")
@@ -158,7 +161,9 @@ def _read_named_flight(
     types = {join_digits(run[:length]) for length in range(1, len(run) + 1)}
     if word_at(words, start - 1) in DESCRIBING and types & AIRLINER_TYPES:
         return None
-    return _read_flight_number(words, position, operator)
+    found = _read_flight_number(words, position, operator)
+    # ANDERSON ONE ALPHA DEPARTURE is a procedure.
+    return None if word_at(words, found.end) in PROCEDURES and not follows_start(words, start) else found
 
 
 def _is_frequency(run: Sequence[Numeral]) -> bool:

@@ -10,7 +10,15 @@ import dataclasses
 from collections.abc import Sequence
 
 from atc_asr.atc.grammar.acts import tell_acts
-from atc_asr.atc.grammar.callsign import LETTERS, SIDES, Words, read_callsign, read_unknown, reread_callsign
+from atc_asr.atc.grammar.callsign import (
+    LETTERS,
+    SIDES,
+    Words,
+    follows_start,
+    read_callsign,
+    read_unknown,
+    reread_callsign,
+)
 from atc_asr.atc.grammar.slot_kinds import KEYWORD_READERS, SLOT_KINDS, Slot, read_bare_slot, read_number_slot
 from atc_asr.atc.grammar.spoken_numbers import DIGITS, TEENS, TENS, read_run, word_at
 from atc_asr.atc.vocabulary.operators import Operators, load_operators
@@ -64,9 +72,13 @@ def _read_fluent(words: Words) -> list[Slot]:
         found = _read_at(words, position)
         if found and found.kind in KINDS:
             repeated = found.value and any((slot.kind, slot.value) == (found.kind, found.value) for slot in slots)
-            # After a call sign, letters spell a point (BANEV BRAVO ALFA …), and NOVEMBER ONE is a taxiway.
-            is_doubtful = found.kind == "callsign" and not (found.operator and found.value)
-            if not repeated and not (is_doubtful and any(slot.kind == "callsign" for slot in slots)):
+            # After a call sign, letters spell a point (BANEV BRAVO ALFA …), and DELTA ONE is a taxiway.
+            is_doubtful = found.kind == "callsign" and (
+                not (found.operator and found.value)
+                or (words[position] in LETTERS and not follows_start(words, position))
+            )
+            has_callsign = unknown is not None or any(slot.kind == "callsign" for slot in slots)
+            if not repeated and not (is_doubtful and has_callsign):
                 slots.append(found)
         elif found is None or found.value is None:
             unknown = unknown or _read_unknown(words, position)
