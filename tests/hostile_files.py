@@ -116,7 +116,7 @@ ANYWHERE = {
     "lists": b"[" * 20_000,
     "objects": b'{"a":' * 20_000,
     "braces": b"{" * 20_000,
-    "number": b"1" * 100_000,
+    "ones": b"1" * 100_000,
     "quotes": b'"' * 99_999,
     "bomb": BOMB,
     "terminal": b"\x1b]0;title\x07\x1b[2J\x1b[31m\n",
@@ -124,7 +124,7 @@ ANYWHERE = {
 }
 ACCEPTED = {
     ("sweep", "empty"),  # a new file
-    ("text", "number"),
+    ("text", "ones"),
     ("text", "bomb"),
     ("text", "objects"),
     ("text", "terminal"),  # text
