@@ -220,7 +220,6 @@ def kinds(bench: Bench) -> dict[str, DecodeParams]:
         "greedy": change(tuned, search="greedy", lm_weight=0.0),
         f"beam {BEAM} (SpeechBrain)": change(tuned, search="beam", lm_weight=0.0),
         f"beam {BEAM} + 4-gram (SpeechBrain)": change(tuned, search="beam"),
-        f"lexicon_free {BEAM}": change(tuned, search="lexicon_free", lm_weight=0.0),
         f"lexicon_free {BEAM} + token 6-gram": change(tuned, search="lexicon_free"),
         f"lexicon {BEAM}": change(tuned, lm_weight=0.0),
         f"lexicon {BEAM} + 4-gram, no OOV words": change(tuned, oov_score=-1000.0),
