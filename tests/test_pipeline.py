@@ -251,7 +251,8 @@ def test_dvc_get_brings_a_run_folder_that_stands_alone(project, tmp_path):
     brought = ("--checkpoint_dir", str(tmp_path / "brought"))
     manifest = str(next((project.folder / "data" / "corpus").glob("*/test.csv")))
     out_file = tmp_path / "decode.jsonl"
-    project.run("python", "-m", "stages.decode", *brought, "--manifest", manifest, "--out_file", str(out_file))
+    files = ("--manifest", manifest, "--lm_dir", "models/lm", "--out_file", str(out_file))
+    project.run("python", "-m", "stages.decode", *brought, *files)
     decoded = project.folder / "data" / "decoded" / "test.jsonl"
     texts = [[json.loads(line)["hyp"] for line in path.read_text().splitlines()] for path in (out_file, decoded)]
     assert len(texts[0]) == NUM_UTTERANCES
