@@ -131,7 +131,7 @@ def build(text: str, where: str) -> SimpleNamespace:
     """
     try:
         hparams = load_hyperpyyaml(text)
-    except (YAMLError, ValueError, TypeError, AttributeError, ImportError) as error:
+    except (YAMLError, ValueError, TypeError, AttributeError, ImportError, AssertionError) as error:
         raise InputError(f"{where}: cannot be built: {' '.join(str(error).split())}") from error
     for name in (
         "modules",

@@ -88,3 +88,22 @@ def test_an_unfilled_hparams_file_is_replaced_by_the_run_folders(run_dir):
     loaded = load_recognizer(run_dir, device="cpu", hparams_file=network.HPARAMS_FILE)
     wavs, lens = torch.randn(1, 8000), torch.ones(1)
     assert torch.equal(loaded.log_probs(wavs, lens)[0], load_recognizer(run_dir, device="cpu").log_probs(wavs, lens)[0])
+
+
+def test_hyperparams_are_executed_only_with_trust(run_dir, tmp_path):
+    path, written = run_dir / "hyperparams.yaml", tmp_path / "written"
+    path.write_text(f"x: !apply:os.mkdir [{written}]\n" + path.read_text())
+    wavs, lens = torch.randn(1, 8000), torch.ones(1)
+    read = load_recognizer(run_dir, device="cpu").log_probs(wavs, lens)[0]
+    assert not written.exists()
+    executed = load_recognizer(run_dir, device="cpu", trust=True).log_probs(wavs, lens)[0]
+    assert written.exists()
+    assert torch.equal(read, executed)
+
+
+def test_another_network_needs_trust(run_dir):
+    path = run_dir / "hyperparams.yaml"
+    path.write_text(path.read_text().replace("update_until_epoch: 1", "update_until_epoch: 2"))
+    with pytest.raises(InputError, match="normalizer: is not that of this project's network; only --trust"):
+        load_recognizer(run_dir, device="cpu")
+    load_recognizer(run_dir, device="cpu", trust=True)
