@@ -1,11 +1,13 @@
 """Transcribe recordings or live audio with a trained network."""
 
+import errno
 import itertools
 import logging
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,15 +19,24 @@ from atc_asr.core import cli, messages
 from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
+from atc_asr.core.outputs import check_file
 from atc_asr.decoding.boost import CallsignBoost, read_expected
 from atc_asr.decoding.params import DecodeParams, OperatorsParams
 from atc_asr.decoding.search import SearchSources, check_boost, log_search, resolve
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
-from atc_asr.transcribe.formats import FORMATS, Transmission, jsonl
+from atc_asr.transcribe.detectors import make_detector
+from atc_asr.transcribe.formats import FORMATS, LIKE, Transmission, jsonl
 from atc_asr.transcribe.params import SegmentParams
-from atc_asr.transcribe.recording import find_audio, read_blocks, read_pcm
-from atc_asr.transcribe.segment import Segment, Segmenter
+from atc_asr.transcribe.recording import (
+    find_audio,
+    open_recording,
+    read_blocks,
+    read_pcm,
+    resample,
+    select_channels,
+)
+from atc_asr.transcribe.segment import Segment, Segmenter, Track, detect
 from atc_asr.transcribe.transcriber import Transcriber
 
 if TYPE_CHECKING:
@@ -34,6 +45,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STANDARD_INPUT = Path("-")
+EXIT_SOME_FAILED = 1
+QUIET_SECONDS = 1.0  # of sound below the lowest level of a transmission that are worth a warning
+FULL_SCALE = 0.999  # samples from here on are clipped
+MAX_CLIPPED = 0.001  # fraction of clipped samples that is worth a warning
 BATCHES_PER_GROUP = 4  # batches whose segments are sorted by duration together
 
 
@@ -44,8 +59,14 @@ class TranscribeFlags(Flags):
         "audio files, folders, or - for raw PCM (signed 16 bit, little-endian) on standard input", positional=True
     )
     checkpoint_dir: Path = argument("run folder of stages.train")
-    out_dir: Path | None = argument("folder for the transcripts, one file per recording (standard output)", None)
+    trust: bool = argument("execute the run folder's hyperparams.yaml, which can run any code (read it as data)", False)
+    out_dir: Path | None = argument(
+        "folder for the transcripts, one file per recording (standard output)", None, output=True
+    )
     format: Literal["jsonl", "srt", "vtt", "TextGrid"] = argument("jsonl, srt, vtt or TextGrid (jsonl)", "jsonl")
+    channels: Literal["mix", "split", "left", "right"] = argument(
+        "mix, left, right, or split: a transcript for each channel (mix)", "mix"
+    )
     device: str | None = argument("cpu, cuda or cuda:N (the first GPU, or cpu where there is none)", None)
     lm_dir: Path | None = argument("language model folder of stages.lm", None)
     lexicon: Path | None = argument("text file of further words, one a line", None)
@@ -58,69 +79,126 @@ class TranscribeFlags(Flags):
 class RecordingReader:
     """Segments of several recordings in order; unreadable recordings are logged and listed in `failed`."""
 
-    def __init__(self, files: Sequence[Path], params: SegmentParams, sample_rate: int) -> None:
-        self.durations: dict[Path, float] = {}  # seconds read of each file
+    def __init__(self, params: SegmentParams, channels: str, sample_rate: int) -> None:
+        self.files: list[Path] = []
+        self.segmenters: dict[Path, list[Segmenter]] = {}  # of each file, one or one for each channel
         self.failed: list[Path] = []
-        self._files = files
         self._params = params
+        self._channels = channels
         self._sample_rate = sample_rate
 
     def __iter__(self) -> Iterator[Segment]:
         with tqdm(unit="s", desc="transcribe", disable=None, smoothing=0) as bar:
-            for file in self._files:
-                segmenter = Segmenter(self._params, self._sample_rate, str(file))
+            for file in self.files:
                 try:
-                    yield from segmenter.segments(self._blocks(file, bar))
-                except InputError as error:
-                    log.error("%s", error)
-                    self.failed.append(file)
+                    yield from self._segments(Track(file), bar)
+                except Exception as error:  # whatever is wrong with one recording, the others are transcribed
+                    self.fail(file, error)
 
-    def _blocks(self, file: Path, bar: tqdm) -> Iterator[np.ndarray]:
-        self.durations[file] = 0.0
-        for block in read_blocks(file, self._sample_rate):
-            self.durations[file] += len(block) / self._sample_rate
-            bar.update(len(block) / self._sample_rate)
-            yield block
+    def fail(self, file: Path, error: Exception) -> None:
+        """Log the error and list the file."""
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        log.error(messages.RECORDING_FAILED, Track(file).file, reason or type(error).__name__)
+        self.failed.append(file)
+
+    def _segments(self, track: Track, bar: tqdm) -> Iterator[Segment]:
+        with open_recording(track) as audio:
+            rate, count = audio.samplerate, audio.channels
+            names, select = select_channels(self._channels, rate, count, track.file)
+            segmenters = [Segmenter(self._params, self._sample_rate, replace(track, channel=name)) for name in names]
+            self.segmenters[track.path] = segmenters
+
+            num_samples = num_clipped = 0
+
+            def blocks() -> Iterator[np.ndarray]:
+                nonlocal num_samples, num_clipped
+                for block in read_blocks(track, audio):
+                    bar.update(len(block) / rate)
+                    num_samples += block.size
+                    num_clipped += np.count_nonzero(np.abs(block) >= FULL_SCALE)
+                    yield select(block)
+
+            yield from detect(segmenters, resample(blocks(), rate, self._sample_rate, len(names)))
+            if num_clipped > MAX_CLIPPED * num_samples:
+                log.warning(messages.CLIPPED, track.file, 100 * num_clipped / num_samples)
 
 
 def _run_files(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
-    """Transcribe files and folders; a transcript is written as soon as the next recording has transmissions."""
-    names = dict(find_audio(flags.inputs))
-    if flags.out_dir is None and len(names) > 1 and flags.format != "jsonl":
-        raise InputError(f"--format {flags.format}: got {len(names)} recordings without --out_dir, wanted a folder")
-    reader = RecordingReader(list(names), params, transcriber.recognizer.sample_rate)
+    """Transcribe files and folders; a transcript is written as soon as the next recording has transmissions.
+
+    Raises:
+        InputError: the inputs cannot be used, or none of them can be read.
+        SystemExit: some of them cannot be read.
+    """
+    names = find_audio(flags.inputs)
+    if flags.out_dir is None and flags.format != "jsonl" and (len(names) > 1 or flags.channels == "split"):
+        raise InputError(f"--format {flags.format}: got several transcripts without --out_dir, wanted a folder")
+    reader = RecordingReader(params, flags.channels, transcriber.recognizer.sample_rate)
+    for file in names:
+        try:
+            if flags.out_dir is not None:
+                check_file(_out_file(flags, names[file], ""), LIKE[flags.format])
+            reader.files.append(file)
+        except OSError as error:  # the name of its transcript is too long
+            reader.fail(file, error)
+    num_empty = 0
 
     def write(file: Path, transmissions: list[Transmission]) -> None:
-        if file in reader.failed:
-            return
-        text = FORMATS[flags.format](transmissions, reader.durations[file])
-        if flags.out_dir is None:
-            sys.stdout.write(text)
-        else:
-            write_text(flags.out_dir / names[file].with_name(f"{names[file].name}.{flags.format}"), text)
+        nonlocal num_empty
+        for segmenter in () if file in reader.failed else reader.segmenters[file]:
+            track = segmenter.track
+            found = [transmission for transmission in transmissions if transmission.track == track]
+            name = " ".join(filter(None, (track.file, track.channel)))
+            if segmenter.quiet_seconds > QUIET_SECONDS:
+                log.warning(messages.TOO_QUIET, name, segmenter.quiet_seconds, params.min_level)
+            if not found:
+                log.warning(messages.NO_WORDS, name, segmenter.num_segments, segmenter.seconds, segmenter.level)
+                num_empty += 1
+            text = FORMATS[flags.format](found, segmenter.seconds)
+            if flags.out_dir is None:
+                sys.stdout.write(text)
+                continue
+            try:
+                write_text(_out_file(flags, names[file], track.channel), text, LIKE[flags.format])
+            except (InputError, OSError) as error:
+                if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+                    raise
+                reader.fail(file, error)
+                return
 
     started = time.perf_counter()
     stream = transcriber.transcribe(reader, BATCHES_PER_GROUP * transcriber.batch_seconds)
-    empty = set(names)
-    for file, group in itertools.groupby(stream, key=lambda transmission: Path(transmission.file)):
+    silent = dict(names)
+    for file, group in itertools.groupby(stream, key=lambda transmission: transmission.track.path):
         write(file, list(group))
-        empty.discard(file)
-    for file in sorted(empty - set(reader.failed)):
-        log.warning(messages.NO_TRANSMISSIONS, file)
+        del silent[file]
+    for file in silent:
         write(file, [])
-    audio = sum(reader.durations.values())
+    audio = sum(segmenters[0].seconds for segmenters in reader.segmenters.values())
     seconds = time.perf_counter() - started
-    log.info(messages.TRANSCRIBE_DONE, len(names), audio, seconds, audio / seconds)
-    if reader.failed:
-        raise InputError(f"{len(reader.failed)} of {len(names)} recordings cannot be read: {reader.failed[0]} …")
+    num_failed = len(reader.failed)
+    log.info(messages.TRANSCRIBE_DONE, len(names) - num_failed, audio, seconds, audio / seconds, num_empty, num_failed)
+    if num_failed == len(names):
+        raise InputError(f"none of {num_failed} recordings could be transcribed, first: {reader.failed[0]}")
+    if num_failed:
+        sys.exit(EXIT_SOME_FAILED)
+
+
+def _out_file(flags: TranscribeFlags, name: Path, channel: str) -> Path:
+    """The transcript of a recording, or of one of its channels."""
+    assert flags.out_dir is not None
+    return flags.out_dir / name.with_name(".".join(filter(None, (name.name, channel, flags.format))))
 
 
 def _run_live(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
     """Transcribe standard input until it ends; each transmission is written as soon as it has ended."""
     rate = transcriber.recognizer.sample_rate
-    blocks = read_pcm(sys.stdin.buffer, flags.pcm_rate, flags.pcm_channels, rate)
-    segmenter = Segmenter(params, rate, str(STANDARD_INPUT))
-    for transmission in transcriber.transcribe(segmenter.segments(blocks), 0.0):
+    track = Track(STANDARD_INPUT)
+    names, select = select_channels(flags.channels, flags.pcm_rate, flags.pcm_channels, track.file)
+    segmenters = [Segmenter(params, rate, replace(track, channel=name), live=True) for name in names]
+    blocks = map(select, read_pcm(sys.stdin.buffer, flags.pcm_rate, flags.pcm_channels))
+    segments = detect(segmenters, resample(blocks, flags.pcm_rate, rate, len(names)))
+    for transmission in transcriber.transcribe(segments, 0.0):
         sys.stdout.write(jsonl([transmission], 0.0))
         sys.stdout.flush()
 
@@ -149,6 +227,7 @@ def run(
     Raises:
         InputError: an input, the run folder, the device or another file cannot be used; readable recordings are
             written before unreadable ones are reported.
+        SystemExit: some of the recordings cannot be read.
     """
     sources = SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon)
     asked, decode = decode, resolve(decode, sources)
@@ -161,13 +240,14 @@ def run(
     from atc_asr.model import run_folder
 
     transcriber = Transcriber(
-        run_folder.load_recognizer(flags.checkpoint_dir, device=_find_device(flags.device)),
+        run_folder.load_recognizer(flags.checkpoint_dir, device=_find_device(flags.device), trust=flags.trust),
         decode.model_copy(update={"num_processes": 1}) if live else decode,
         posteriors.batch_seconds,
         sources,
         CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [], operators.operators),
         read_calibration(flags.calibration) if flags.calibration is not None else None,
     )
+    make_detector(segment, transcriber.recognizer.sample_rate)  # raises its errors before any recording is read
     log_search(asked, decode)
     (_run_live if live else _run_files)(transcriber, segment, flags)
 

@@ -7,6 +7,7 @@ NO_SUCH_SPLIT = "%s: has no split %s"
 TEXT_REMOVED = "%s: removed from the transcripts: %d %s, most often %s"  # folder, number, kind, examples
 NO_TRANSMISSIONS_IN = "%s: has no transmissions, left out"
 DAMAGED_XML = "%s: %s; the transmissions before are used"
+WRONG_LENGTHS = "%s: the headers of %d WAV files have another length than the audio, which is used; first: %s"
 WRONG_BYTE_ORDER = "%s: the header's byte order is wrong, using the other one"
 
 # tokenizer, lm
@@ -31,8 +32,16 @@ NO_TELEPHONY_NAME = "operator %s has no telephony name, its letters are spelled 
 NOT_CALIBRATED = "valid: %d correct words of %d, confidences are left as they are"
 
 # transcribe
-TRANSCRIBE_DONE = "%d recordings, %.0f s of audio in %.1f s: %.0f x real time"
-NO_TRANSMISSIONS = "%s: no transmissions found"
+TRANSCRIBE_DONE = "%d recordings, %.0f s of audio in %.1f s: %.0f x real time; %d transcripts without words, %d left out"
+NO_WORDS = "%s: no words found in %d transmissions, %.1f s of audio with a level of %.1f dB of full scale"
+TOO_QUIET = "%s: %.1f s of sound above the noise are below segment.min_level (%g dB of full scale) and are left out"
+CLIPPED = "%s: %.1f %% of the samples are clipped, words may be wrong"
+RECORDING_FAILED = "%s: left out: %s"
+OTHER_FILES = "%s: %d other files are no audio by their names: %s"
+CHANNELS_CANCEL = "%s: the channels cancel in the mix, using the %s channel"
+WRONG_LENGTH = "%s: the header announces %d bytes of audio, using the %d that are there"
+TRUNCATED = "%s: is truncated: %d of %d bytes of audio are missing"
+TRUNCATED_FRAMES = "%s: is truncated: %.1f s of %.1f s could be read"
 
 # find_batch
 BATCH_TRIED = "batch_size %d: %s"  # size, peak memory

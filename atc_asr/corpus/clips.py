@@ -38,6 +38,7 @@ class Row:
     digest: str  # hash of the 16 kHz samples, which does not depend on the container
     rejection: Rejection | None  # None when the clip is accepted
     removed: tuple[conventions.Removed, ...] = ()  # what the convention and the rule of marks removed from the text
+    wrong_length: bool = False  # whether the WAV header has not the length of the audio, but that of an open stream
 
 
 def make_row(
@@ -83,6 +84,7 @@ def _convert(
         return Rejection("no_audio", clip.path or "none", "an audio file"), None
     header = audio.read_header(clip.audio, clip.sample_rate)
     measured |= {"duration": round(header.duration, 4), "sample_rate": header.sample_rate}
+    measured["wrong_length"] = header.is_streamed
     foreign = text.foreign_characters(spoken)
     rejection = checks.check_header(header, params) or checks.check_text(transcript, foreign, header.duration, params)
     if rejection:

@@ -168,6 +168,9 @@ def publish(
     for config in rows:
         outputs.rename(staging_dir / config / "complete", (out_dir / config).resolve())
         log.info(messages.EXPORT_DONE, out_dir / config, summary(rows[config]))
+        streamed = [row.id for row in accepted(rows[config]) if row.wrong_length]
+        if streamed:
+            log.warning(messages.WRONG_LENGTHS, out_dir / config, len(streamed), streamed[0])
         for kind, what in stats.removed_by_kind(rows[config]).items():
             log.info(messages.TEXT_REMOVED, out_dir / config, what["count"], kind, ", ".join(what["examples"]))
 

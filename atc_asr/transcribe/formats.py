@@ -5,16 +5,18 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from atc_asr.hypotheses import hypotheses
 from atc_asr.hypotheses.hypotheses import Hypothesis, Word, word_rows
+from atc_asr.transcribe.segment import Track
 
 Span = tuple[float, float, str]  # start, end (seconds), text
 
 
 @dataclass(frozen=True)
 class Transmission:
-    """A recognised transmission; `start`, `end` and the word times in seconds of the file."""
+    """A recognised transmission; `start`, `end` and the word times in seconds of the recording."""
 
-    file: str
+    track: Track
     start: float
     end: float
     hyp: str
@@ -22,10 +24,10 @@ class Transmission:
     words: tuple[Word, ...]
 
 
-def place(hypothesis: Hypothesis, file: str, start: float, end: float) -> Transmission:
-    """A segment's hypothesis with its word times shifted to times of the file."""
+def place(hypothesis: Hypothesis, track: Track, start: float, end: float) -> Transmission:
+    """A segment's hypothesis with its word times shifted to times of the recording."""
     words = tuple(Word(word.word, start + word.start, start + word.end, word.confidence) for word in hypothesis.words)
-    return Transmission(file, start, end, hypothesis.hyp, hypothesis.score or 0.0, words)
+    return Transmission(track, start, end, hypothesis.hyp, hypothesis.score or 0.0, words)
 
 
 def timestamp(seconds: float, decimal: str) -> str:
@@ -36,13 +38,15 @@ def timestamp(seconds: float, decimal: str) -> str:
 
 
 def jsonl(transmissions: Sequence[Transmission], duration: float) -> str:
-    """JSON Lines."""
+    """JSON Lines; with the name of the channel where channels are kept apart."""
     text = ""
     for one in transmissions:
+        file, channel = one.track.file, one.track.channel
         row = {
-            "id": f"{one.file}#{round(1000 * one.start):09d}",
+            "id": "#".join(filter(None, (file, channel, f"{round(1000 * one.start):09d}"))),
             "hyp": one.hyp,
-            "file": one.file,
+            "file": file,
+            **({"channel": channel} if channel else {}),
             "start": round(one.start, 3),
             "end": round(one.end, 3),
             "score": round(one.score, 4),
@@ -53,9 +57,9 @@ def jsonl(transmissions: Sequence[Transmission], duration: float) -> str:
 
 
 def srt(transmissions: Sequence[Transmission], duration: float) -> str:
-    """SubRip subtitles."""
+    """SubRip subtitles; an arrow in the text would look like the times of a cue."""
     return "\n".join(
-        f"{number}\n{timestamp(one.start, ',')} --> {timestamp(one.end, ',')}\n{one.hyp}\n"
+        f"{number}\n{timestamp(one.start, ',')} --> {timestamp(one.end, ',')}\n{one.hyp.replace('-->', '->')}\n"
         for number, one in enumerate(transmissions, start=1)
     )
 
@@ -114,4 +118,6 @@ def textgrid(transmissions: Sequence[Transmission], duration: float) -> str:
 
 
 Format = Callable[[Sequence[Transmission], float], str]
+# Patterns of the beginning of files in these formats.
+LIKE = {"jsonl": hypotheses.LIKE, "srt": r"1\n\d\d", "vtt": "WEBVTT", "TextGrid": 'File type = "ooTextFile"'}
 FORMATS: dict[str, Format] = {"jsonl": jsonl, "srt": srt, "vtt": vtt, "TextGrid": textgrid}

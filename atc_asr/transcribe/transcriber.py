@@ -6,7 +6,6 @@ import ctypes
 import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,7 @@ from atc_asr.decoding.boost import CallsignBoost
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.decoding.search import Job, SearchSources, decode_all
 from atc_asr.hypotheses.confidence import Calibration, recalibrate
+from atc_asr.transcribe.clean import clean
 from atc_asr.transcribe.formats import Transmission, place
 from atc_asr.transcribe.segment import Segment
 
@@ -75,7 +75,7 @@ class Transcriber:
             if hypothesis.hyp:
                 if self.calibration is not None:
                     hypothesis = recalibrate(self.calibration, hypothesis)
-                yield place(hypothesis, segment.file, segment.start, segment.start + segment.duration)
+                yield place(hypothesis, segment.track, segment.start, segment.start + segment.duration)
 
     def _jobs(
         self, segments: Iterable[Segment], group_seconds: float, pending: collections.deque[Segment]
@@ -88,12 +88,12 @@ class Transcriber:
         for group in group_by_duration(segments, group_seconds):
             log_probs: dict[int, np.ndarray] = {}
             for batch in make_batches([segment.duration for segment in group], self.batch_seconds):
-                names = [f"{group[row].file} at {group[row].start:.1f} s" for row in batch]
-                signals = [group[row].samples for row in batch]
+                names = [f"{group[row].track.file} at {group[row].start:.1f} s" for row in batch]
+                signals = [clean(group[row].samples, self.recognizer.sample_rate) for row in batch]
                 log_probs |= dict(zip(batch, batch_log_probs(self.recognizer, signals, names), strict=True))
             for row, segment in enumerate(group):
                 pending.append(dataclasses.replace(segment, samples=NO_SAMPLES))
                 end = segment.start + segment.duration
-                expected = self.boost.forms(Path(segment.file).stem, segment.start, end)
-                yield Job(f"{segment.file}#{segment.start}", log_probs[row], expected)
+                expected = self.boost.forms(segment.track.path.stem, segment.start, end)
+                yield Job(f"{segment.track.file}#{segment.start}", log_probs[row], expected)
             release_freed_memory()

@@ -2,47 +2,66 @@
 
 import io
 import json
-from collections.abc import Iterator
+import logging
+import os
+import shutil
+import struct
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from atc_asr.commands import transcribe
 from atc_asr.core.errors import InputError
-from tests.echo import FRAME_SAMPLES, SAMPLE_RATE, SCALE, TOKENS, EchoRecognizer, spoken_path
+from tests.echo import FRAME_SAMPLES, SAMPLE_RATE, TOKENS, EchoRecognizer, log_posteriors, spoken_path
 
 SPOKEN = [("DELTA ONE", 1.0), ("UNITED TWO", 5.0)]
+FIRST_BIN = 41  # of a frame's spectrum, with the tone of token 0; 25 Hz each
+NOISE = 1e-3
 
 
-def recording(seconds: float = 10.0) -> np.ndarray:
-    """Echo speech at known times on the grid of frames, with silence between (see LoudEcho)."""
-    samples = np.zeros(round(seconds * SAMPLE_RATE), dtype=np.float32)
-    for text, start in SPOKEN:
-        path = spoken_path(text, TOKENS)
-        speech = np.repeat((path + len(TOKENS)) * SCALE, FRAME_SAMPLES)
+def speech(text: str) -> np.ndarray:
+    """A tone for every frame of a path, whose frequency is the number of the token."""
+    bins = FIRST_BIN + 2 * spoken_path(text, TOKENS)
+    phase = 2 * np.pi * np.outer(bins, np.arange(FRAME_SAMPLES)) / FRAME_SAMPLES
+    return 0.1 * np.sin(phase).ravel()
+
+
+def recording(seconds: float = 10.0, spoken: list[tuple[str, float]] = SPOKEN, seed: int = 0) -> np.ndarray:
+    """Speech for `ToneEcho` at known times on the grid of frames, in weak noise."""
+    samples = NOISE * np.random.default_rng(seed).standard_normal(round(seconds * SAMPLE_RATE))
+    for text, start in spoken:
         first = round(start * SAMPLE_RATE)
-        samples[first : first + len(speech)] = speech
-    return samples
+        samples[first : first + len(speech(text))] += speech(text)
+    return samples.astype(np.float32)
 
 
-class LoudEcho(EchoRecognizer):
-    """An echo recogniser whose token numbers are offset by V, so that blanks within speech have a level too."""
+class ToneEcho(EchoRecognizer):
+    """A recogniser of `speech` at any level: the loudest tone of a frame is its token."""
 
     def log_probs(self, wavs, wav_lens):
-        return super().log_probs((wavs - len(TOKENS) * SCALE).clamp(min=0), wav_lens)
+        num_frames = torch.ceil(wav_lens * wavs.shape[1] / FRAME_SAMPLES - 1e-3).long()
+        wavs = torch.nn.functional.pad(wavs, (0, -wavs.shape[1] % FRAME_SAMPLES))
+        spectra = torch.fft.rfft(wavs.reshape(len(wavs), -1, FRAME_SAMPLES)).abs()
+        tones = spectra[:, :, FIRST_BIN : FIRST_BIN + 2 * len(TOKENS) : 2]
+        paths = torch.where(tones.amax(2) > 0.2 * tones.amax(), tones.argmax(2), 0).numpy()
+        return torch.from_numpy(np.stack([log_posteriors(path, len(TOKENS), self.peak) for path in paths])), num_frames
 
 
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("atc_asr.model.run_folder.load_recognizer", lambda *_, **__: LoudEcho())
+    monkeypatch.setattr("atc_asr.model.run_folder.load_recognizer", lambda *_, **__: ToneEcho())
     return tmp_path
 
 
 def flags(run_dir: Path, *more: object) -> list[str]:
-    return [str(item) for item in (*more, "--checkpoint_dir", run_dir, "--padding_seconds", 0.04)]
+    more = ("--search", "greedy", *more, "--checkpoint_dir", run_dir, "--padding_seconds", 0.04)
+    return [str(item) for item in more]
 
 
 def test_a_file_on_standard_output(run_dir: Path, capsys: pytest.CaptureFixture) -> None:
@@ -70,24 +89,12 @@ def test_a_folder_with_several_audio_formats(run_dir: Path) -> None:
     assert (run_dir / "out" / "silent.srt").read_text() == ""
 
 
-def test_other_recordings_are_written_when_one_is_damaged(run_dir: Path) -> None:
-    folder = run_dir / "tapes"
-    folder.mkdir()
-    (folder / "a.wav").write_bytes(b"RIFF....")
-    soundfile.write(folder / "b.wav", recording(), SAMPLE_RATE, subtype="FLOAT")
-    with pytest.raises(InputError, match=r"1 of 2 recordings cannot be read: .*a\.wav"):
-        transcribe.main(flags(run_dir, folder, "--out_dir", run_dir / "out"))
-    assert [path.name for path in (run_dir / "out").iterdir()] == ["b.jsonl"]
-
-
 @pytest.mark.parametrize("file_format", ["jsonl", "TextGrid"])
 def test_a_recording_damaged_in_the_middle_has_no_output(run_dir: Path, file_format: str) -> None:
-    noise = np.random.default_rng(1).normal(scale=1e-3, size=20 * SAMPLE_RATE).astype(np.float32)
-    noise[: 10 * SAMPLE_RATE] += recording()
-    soundfile.write(run_dir / "a.flac", noise, SAMPLE_RATE)
+    soundfile.write(run_dir / "a.flac", recording(20.0), SAMPLE_RATE)
     data = (run_dir / "a.flac").read_bytes()
     (run_dir / "a.flac").write_bytes(data[: len(data) // 2] + b"\xff" * (len(data) // 2))
-    with pytest.raises(InputError, match="1 of 1 recordings cannot be read"):
+    with pytest.raises(InputError, match="none of 1 recordings could be transcribed"):
         transcribe.main(flags(run_dir, run_dir / "a.flac", "--out_dir", run_dir / "out", "--format", file_format))
     assert not (run_dir / "out").exists()
 
@@ -100,9 +107,9 @@ def test_a_transcript_is_written_while_later_recordings_are_read(
     written: list[set[str]] = []
     read_blocks = transcribe.read_blocks
 
-    def read_and_look(file: Path, sample_rate: int) -> Iterator[np.ndarray]:
+    def read_and_look(track, audio) -> Iterator[np.ndarray]:
         written.append({path.name for path in run_dir.glob("out/*")})
-        yield from read_blocks(file, sample_rate)
+        yield from read_blocks(track, audio)
 
     monkeypatch.setattr(transcribe, "read_blocks", read_and_look)
     monkeypatch.setattr(transcribe, "BATCHES_PER_GROUP", 0)
@@ -137,13 +144,12 @@ def test_live_transmissions_are_written_before_the_stream_ends(run_dir: Path) ->
             return self.data.read(size)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("atc_asr.transcribe.segment.FLOOR_SECONDS", 2.0)
         patch.setattr("sys.stdin", SimpleNamespace(buffer=Radio()))
         patch.setattr("sys.stdout", SimpleNamespace(write=lambda line: written.append(read[0]), flush=lambda: None))
         transcribe.main(flags(run_dir, "-"))
     assert len(written) == 2
-    assert written[0] < 4
-    assert written[1] < 10
+    ends = [start + len(speech(text)) / SAMPLE_RATE for text, start in SPOKEN]
+    assert all(shown <= end + 1.0 for shown, end in zip(written, ends, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +158,7 @@ def test_live_transmissions_are_written_before_the_stream_ends(run_dir: Path) ->
         (["missing.wav"], r"missing\.wav: no such file"),
         (["-", "other.wav"], "wanted standard input alone"),
         ([__file__, "--device", "tape7"], "--device tape7: cannot be used"),
-        ([__file__, "--search", "lexicon"], "decode.beam_size: got 1 with decode.search lexicon"),
+        ([__file__, "--search", "lexicon", "--beam_size", 1], "decode.beam_size: got 1 with decode.search lexicon"),
         (["-", "--pcm_rate", "10"], "--pcm_rate: got '10', wanted int >= 1000"),
         ([__file__, "--format", "doc"], "--format: got 'doc', wanted one of jsonl, srt, vtt, TextGrid"),
     ],
@@ -166,7 +172,296 @@ def test_a_folder_without_audio_and_equal_outputs_are_refused(run_dir: Path) -> 
     (run_dir / "empty").mkdir()
     with pytest.raises(InputError, match="holds no audio files"):
         transcribe.main(flags(run_dir, run_dir / "empty"))
-    for name in ("a.wav", "a.flac"):
-        soundfile.write(run_dir / "empty" / name, np.zeros(100), SAMPLE_RATE)
+    for folder in ("one", "two"):
+        (run_dir / folder).mkdir()
+        soundfile.write(run_dir / folder / "a.wav", np.zeros(100), SAMPLE_RATE)
     with pytest.raises(InputError, match="has the same output as"):
-        transcribe.main(flags(run_dir, run_dir / "empty"))
+        transcribe.main(flags(run_dir, run_dir / "one", run_dir / "two"))
+
+
+def wav(samples: np.ndarray | None = None, rate: int = SAMPLE_RATE, **settings: str) -> bytes:
+    file = io.BytesIO()
+    samples = recording() if samples is None else samples
+    soundfile.write(file, samples, rate, **{"format": "WAV", "subtype": "PCM_16"} | settings)
+    return file.getvalue()
+
+
+def with_size(size: int) -> bytes:
+    """A WAV whose header has another size of its audio."""
+    data = bytearray(wav())
+    data[40:44] = struct.pack("<I", size)
+    return bytes(data)
+
+
+def texts(run_dir: Path, name: str) -> list[str]:
+    """The transmissions in a transcript."""
+    return [json.loads(line)["hyp"] for line in (run_dir / "out" / f"{name}.jsonl").read_text().splitlines()]
+
+
+def transcribe_folder(run_dir: Path, files: dict[str, bytes], *more: object) -> int:
+    """Write and transcribe a folder of files; returns the exit code."""
+    folder = run_dir / "tapes"
+    for name, data in files.items():
+        path = Path(os.fsdecode(os.fsencode(folder) + b"/" + os.fsencode(name)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    try:
+        transcribe.main(flags(run_dir, folder, "--out_dir", run_dir / "out", *more))
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return end.code
+    return 0
+
+
+@pytest.fixture
+def no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+
+
+WORDS = [text for text, _ in SPOKEN]
+UNREADABLE: dict[str, Callable[[], bytes]] = {
+    "empty.wav": lambda: b"",
+    "short.wav": lambda: b"RIFF....",
+    "text.mp3": lambda: b"no audio " * 100,
+    "head.flac": lambda: wav(format="FLAC")[:20],
+    "phone.m4a": lambda: b"\0\0\0\x20ftypM4A " + bytes(1000),
+    "film.webm": lambda: b"\x1aE\xdf\xa3" + bytes(1000),
+    "raw.raw": lambda: bytes(1000),
+    "one_hertz.wav": lambda: wav()[:24] + struct.pack("<I", 1) + wav()[28:],
+    "noise.ogg": lambda: b"OggS" + np.random.default_rng(0).bytes(1000),
+    "codec.wav": lambda: wav()[:20] + struct.pack("<H", 0x161) + wav()[22:],
+}
+
+
+@pytest.mark.usefixtures("no_ffmpeg")
+def test_ten_kinds_of_unreadable_recordings_are_named_and_stop_no_other(
+    run_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {name: make() for name, make in UNREADABLE.items()} | {"a.wav": wav(), "z.wav": wav()}
+    with caplog.at_level(logging.INFO):
+        assert transcribe_folder(run_dir, files) == 1
+    assert texts(run_dir, "a") == texts(run_dir, "z") == WORDS
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == len(UNREADABLE)
+    assert all(sum(f"/{name}: left out: " in error for error in errors) == 1 for name in UNREADABLE)
+    assert "2 recordings" in caplog.messages[-1]
+    assert "10 left out" in caplog.messages[-1]
+
+
+def test_any_exception_of_one_recording_stops_no_other(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_blocks = transcribe.read_blocks
+
+    def fail_on_b(track, audio) -> Iterator[np.ndarray]:
+        yield from read_blocks(track, audio)
+        if track.path.stem == "b":
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(transcribe, "read_blocks", fail_on_b)
+    assert transcribe_folder(run_dir, {f"{name}.wav": wav() for name in "abc"}) == 1
+    assert texts(run_dir, "a") == texts(run_dir, "c") == WORDS
+    assert not (run_dir / "out" / "b.jsonl").exists()
+
+
+def test_gsm_and_other_encodings(run_dir: Path) -> None:
+    slow = recording()[::2]  # 8 kHz
+    files = {
+        "gsm.wav": wav(slow, 8000, subtype="GSM610"),
+        "ulaw.wav": wav(slow, 8000, subtype="ULAW"),
+        "adpcm.wav": wav(subtype="MS_ADPCM"),
+        "float.aiff": wav(format="AIFF", subtype="FLOAT"),
+        "x.mp3": wav(format="MP3", subtype="MPEG_LAYER_III"),
+        "x.opus": wav(format="OGG", subtype="OPUS"),
+    }
+    assert transcribe_folder(run_dir, files) == 0
+    assert len(texts(run_dir, "gsm")) == 2  # it is made for voices, and changes tones
+    for name in ("ulaw", "adpcm", "float", "x.mp3", "x.opus"):
+        assert texts(run_dir, name) == WORDS, name
+
+
+@pytest.mark.parametrize(
+    ("data", "warning"),
+    [
+        (lambda: with_size(0), "using the 320000 that are there"),
+        (lambda: with_size(0x7FFFF000), "using the 320000 that are there"),
+        (lambda: with_size(0x7FFFFFFF), "using the 320000 that are there"),
+        (lambda: with_size(0xFFFFFFFF), "using the 320000 that are there"),
+        (lambda: with_size(320100), "is truncated: 100 of 320100 bytes of audio are missing"),
+    ],
+)
+def test_the_audio_behind_a_wrong_header_is_used_with_one_warning(
+    run_dir: Path, caplog: pytest.LogCaptureFixture, data: Callable[[], bytes], warning: str
+) -> None:
+    assert transcribe_folder(run_dir, {"a.wav": data()}) == 0
+    assert texts(run_dir, "a") == WORDS
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning in message
+
+
+FAKE_FFMPEG = """#!{python}
+import sys
+assert sys.argv[sys.argv.index("-i") + 1].startswith("file:")
+path = sys.argv[sys.argv.index("-i") + 1][5:]
+data = open(path, "rb").read()
+if not data.startswith(b"AU inside"):
+    sys.exit("first line\\nInvalid data found")
+sys.stdout.buffer.write(data[9:])
+"""
+
+
+def test_ffmpeg_reads_what_libsndfile_does_not(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run_dir / "bin").mkdir()
+    (run_dir / "bin" / "ffmpeg").write_text(FAKE_FFMPEG.format(python=sys.executable))
+    (run_dir / "bin" / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{run_dir / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    stereo = np.stack([recording(), recording()], axis=1)
+    au = b"AU inside" + wav(stereo, format="AU", subtype="FLOAT", endian="BIG")
+    assert transcribe_folder(run_dir, {"a.m4a": au, "b.webm": b"\x1aE\xdf\xa3", "c.wav": wav()}) == 1
+    assert texts(run_dir, "a") == texts(run_dir, "c") == WORDS
+    assert "b.webm: left out: ffmpeg: Invalid data found" in caplog.text
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg")
+def test_the_real_ffmpeg_reads_m4a(run_dir: Path) -> None:
+    import subprocess
+
+    (run_dir / "a.wav").write_bytes(wav())
+    subprocess.run(["ffmpeg", "-v", "error", "-i", run_dir / "a.wav", run_dir / "a.m4a"], check=True)
+    assert transcribe_folder(run_dir, {"a.m4a": (run_dir / "a.m4a").read_bytes()}) == 0
+    assert texts(run_dir, "a") == WORDS
+
+
+LEFT, RIGHT = [("DELTA ONE", 1.0), ("MAYDAY", 6.0)], [("UNITED TWO", 1.5)]
+
+
+@pytest.fixture
+def two_radios() -> bytes:
+    return wav(np.stack([recording(10.0, LEFT, 1), recording(10.0, RIGHT, 2)], axis=1))
+
+
+def test_channels_are_split_or_chosen(run_dir: Path, two_radios: bytes) -> None:
+    assert transcribe_folder(run_dir, {"a.wav": two_radios, "mono.wav": wav()}, "--channels", "split") == 0
+    assert texts(run_dir, "a.left") == [text for text, _ in LEFT]
+    assert texts(run_dir, "a.right") == [text for text, _ in RIGHT]
+    assert texts(run_dir, "mono") == WORDS
+    row = json.loads((run_dir / "out" / "a.right.jsonl").read_text())
+    assert row["channel"] == "right"
+    assert row["id"].endswith(f"a.wav#right#{round(1000 * row['start']):09d}")
+    for side, spoken in (("left", LEFT), ("right", RIGHT)):
+        assert transcribe_folder(run_dir, {}, "--channels", side) == 0
+        assert texts(run_dir, "a") == [text for text, _ in spoken]
+        assert texts(run_dir, "mono") == WORDS
+
+
+def test_channels_of_live_audio_are_split(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    pcm = soundfile.read(io.BytesIO(wav(np.stack([recording(), recording(10.0, RIGHT)], 1))), dtype="<i2")[0].tobytes()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(pcm)))
+    transcribe.main(flags(run_dir, "-", "--pcm_channels", 2, "--channels", "split"))
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted((row["channel"], row["hyp"]) for row in rows) == [
+        ("left", "DELTA ONE"), ("left", "UNITED TWO"), ("right", "UNITED TWO")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.2])
+def test_channels_that_cancel_are_noticed(run_dir: Path, caplog: pytest.LogCaptureFixture, offset: float) -> None:
+    samples = np.stack([recording(), -recording()], axis=1) + offset
+    assert transcribe_folder(run_dir, {"a.wav": wav(samples)}) == 0
+    assert texts(run_dir, "a") == WORDS
+    assert caplog.text.count("the channels cancel in the mix, using the") == 1
+
+
+def test_different_channels_are_mixed_without_a_warning(
+    run_dir: Path, caplog: pytest.LogCaptureFixture, two_radios: bytes
+) -> None:
+    assert transcribe_folder(run_dir, {"a.wav": two_radios}) == 0
+    assert "cancel" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda samples: samples + 0.2,
+        lambda samples: samples + 0.07 * np.sin(2 * np.pi * 50 * np.arange(len(samples)) / SAMPLE_RATE),
+        lambda samples: samples * 0.02,
+        lambda samples: samples * 8.0,
+    ],
+)
+def test_offset_hum_and_gain_change_no_word(run_dir: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    assert transcribe_folder(run_dir, {"a.wav": wav(change(recording()).astype(np.float32))}) == 0
+    assert texts(run_dir, "a") == WORDS
+
+
+def test_a_recording_without_words_is_warned_about_and_counted(run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    noise = recording(6.0, [])
+    with caplog.at_level(logging.INFO):
+        assert transcribe_folder(run_dir, {"a.wav": wav(noise), "b.wav": wav()}) == 0
+    assert texts(run_dir, "a") == []
+    # -60 dB in 8 kHz, of which 3.1 kHz are the voice band
+    assert "a.wav: no words found in 0 transmissions, 6.0 s of audio with a level of -64.1 dB" in caplog.text
+    assert "2 recordings" in caplog.messages[-1]
+    assert "1 transcripts without words, 0 left out" in caplog.messages[-1]
+
+
+def test_quiet_and_clipped_recordings_are_warned_about(run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {"quiet.wav": wav(0.0005 * recording()), "loud.wav": wav(np.clip(40 * recording(), -1, 1))}
+    assert transcribe_folder(run_dir, files, "--min_level", "-60") == 0
+    assert "quiet.wav: 2.4 s of sound above the noise are below segment.min_level (-60 dB" in caplog.text
+    assert "loud.wav: 19.8 % of the samples are clipped" in caplog.text
+
+
+def test_recordings_of_one_name_have_outputs_of_their_own(run_dir: Path) -> None:
+    files = {
+        "a.wav": wav(),
+        "a.flac": wav(recording(10.0, RIGHT), format="FLAC"),
+        "day/a.wav": wav(),
+        "a.wav.wav": wav(),
+    }
+    assert transcribe_folder(run_dir, files) == 0
+    outputs = {str(path.relative_to(run_dir / "out")) for path in (run_dir / "out").rglob("*.jsonl")}
+    assert outputs == {"a.wav.jsonl", "a.flac.jsonl", "a.wav.wav.jsonl", "day/a.jsonl"}
+    assert texts(run_dir, "a.flac") == ["UNITED TWO"]
+
+
+def test_a_recording_given_twice_is_one_recording(run_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = run_dir / "tapes"
+    (folder / "day").mkdir(parents=True)
+    (folder / "day" / "a.wav").write_bytes(wav())
+    (run_dir / "link").symlink_to(folder)
+    more = (folder, folder / "day", run_dir / "link" / "day" / "a.wav", "--out_dir", run_dir / "out")
+    transcribe.main(flags(run_dir, folder / "day" / "a.wav", *more))
+    assert [path.name for path in (run_dir / "out").rglob("*")] == ["a.jsonl"]
+    assert texts(run_dir, "a") == WORDS
+
+
+def test_a_name_that_is_not_utf8_loses_no_recording(run_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    try:
+        assert transcribe_folder(run_dir, {name: wav(), "b.wav": wav()}) == 0
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names only")
+    assert texts(run_dir, os.fsdecode(b"caf\xe9")) == texts(run_dir, "b") == WORDS
+    transcribe.main(flags(run_dir, run_dir / "tapes"))
+    files = {json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()}
+    assert files == {str(run_dir / "tapes" / "caf\\xe9.wav"), str(run_dir / "tapes" / "b.wav")}
+
+
+def test_a_transcript_whose_name_is_too_long_is_left_out(run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert transcribe_folder(run_dir, {f"{'x' * 251}.wav": wav(), "b.wav": wav()}) == 1
+    assert texts(run_dir, "b") == WORDS
+    assert "left out: File name too long" in caplog.text
+
+
+def test_other_files_and_hidden_ones_are_listed_and_broken_links_left_out(
+    run_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run_dir / "tapes").mkdir()
+    (run_dir / "tapes" / "gone.wav").symlink_to(run_dir / "nowhere.wav")
+    with caplog.at_level(logging.INFO):
+        assert transcribe_folder(run_dir, {"a.wav": wav(), "._a.wav": b"x", "notes.txt": b"x"}) == 1
+    assert "2 other files are no audio by their names: " in caplog.text
+    assert "gone.wav: left out: No such file or directory" in caplog.text
+    assert texts(run_dir, "a") == WORDS

@@ -46,16 +46,17 @@ def test_bytes_that_are_not_audio(data):
 
 
 def test_missing_bytes_of_a_truncated_wav():
-    data = encoded(np.zeros(800), 8000)
-    assert audio.missing_wav_bytes(data) == 0
-    assert audio.missing_wav_bytes(data[:-100]) == 100
-    assert audio.read_header(data[:-100], None).missing == 100
+    assert audio.read_header(encoded(np.zeros(800), 8000)[:-100], None).missing == 100
 
 
-def test_a_wav_written_to_a_pipe_is_not_truncated():
-    data = bytearray(encoded(np.zeros(800), 8000))
-    data[40:44] = b"\xff\xff\xff\xff"
-    assert audio.missing_wav_bytes(bytes(data)) == 0
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF])
+def test_the_audio_behind_a_wrong_length_is_used(size):
+    samples = np.arange(800, dtype=np.int16)
+    data = bytearray(encoded(samples, 8000))
+    data[40:44] = size.to_bytes(4, "little")
+    header = audio.read_header(bytes(data), None)
+    assert (header.num_samples, header.missing, header.is_streamed) == (800, 0, True)
+    assert audio.decode(bytes(data))[:, 0].tolist() == (samples / 32768).tolist()
 
 
 def test_decode_scales_to_full_scale_1():

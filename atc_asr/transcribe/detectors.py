@@ -1,0 +1,158 @@
+"""Scores of frames, and the threshold above which a frame belongs to a transmission: by level, or by a network.
+
+N frames of F samples.
+"""
+
+import collections
+import importlib.util
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import scipy  # loads scipy.signal, which takes half a second, when it is used
+
+from atc_asr.core.errors import InputError
+from atc_asr.transcribe.params import SegmentParams
+
+VOICE_BAND = (300.0, 3400.0)  # Hz; receivers add a constant offset and mains hum below it
+BAND_ORDER = 6  # 83 dB of attenuation at 60 Hz, 48 dB at 120 Hz
+MIN_POWER = 1e-10  # power of digital silence, -100 dB of full scale
+FLOOR_PERCENTILE = 10.0  # percentile of the recent levels that is the noise floor
+FLOOR_SECONDS = 10.0  # duration of the recent levels
+# Silero's network reads 32 ms and the 4 ms before them, at 16 kHz.
+VAD_FILE = "data/silero_vad_16k_sequence.onnx"
+VAD_SAMPLE_RATE = 16_000
+VAD_CONTEXT = 64
+VAD_THRESHOLD = 0.5  # probability of speech
+
+
+class VoiceBand:
+    """A band-pass filter of a stream of samples (S, ...) at `sample_rate` (Hz)."""
+
+    def __init__(self, sample_rate: int) -> None:
+        low, high = VOICE_BAND
+        self._sos = scipy.signal.butter(
+            BAND_ORDER, (low, min(high, 0.45 * sample_rate)), "bandpass", False, "sos", sample_rate
+        )
+        self._state: np.ndarray | None = None
+
+    def __call__(self, samples: np.ndarray) -> np.ndarray:
+        """The next samples (S, ...) in the band, float32."""
+        if not len(samples):
+            return samples
+        if self._state is None:  # as after a long time at the first sample, so that an offset causes no click
+            steady = scipy.signal.sosfilt_zi(self._sos)
+            self._state = np.multiply.outer(steady, samples[0]).astype(np.float64)
+        filtered, self._state = scipy.signal.sosfilt(self._sos, samples, axis=0, zi=self._state)
+        return filtered.astype(np.float32)
+
+
+def decibels(power: np.ndarray | float) -> np.ndarray:
+    """Levels in dB of full scale."""
+    return 10 * np.log10(np.maximum(power, MIN_POWER))
+
+
+class Detector(Protocol):
+    """Scores frames of a stream."""
+
+    frame_seconds: float
+
+    def scores(self, frames: np.ndarray) -> np.ndarray:
+        """Scores (N,) of the next frames (N, F), float32 samples in the voice band."""
+
+    def threshold(self) -> float:
+        """The score above which a frame belongs to a transmission."""
+
+    def is_ready(self) -> bool:
+        """Whether the threshold is known; before, it is an estimate."""
+
+    def is_too_quiet(self, score: float) -> bool:
+        """Whether a score is kept out only because the sound is below the lowest level of a transmission."""
+
+
+class LevelDetector:
+    """The level, dB of full scale, against the noise floor: a low percentile of the levels of the last seconds."""
+
+    frame_seconds = 0.02
+
+    def __init__(self, params: SegmentParams) -> None:
+        self._params = params
+        self._recent: collections.deque[float] = collections.deque(maxlen=round(FLOOR_SECONDS / self.frame_seconds))
+
+    def scores(self, frames: np.ndarray) -> np.ndarray:
+        """Levels."""
+        levels = decibels(np.square(frames).mean(axis=1))
+        self._recent.extend(levels.tolist())
+        return levels
+
+    def threshold(self) -> float:
+        """The noise floor and a margin, at least `segment.min_level`."""
+        floor = float(np.percentile(np.fromiter(self._recent, dtype=np.float32), FLOOR_PERCENTILE))
+        self._above_noise = floor + self._params.threshold_db
+        return max(self._above_noise, self._params.min_level)
+
+    def is_too_quiet(self, score: float) -> bool:
+        """Whether a level is above the noise of the last `threshold`, and not above `segment.min_level`."""
+        return self._above_noise < score <= self._params.min_level
+
+    def is_ready(self) -> bool:
+        """Whether enough levels are known."""
+        return len(self._recent) == self._recent.maxlen
+
+
+class VoiceDetector:
+    """The probability of speech, by Silero's network."""
+
+    frame_seconds = 512 / VAD_SAMPLE_RATE
+
+    def __init__(self, sample_rate: int) -> None:
+        import onnxruntime
+
+        if sample_rate != VAD_SAMPLE_RATE:
+            raise InputError(
+                f"segment.detector: got vad at {sample_rate} Hz, wanted a network for {VAD_SAMPLE_RATE} Hz"
+            )
+        options = onnxruntime.SessionOptions()
+        options.inter_op_num_threads = options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(_vad_file(), options, providers=["CPUExecutionProvider"])
+        self._hidden = self._cell = np.zeros((1, 1, 128), dtype=np.float32)
+        self._context = np.zeros((1, VAD_CONTEXT), dtype=np.float32)
+
+    def scores(self, frames: np.ndarray) -> np.ndarray:
+        """Probabilities."""
+        if not len(frames):
+            return np.zeros(0, dtype=np.float32)
+        contexts = np.concatenate((self._context, frames[:-1, -VAD_CONTEXT:]))
+        self._context = frames[-1:, -VAD_CONTEXT:]
+        inputs = {"input": np.concatenate((contexts, frames), axis=1), "h": self._hidden, "c": self._cell}
+        scores, self._hidden, self._cell = self._session.run(["speech_probs", "hn", "cn"], inputs)
+        return scores.reshape(-1)
+
+    def threshold(self) -> float:
+        """A constant."""
+        return VAD_THRESHOLD
+
+    def is_too_quiet(self, score: float) -> bool:
+        """Never."""
+        return False
+
+    def is_ready(self) -> bool:
+        """Always."""
+        return True
+
+
+def _vad_file() -> Path:
+    """The network in the package silero_vad, whose import would load torch and set its number of threads."""
+    package = importlib.util.find_spec("silero_vad")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("segment.detector: got vad without the package silero-vad, wanted it installed, or level")
+    return Path(package.submodule_search_locations[0]) / VAD_FILE
+
+
+def make_detector(params: SegmentParams, sample_rate: int) -> Detector:
+    """The detector that `segment.detector` names.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    return LevelDetector(params) if params.detector == "level" else VoiceDetector(sample_rate)
