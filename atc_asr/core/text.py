@@ -12,7 +12,7 @@ The steps, in this order:
 import re
 import unicodedata
 
-VERSION = "1"
+VERSION = "2"
 MAX_NESTING = 20  # depth of nested brackets; the limit keeps the run time linear
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./ "
 
