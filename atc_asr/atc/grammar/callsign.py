@@ -14,7 +14,16 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
-from atc_asr.atc.grammar.spoken_numbers import DIGITS, Numeral, is_number_word, join_digits, read_run, word_at
+from atc_asr.atc.grammar.spoken_numbers import (
+    DIGITS,
+    NUMBER_WORDS,
+    REPEATS,
+    Numeral,
+    is_number_word,
+    join_digits,
+    read_run,
+    word_at,
+)
 from atc_asr.atc.vocabulary import words as vocabulary
 from atc_asr.atc.vocabulary.callsigns import is_registration
 from atc_asr.atc.vocabulary.operators import Operators, phraseology
@@ -33,6 +42,10 @@ AIRCRAFT = frozenset(word.upper() for word in vocabulary.AIRCRAFT) | frozenset(
 AIRCRAFT_PAIRS = frozenset({("KING", "AIR"), ("TWIN", "CESSNA"), ("TWIN", "COMMANDER"), ("TWIN", "BEECH")})
 # Flights without an ICAO designator in the table: recognised as a call sign that cannot be read.
 MILITARY = frozenset({("ARMY",), ("NAVY",), ("MARINE",), ("AIR", "FORCE"), ("COAST", "GUARD"), ("GUARD", "COPTER")})
+# Words that begin a call sign, other than names of operators.
+FIRST_WORDS = frozenset(
+    [*LETTERS, "X", *NUMBER_WORDS, *REPEATS, *AIRCRAFT, *(pair[0] for pair in [*AIRCRAFT_PAIRS, *MILITARY])]
+)
 WAKE_CATEGORIES = frozenset({"HEAVY", "SUPER"})
 # Words before a call sign: stations, greetings and acknowledgements.
 STATIONS = frozenset(
@@ -45,6 +58,7 @@ TALK = frozenset(
 )
 # An operator's name after one of these describes other traffic and is no call sign.
 DESCRIBING = frozenset({"A", "AN", "THE", "THAT", "ANOTHER", "BEHIND", "FOLLOW", "FOLLOWING", "COMPANY", "IS"})
+OTHER_TRAFFIC = frozenset({"THE", "THAT", "ANOTHER", "BEHIND", "FOLLOW", "FOLLOWING"})
 AIRLINER_TYPES = frozenset("707 717 727 737 747 757 767 777 787 319 320 321 330 340 350 380 145 190".split())
 LIGHT_TYPES = frozenset("150 152 172 182 206 208 210 310 340 402 414 421".split())
 # A letter after one of these names a taxiway, a gate or a recorded weather information.
@@ -94,6 +108,9 @@ class Callsign:
 
 def read_callsign(words: Words, start: int) -> Callsign | None:
     """The call sign that begins at position `start`; None where none does."""
+    word = words[start]
+    if word.isalpha() and word not in FIRST_WORDS and not words.operators.begins(word):
+        return None
     readers = (
         _read_written, _read_flight, _read_tail, _read_registration, _read_military, _read_short_tail,
         _read_short_letters, _read_spelled_flight,
@@ -159,7 +176,8 @@ def _read_named_flight(
     if _is_frequency(run):
         return None
     types = {join_digits(run[:length]) for length in range(1, len(run) + 1)}
-    if word_at(words, start - 1) in DESCRIBING and types & AIRLINER_TYPES:
+    before = word_at(words, start - 1)
+    if before in DESCRIBING and (types & AIRLINER_TYPES or before in OTHER_TRAFFIC):
         return None
     found = _read_flight_number(words, position, operator)
     # ANDERSON ONE ALPHA DEPARTURE is a procedure.

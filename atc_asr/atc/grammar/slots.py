@@ -14,7 +14,6 @@ from atc_asr.atc.grammar.callsign import (
     LETTERS,
     SIDES,
     Words,
-    follows_start,
     read_callsign,
     read_unknown,
     reread_callsign,
@@ -72,11 +71,8 @@ def _read_fluent(words: Words) -> list[Slot]:
         found = _read_at(words, position)
         if found and found.kind in KINDS:
             repeated = found.value and any((slot.kind, slot.value) == (found.kind, found.value) for slot in slots)
-            # After a call sign, letters spell a point (BANEV BRAVO ALFA …), and DELTA ONE is a taxiway.
-            is_doubtful = found.kind == "callsign" and (
-                not (found.operator and found.value)
-                or (words[position] in LETTERS and not follows_start(words, position))
-            )
+            # After a call sign, letters spell a point: DIRECT BANEV BRAVO ALFA NOVEMBER ECHO VICTOR.
+            is_doubtful = found.kind == "callsign" and not (found.operator and found.value)
             has_callsign = unknown is not None or any(slot.kind == "callsign" for slot in slots)
             if not repeated and not (is_doubtful and has_callsign):
                 slots.append(found)

@@ -75,6 +75,10 @@ class Operators:
         # The beginnings of all names, so that most words are looked up once.
         self._beginnings = {key[:length] for key in self._designators for length in range(1, len(key) + 1)}
 
+    def begins(self, word: str) -> bool:
+        """Whether a name begins with the word or with a part of it."""
+        return name_key([word]) in self._beginnings
+
     def find(self, words: Sequence[str], start: int) -> tuple[str | None, int] | None:
         """Designator of the longest name at `start` and the position after the name.
 
