@@ -235,7 +235,7 @@ def test_page_has_the_counts_of_the_score_stage(inputs, tmp_path):
     ("flag", "content", "complaint"),
     [
         ("scorecard_file", '{"wer": 1', r"scorecard_file: is not JSON"),
-        ("scorecard_file", "[1]", r"scorecard_file: got list, wanted an object of numbers"),
+        ("scorecard_file", "[1]", r"scorecard_file: got list, wanted an object"),
         ("scorecard_file", '{"wer": 1}', r"scorecard_file: holds no score with its interval"),
         ("slices_file", "slice,group\na,b\n", r"slices_file:1: has no column wer, low, high, num_utterances"),
         (
