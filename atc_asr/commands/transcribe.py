@@ -115,7 +115,7 @@ class RecordingReader:
                 for block in read_blocks(track, audio):
                     bar.update(len(block) / rate)
                     num_samples += block.size
-                    num_clipped += np.count_nonzero(np.abs(block) >= FULL_SCALE)
+                    num_clipped += int(np.count_nonzero(np.abs(block) >= FULL_SCALE))
                     yield select(block)
 
             yield from detect(segmenters, resample(blocks(), rate, self._sample_rate, len(names)))

@@ -18,6 +18,7 @@ import torch
 
 from atc_asr.commands import transcribe
 from atc_asr.core.errors import InputError
+from benchmarks.recordings import UNREADABLE
 from tests.echo import FRAME_SAMPLES, SAMPLE_RATE, TOKENS, EchoRecognizer, log_posteriors, spoken_path
 
 SPOKEN = [("DELTA ONE", 1.0), ("UNITED TWO", 5.0)]
@@ -219,18 +220,6 @@ def no_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 WORDS = [text for text, _ in SPOKEN]
-UNREADABLE: dict[str, Callable[[], bytes]] = {
-    "empty.wav": lambda: b"",
-    "short.wav": lambda: b"RIFF....",
-    "text.mp3": lambda: b"no audio " * 100,
-    "head.flac": lambda: wav(format="FLAC")[:20],
-    "phone.m4a": lambda: b"\0\0\0\x20ftypM4A " + bytes(1000),
-    "film.webm": lambda: b"\x1aE\xdf\xa3" + bytes(1000),
-    "raw.raw": lambda: bytes(1000),
-    "one_hertz.wav": lambda: wav()[:24] + struct.pack("<I", 1) + wav()[28:],
-    "noise.ogg": lambda: b"OggS" + np.random.default_rng(0).bytes(1000),
-    "codec.wav": lambda: wav()[:20] + struct.pack("<H", 0x161) + wav()[22:],
-}
 
 
 @pytest.mark.usefixtures("no_ffmpeg")

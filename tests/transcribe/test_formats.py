@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,14 +11,15 @@ from hypothesis import strategies as st
 
 from atc_asr.hypotheses.hypotheses import Hypothesis, Word
 from atc_asr.transcribe.formats import FORMATS, Transmission, fill_gaps, place, timestamp
+from atc_asr.transcribe.segment import Track
 
 ONE = place(
     Hypothesis("x", "DELTA ONE", -2.0, (Word("DELTA", 0.1, 0.5, 0.9), Word("ONE", 0.6, 0.8, 0.8))),
-    "a.wav",
+    Track(Path("a.wav")),
     3600.0,
     3601.5,
 )
-TWO = place(Hypothesis("y", 'CLIMB <HI> & "GO"', -1.0), "a.wav", 3602.0, 3603.0)
+TWO = place(Hypothesis("y", 'CLIMB <HI> & "GO"', -1.0), Track(Path("a.wav")), 3602.0, 3603.0)
 
 
 def text_of(name: str, transmissions: list[Transmission], duration: float) -> str:
