@@ -204,7 +204,7 @@ def test_an_older_export_is_replaced_and_other_files_are_kept(tmp_path):
     with pytest.raises(InputError, match="wavs: holds 8 files, wanted the 7"):
         export(source(), tmp_path / "out")
     assert (tmp_path / "out/base/wavs/mine.wav").exists()
-    with pytest.raises(InputError, match=r"thesis\.txt: is a file"):
+    with pytest.raises(InputError, match=r"thesis\.txt is a file"):
         export(source(), tmp_path / "out/mine/thesis.txt")
 
 
