@@ -48,7 +48,11 @@ def load_rows(params: PosteriorsParams, flags: DecodeFlags) -> tuple[PosteriorsM
     from atc_asr.posteriors.forward import run_network
 
     return run_network(
-        flags.checkpoint_dir, flags.manifest, hparams_file=flags.hparams_file, batch_seconds=params.batch_seconds
+        flags.checkpoint_dir,
+        flags.manifest,
+        batch_seconds=params.batch_seconds,
+        hparams_file=flags.hparams_file,
+        trust=flags.trust,
     )
 
 

@@ -66,9 +66,10 @@ class DecodeFlags(Flags):
 
     checkpoint_dir: Path = argument("run folder of stages.train")
     hparams_file: Path | None = argument("HyperPyYAML of the network (<checkpoint_dir>/hyperparams.yaml)", None)
+    trust: bool = argument("execute the run folder's hyperparams.yaml, which can run any code (read it as data)", False)
     manifest: list[Path] | None = argument("manifests to decode, CSV or JSONL", None)
     posteriors: Path | None = argument("log-probabilities to decode instead of manifests", None)
-    out_file: Path | None = argument("hypotheses to write (<checkpoint_dir>/decode.jsonl)", None)
+    out_file: Path | None = argument("hypotheses to write (<checkpoint_dir>/decode.jsonl)", None, output=True)
     lm_dir: Path | None = argument("language model folder of stages.lm", None)
     lexicon: Path | None = argument("text file of further words for decode.search: lexicon, one a line", None)
     boost: Path | None = argument("CSV of call signs expected on frequency (callsign[,file,start,end])", None)
