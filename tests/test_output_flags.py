@@ -146,6 +146,7 @@ def no_network(*_, **__):
 def point(data, tmp_path, monkeypatch, capsys):
     """Calls a command with a path for one of its output flags and new paths for the others that it needs."""
     monkeypatch.setattr("atc_asr.model.run_folder.load_recognizer", no_network)
+    monkeypatch.setattr("atc_asr.sweep.worker.run_experiment", no_network)  # never in this checkout
     monkeypatch.chdir(ROOT)
 
     def run(name, flag, path):
