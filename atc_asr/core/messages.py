@@ -36,6 +36,7 @@ TRANSCRIBE_DONE = "%d recordings, %.0f s of audio in %.1f s: %.0f x real time; %
 NO_WORDS = "%s: no words found in %d transmissions, %.1f s of audio with a level of %.1f dB of full scale"
 TOO_QUIET = "%s: %.1f s of sound above the noise are below segment.min_level (%g dB of full scale) and are left out"
 CLIPPED = "%s: %.1f %% of the samples are clipped, words may be wrong"
+LOW_RATE_CODING = "%s: is coded as %s, which loses much of the voice: more words are wrong"
 RECORDING_FAILED = "%s: left out: %s"
 OTHER_FILES = "%s: %d other files are no audio by their names: %s"
 CHANNELS_CANCEL = "%s: the channels cancel in the mix, using the %s channel"

@@ -28,6 +28,7 @@ BLOCK_SECONDS = 1.0
 LIVE_BLOCK_SECONDS = 0.1
 MAX_BLOCK = 2**22  # samples of all channels
 MIN_RATE, MAX_RATE = 1_000, 768_000  # Hz; sample rates outside are damaged headers
+LOW_RATE_CODINGS = ("GSM610", "G723_24", "VOX_ADPCM", "NMS_ADPCM_16", "NMS_ADPCM_24")  # with a loss of words
 CANCELLED = 0.3  # channels cancel where their sum has less than this fraction of the power of unrelated channels
 CANCEL_SECONDS = 1.0  # time constant of these powers
 READ_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
@@ -189,6 +190,8 @@ def open_recording(track: Track) -> Iterator[soundfile.SoundFile]:
             log.warning(messages.TRUNCATED, track.file, chunk.missing, chunk.announced)
         if not MIN_RATE <= audio.samplerate <= MAX_RATE:
             raise AudioError(f"got a sample rate of {audio.samplerate} Hz, wanted {MIN_RATE} to {MAX_RATE}")
+        if audio.subtype in LOW_RATE_CODINGS:
+            log.warning(messages.LOW_RATE_CODING, track.file, audio.subtype_info)
         yield audio
 
 

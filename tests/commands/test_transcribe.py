@@ -251,7 +251,7 @@ def test_any_exception_of_one_recording_stops_no_other(run_dir: Path, monkeypatc
     assert not (run_dir / "out" / "b.jsonl").exists()
 
 
-def test_gsm_and_other_encodings(run_dir: Path) -> None:
+def test_gsm_and_other_encodings(run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     slow = recording()[::2]  # 8 kHz
     files = {
         "gsm.wav": wav(slow, 8000, subtype="GSM610"),
@@ -262,6 +262,8 @@ def test_gsm_and_other_encodings(run_dir: Path) -> None:
         "x.opus": wav(format="OGG", subtype="OPUS"),
     }
     assert transcribe_folder(run_dir, files) == 0
+    assert caplog.text.count("gsm.wav: is coded as GSM 6.10, which loses much of the voice") == 1
+    assert caplog.text.count("is coded as") == 1
     assert len(texts(run_dir, "gsm")) == 2  # it is made for voices, and changes tones
     for name in ("ulaw", "adpcm", "float", "x.mp3", "x.opus"):
         assert texts(run_dir, name) == WORDS, name
