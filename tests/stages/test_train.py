@@ -19,7 +19,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, write_manifest
 from atc_asr.model.run_folder import MODEL, load_recognizer
 from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
-from atc_asr.training import distributed, staging, training
+from atc_asr.training import checkpoints, distributed, staging, training
 from benchmarks import kills
 from stages import train
 
@@ -141,12 +141,35 @@ def test_other_files_of_an_existing_run_folder_stay(arguments, tmp_path):
         (["--batch_size", "0"], "--batch_size: got 0, wanted int >= 1"),
         (["--hparams_file", "none.yaml"], "none.yaml: cannot be read"),
         (["--init_from", "nowhere"], "nowhere"),
+        (["--model_name", "../x"], "model_name: got '../x', wanted a name"),
+        (["--model_name", "x\ny"], "wanted a name"),
+        (["--model_name", "\x1b[31m"], "wanted a name"),
+        (["--model_name", ""], "wanted a name"),
+        (["--metrics_csv", str(ROOT / "params.yaml" / "sweep.csv")], "params.yaml is a file, wanted a folder"),
+        (["--metrics_file", str(ROOT / "params.yaml")], "params.yaml: holds something else"),
+        (["--run_dir", str(ROOT)], "holds README.md, but not model_card.json"),
     ],
 )
 def test_refuses(arguments, tmp_path, extra, message):
     with pytest.raises(InputError, match=message):
         train.main([*arguments, *extra])
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_full_disk_is_refused_before_the_training(arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: SimpleNamespace(free=10_000))
+    with pytest.raises(InputError, match=r"out: got 0 MB of free space, wanted \d+ MB for checkpoints"):
+        train.main(arguments)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"train_fraction": "all"}', b"\xff"])
+def test_an_unreadable_stats_json_is_refused_before_the_training(arguments, manifests, tmp_path, content):
+    path = manifests["train"].parent / "stats.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=r"stats\.json"):
+        train.main(arguments)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_csv_with_another_header_is_refused_before_the_training(arguments, tmp_path):
