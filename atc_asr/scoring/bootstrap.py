@@ -87,7 +87,8 @@ def resample_rates(rates: Sequence[Rate], resampling: Resampling) -> Iterator[np
     from scipy import sparse
 
     columns = [(values, rate.rows) for rate in rates for values in (rate.numerators, rate.denominators)]
-    kept = [np.flatnonzero(values) for values, _ in columns]  # few utterances have a squawk, or belong to a speaker
+    # Few utterances have a squawk, or belong to a speaker.
+    kept = [np.flatnonzero(values).astype(np.int32) for values, _ in columns]
     data = np.concatenate([values[some] for (values, _), some in zip(columns, kept, strict=True)])
     rows = np.concatenate([some if rows is None else rows[some] for (_, rows), some in zip(columns, kept, strict=True)])
     starts = np.cumsum([0, *map(len, kept)])

@@ -173,13 +173,18 @@ def _score_part(
     given: Sequence[str | None] = callsigns or [None] * len(scored)
     slots = [score_slots(item, true, known) for item, true in zip(scored, given, strict=True)]
     totals = Totals(
-        rates=[*error_rates(scored), *slot_rates(slots)],
+        rates=[_as_integers(rate) for rate in (*error_rates(scored), *slot_rates(slots))],
         counts=count_corpus(scored),
         slots=Counter(count_slots(slots)),
         levels={**count_levels(written), "sclite": sclite.count_corpus(scored)},
         words=slices.count_words(scored),
     )
     return totals, "".join(f"{format_alignment(item)}\n\n" for item in scored) if with_alignments else ""
+
+
+def _as_integers(rate: Rate) -> Rate:
+    """A rate of counts in half of the memory."""
+    return Rate(rate.name, rate.numerators.astype(np.int32), rate.denominators.astype(np.int32))
 
 
 def _join(parts: Sequence[Rate]) -> Rate:

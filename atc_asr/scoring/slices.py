@@ -120,7 +120,7 @@ def slice_rates(wer: Rate, slices: Iterable[Slice]) -> dict[tuple[str, str], tup
         bounds = np.searchsorted(of_utterances[by_group], range(len(numbers) + 1))
         for group, (start, end) in zip(part.order, itertools.pairwise(bounds), strict=True):
             if end > start:
-                rows = by_group[start:end]
+                rows = by_group[start:end].astype(np.int32)
                 rate = Rate(f"{part.name}={group}", wer.numerators[rows], wer.denominators[rows], rows)
                 found[part.name, group] = rate, len(rows)
     return found
