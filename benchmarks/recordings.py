@@ -21,12 +21,20 @@ import soxr
 
 from atc_asr.commands import transcribe
 from atc_asr.core.manifest import read_manifests
+from atc_asr.transcribe.detectors import VoiceBand
 from atc_asr.wer.wer import count_edits, total
 
 RATE = 16_000
 GAP = 1.5  # seconds before and behind an utterance
 MAINS_HARMONICS = 10
 CLEAN_DB = 60.0  # level of the utterance above the noise of a channel with squelch
+CHANNELS = {  # name -> level of the utterance above the noise, and above that of the gaps where it is another, dB
+    "squelch": (CLEAN_DB, None),
+    "open squelch, noise 20 dB below the speech": (20.0, None),
+    "open squelch, noise 10 dB below the speech": (10.0, None),
+    "open squelch with gain control: noise 20 dB below the speech, as loud as it in the gaps": (20.0, 0.0),
+    "open squelch with gain control: noise 20 dB below the speech, 6 dB louder in the gaps": (20.0, -6.0),
+}
 SUFFIX = {"MP3": ".mp3", "Opus": ".opus"}
 
 Samples = np.ndarray
@@ -94,12 +102,18 @@ UNREADABLE: dict[str, Callable[[], bytes]] = {
 }
 
 
-def recording(clip: Samples, seed: int, noise_db: float) -> Samples:
-    """A clip with a gap before and behind it, and noise everywhere at a level below that of the clip."""
-    gap = np.zeros(round(GAP * RATE))
-    samples = np.concatenate((gap, clip, gap))
-    level = np.sqrt(np.mean(clip**2)) * 10 ** (-noise_db / 20)
-    return samples + level * np.random.default_rng(seed).standard_normal(len(samples))
+def recording(clip: Samples, seed: int, noise_db: float, gap_db: float | None = None) -> Samples:
+    """A clip with a gap before and behind it.
+
+    `noise_db` is the level of the clip above the noise in the voice band, `gap_db` that above the noise of the gaps
+    where it is another: automatic gain control makes the noise loud where there is no carrier.
+    """
+    gap = round(GAP * RATE)
+    samples = np.concatenate((np.zeros(gap), clip, np.zeros(gap)))
+    noise = VoiceBand(RATE)(np.random.default_rng(seed).standard_normal(len(samples)))
+    levels = np.full(len(samples), noise_db if gap_db is None else gap_db)
+    levels[gap:-gap] = noise_db
+    return samples + noise * np.sqrt(np.mean(clip**2) / np.mean(noise**2)) * 10 ** (-levels / 20)
 
 
 def transcribe_all(recordings: Mapping[str, bytes], flags: Sequence[str]) -> tuple[dict[str, list[str]], int, int]:
@@ -169,10 +183,10 @@ def main() -> None:
             files = {f"{names[i]}{suffix}": make(recording(clip, i, CLEAN_DB)) for i, clip in enumerate(clips)}
             report(change, files, references, flags)
     elif arguments.table == "detectors":
-        for noise_db in (CLEAN_DB, 20.0, 15.0, 10.0, 5.0):
-            files = {f"{names[i]}.wav": encode(recording(clip, i, noise_db)) for i, clip in enumerate(clips)}
+        for channel, levels in CHANNELS.items():
+            files = {f"{names[i]}.wav": encode(recording(clip, i, *levels)) for i, clip in enumerate(clips)}
             for detector in ("level", "vad"):
-                report(f"{noise_db:g} dB, {detector}", files, references, [*flags, "--detector", detector])
+                report(f"{channel}: {detector}", files, references, [*flags, "--detector", detector])
     else:
         good = {f"good{i:04d}.wav": encode(recording(clips[i % len(clips)], i, CLEAN_DB)) for i in range(1000)}
         bad = {f"bad{i}_{name}": make() for i in range(5) for name, make in UNREADABLE.items()}
