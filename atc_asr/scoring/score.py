@@ -50,7 +50,6 @@ METRICS = {
     "callsign": "callsign.accuracy",
     "slots": "slot_accuracy",
     "critical": "critical_substitution_rate",
-    "words": "num_ref_words",
     "utterances": "num_utterances",
 }
 

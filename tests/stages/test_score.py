@@ -88,7 +88,6 @@ def test_metrics_are_a_few_numbers_of_the_scorecard(corpus):
         "callsign": 100.0,
         "slots": round(scorecard["slot_accuracy"], 2),
         "critical": round(scorecard["critical_substitution_rate"], 2),
-        "words": 11,
         "utterances": 2,
     }
 
