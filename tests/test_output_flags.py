@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import soundfile
 
-import atc_asr
 import stages
 from atc_asr.core import cli, config
 from atc_asr.core.errors import InputError
@@ -108,9 +107,12 @@ def data(tmp_path_factory):
         matrices.append(np.log(np.eye(len(tokens), dtype=np.float32)[path] * 0.9 + 0.1 / len(tokens)))
     ids = tuple(row.id for row in rows)
     write_posteriors(folder / "test.npz", PosteriorsMeta(ids, (2.0,) * 3, tokens.symbols, 0.04), enumerate(matrices))
-    for module, outs in ((decode, ["--out_file", "hyps.jsonl"]), (score, ["--metrics_file", "m.json", "--scorecard_file", "card.json", "--alignments_file", "a.txt"])):  # fmt: skip
-        arguments = COMMANDS[module.__name__].format(data=folder).split()
-        module.main([*arguments, *(part if part.startswith("--") else f"{folder}/{part}" for part in outs), *common])
+    outs = {
+        decode: "--out_file {data}/hyps.jsonl",
+        score: "--metrics_file {data}/m.json --scorecard_file {data}/card.json --alignments_file {data}/a.txt",
+    }
+    for module, out in outs.items():
+        module.main([*f"{COMMANDS[module.__name__]} {out}".format(data=folder).split(), *common])
     return folder
 
 
@@ -179,7 +181,10 @@ def make_foreign(folder, command, flag):
     os.mkfifo(folder / "pipe")
 
 
-@pytest.mark.parametrize("kind", ["theirs", "file.json", "folder link", "file link", "pipe", "/dev/null"])
+LINKS = [pytest.param(kind, marks=pytest.mark.endurance) for kind in ("folder link", "file link", "pipe")]
+
+
+@pytest.mark.parametrize("kind", ["theirs", "file.json", "/dev/null", *LINKS])
 @pytest.mark.parametrize(("name", "flag"), FLAGS, ids=lambda part: part.rpartition(".")[2])
 def test_foreign_things_are_not_changed(point, tmp_path, name, flag, kind):
     command = name.rpartition(".")[2]
@@ -207,8 +212,11 @@ def test_foreign_things_are_not_changed(point, tmp_path, name, flag, kind):
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+PLACES = ("/sys/new", "/proc/new")
+
+
 @pytest.mark.parametrize(("name", "flag"), FLAGS, ids=lambda part: part.rpartition(".")[2])
-@pytest.mark.parametrize("place", ["/sys/new", "/proc/new", "full"])
+@pytest.mark.parametrize("place", ["full", *(pytest.param(path, marks=pytest.mark.endurance) for path in PLACES)])
 def test_read_only_places_and_full_disks_are_named(point, tmp_path, monkeypatch, name, flag, place):
     if not Path(place).parent.is_dir():
         pytest.skip(f"no {Path(place).parent}")

@@ -70,7 +70,9 @@ def test_a_failed_write_keeps_the_old_folder(tmp_path):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("names", [["notes.txt"], ["tokens.txt", "notes.txt"], ["spm.model"], ["tokens.txt/x", "sub/y"]])
+@pytest.mark.parametrize(
+    "names", [["notes.txt"], ["tokens.txt", "notes.txt"], ["spm.model"], ["tokens.txt/x", "sub/y"]]
+)
 def test_a_folder_with_other_content_is_refused(tmp_path, names):
     for name in names:
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
