@@ -46,6 +46,7 @@ PARSED_ONLY = {
     "dvc queue": "tests/test_pipeline.py runs it",
     "dvc plots show models/.training": "while a training runs",
     "dvc get": "another repository; tests/test_pipeline.py gets a run folder from a clone",
+    "pytest -m gpu": "needs a GPU; tests/benchmarks/ runs the script that calls it",
     "dvc repro": "tests/test_pipeline.py runs it",
 }
 
@@ -123,7 +124,7 @@ def check_make(words: list[str]) -> None:
 
 def test_there_are_commands_of_every_kind():
     programs = {shlex.split(command, comments=True)[0] for _, command in COMMANDS}
-    assert programs == {"python", "dvc", "make", "echo", "cp", "torchrun", "arecord"}
+    assert programs == {"python", "dvc", "make", "echo", "cp", "torchrun", "arecord", "pytest"}
     assert len(COMMANDS) > 40
     for beginning in PARSED_ONLY:
         assert any(command.startswith(beginning) for _, command in COMMANDS), beginning
@@ -237,7 +238,7 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
     def output(words: str) -> str:
         return next(text for command, text in outputs.items() if words in command)
 
-    assert "Running stage 'decode@test'" in output("dvc exp run -n lexicon")
+    assert "Running stage 'decode@test'" in output("dvc exp run -n greedy")
     shown = output("dvc exp show")
     assert ELLIPSIS not in shown
     assert {"metrics/test.json:wer", "metrics/test.json:callsign", "decode.lm_weight"} <= set(shown.split())

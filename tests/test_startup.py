@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -63,13 +62,12 @@ def test_stages_beside_the_network_run_without_torch(tmp_path):
     meta = PosteriorsMeta(tuple(TEXTS), tuple(len(row) * FRAME_SECONDS for row in rows), TOKENS.symbols, FRAME_SECONDS)
     write_posteriors(tmp_path / "test.npz", meta, ((index, row.astype(np.float16)) for index, row in enumerate(rows)))
     out, refs = tmp_path / "out", f"--ref_manifest {manifest} --hyp_file {hyps}"
-    search = "lexicon --beam_size 8 --lm_weight 0.5" if find_spec("flashlight") else "greedy"
     commands = f"""
         stages.tokenizer --train_manifest {manifest} --out_dir {out}/tokens
         stages.lm --train_manifest {manifest} --valid_manifest {manifest} --order 2 --out_dir {out}/lm
             --metrics_file {out}/lm.json
         stages.decode --checkpoint_dir {tmp_path} --posteriors {tmp_path}/test.npz --lm_dir {out}/lm --out_file {hyps}
-            --num_processes 1 --search {search}
+            --num_processes 1 --search lexicon --beam_size 8 --lm_weight 0.5
         stages.calibrate --valid_manifest {manifest} --valid_hyps {hyps} --valid_out_file {out}/valid.jsonl
             --test_manifest {manifest} --test_hyps {hyps} --test_out_file {out}/test.jsonl
             --out_file {out}/calibration.json --metrics_file {out}/ece.json
