@@ -2,9 +2,9 @@
 
     python -m benchmarks.kill_events --work_dir DIR [--stages score calibrate ...] [--step 1]
 
-Every stage has outputs of an earlier run with other data. After a kill, its outputs must be of one age; after the second
-run they must be those of an undisturbed one, without hidden files. A training must have one row in its CSV, and must not
-train again if it was finished.
+Every stage has outputs of an earlier run with other data. After a kill, its outputs must be of one age; after the
+second run they must be those of an undisturbed one, without hidden files. A training must have one row in its CSV, and
+must not train again if it was finished.
 """
 
 import argparse
@@ -38,7 +38,9 @@ class Case:
     has_old: bool = True
 
 
-SPLITS = " ".join(f"--{split}_manifest {{data}}/{split}.csv --{split}_hyps {{data}}/{split}.jsonl" for split in ("valid", "test"))  # fmt: skip
+SPLITS = " ".join(
+    f"--{split}_manifest {{data}}/{split}.csv --{split}_hyps {{data}}/{split}.jsonl" for split in ("valid", "test")
+)
 MANIFESTS = "--train_manifest {data}/train.csv --valid_manifest {data}/valid.csv"
 CASES = {
     "tokenizer": Case("stages.tokenizer", "--train_manifest {data}/train.csv --out_dir {out}/tokens"),

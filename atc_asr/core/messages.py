@@ -32,7 +32,9 @@ NO_TELEPHONY_NAME = "operator %s has no telephony name, its letters are spelled 
 NOT_CALIBRATED = "valid: %d correct words of %d, confidences are left as they are"
 
 # transcribe
-TRANSCRIBE_DONE = "%d recordings, %.0f s of audio in %.1f s: %.0f x real time; %d transcripts without words, %d left out"
+TRANSCRIBE_DONE = (
+    "%d recordings, %.0f s of audio in %.1f s: %.0f x real time; %d transcripts without words, %d left out"
+)
 NO_WORDS = "%s: no words found in %d transmissions, %.1f s of audio with a level of %.1f dB of full scale"
 TOO_QUIET = "%s: %.1f s of sound above the noise are below segment.min_level (%g dB of full scale) and are left out"
 CLIPPED = "%s: %.1f %% of the samples are clipped, words may be wrong"

@@ -23,7 +23,7 @@ def test_a_token_that_no_header_can_have_is_refused_by_its_name(monkeypatch, tmp
         (tmp_path / ".env").write_text(f'HUGGINGFACE_TOKEN="{TOKEN}{rest}"\n', encoding="utf-8", newline="")
     else:
         monkeypatch.setenv(origin, TOKEN + rest)
-    with pytest.raises(InputError, match="^HUGGINGFACE_TOKEN: ") as error:
+    with pytest.raises(InputError, match=r"^HUGGINGFACE_TOKEN: ") as error:
         hub_token.read_token()
     assert TOKEN not in str(error.value)
 

@@ -9,10 +9,10 @@ from hyperpyyaml import load_hyperpyyaml
 
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import TOKEN_VARIABLES
+from atc_asr.model.plain_hparams import PlainHparams
 from atc_asr.tokenizer.tokens import char_tokens, train_spm
 from atc_asr.training import pretrained, training
 from atc_asr.training.load_pretrained import load_pretrained
-from atc_asr.model.plain_hparams import PlainHparams
 from tests import tiny_network
 
 TEXTS = ["AB CD", "DCBA ABC", "A B C D", "ABBA CD"]
