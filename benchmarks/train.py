@@ -1,23 +1,27 @@
 """benchmarks/train: the speed of this project's training beside SpeechBrain's LibriSpeech CTC recipe.
 
     python -m benchmarks.train --train_manifest data/corpus/base/train.csv [--preset presets/atc0.yaml]
-        [--train_subset 700] [--blocks 6] [--updates 40]
+        [--train_subset 700] [--blocks 6] [--updates 40] [--variants compile batch2 ...]
 
 Two processes run alternately, BLOCKS times UPDATES updates each, with the same network, initial weights, batches and
 learning rates: `atc_asr.training.training.train`, and a Brain as in recipes/LibriSpeech/ASR/CTC/train.py (SpeechBrain's
 fit_batch, a DynamicItemDataset that reads WAVs, PaddedBatch, AdamW as in its YAML; no loader processes, which would
 compete for two cores). Neither uses masks, dropout or an intermediate loss, as in that recipe; both normalise features
 with the same statistics. In the last block every part is timed. Prints audio seconds (without padding) per second, the
-ratio by block, the differences of the losses, and the time of each part.
+ratio by block, the differences of the losses, the time of each part, and the peak memory of each process. Trains on a
+GPU where there is one, in the precision of `train.precision`. With `--variants`, this project's training alone runs
+once in each of `VARIANTS`.
 """
 
 import argparse
 import contextlib
 import multiprocessing
+import resource
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import speechbrain as sb
@@ -44,6 +48,9 @@ from atc_asr.training.schedule import make_schedule
 PARTS = ("loader", "features", "front-end", "encoder", "head and loss", "backward", "optimizer", "rest of the loop")
 
 
+VARIANTS = ("plain", "channels_last", "sdpa", "batch2", "batch4", "compile")
+
+
 class FinishedError(Exception):
     """Ends a training after the last block."""
 
@@ -59,16 +66,31 @@ class Blocks:
     def after_batch(self, brain: sb.Brain, loss: torch.Tensor) -> None:
         """To be called after each batch. The first one is a warm-up and belongs to no block."""
         self._losses.append(loss.detach())
-        if len(self._losses) % self._updates != 1:
+        if (len(self._losses) - 1) % self._updates:
             return
-        elapsed = time.perf_counter() - getattr(self, "_started", time.perf_counter())
-        self._pipe.send((elapsed, [float(one) for one in self._losses[-self._updates :]], dict(self._seconds)))
+        now = self._clock()
+        elapsed = now - getattr(self, "_started", now)
+        losses = [float(one) for one in self._losses[-self._updates :]]
+        self._pipe.send((elapsed, losses, dict(self._seconds), self._peak()))
         order = self._pipe.recv()
         if order == "stop":
             raise FinishedError
         if order == "measure":
             self._measure(brain)
-        self._started = time.perf_counter()
+        self._started = self._clock()
+
+    @staticmethod
+    def _clock() -> float:
+        """Seconds, after all work of the device."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    @staticmethod
+    def _peak() -> float:
+        """Peak memory of the GPU, else of the process, MiB."""
+        device = network.cuda_peak(network.pick_device())
+        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 if device is None else device) / 2**20
 
     def _measure(self, brain: sb.Brain) -> None:
         encoder = brain.modules.encoder
@@ -89,11 +111,11 @@ class Blocks:
 
     def _timed(self, function, part: str):
         def timed(*args, **kwargs):
-            started = time.perf_counter()
+            started = self._clock()
             try:
                 return function(*args, **kwargs)
             finally:
-                self._seconds[part] = self._seconds.get(part, 0.0) + time.perf_counter() - started
+                self._seconds[part] = self._seconds.get(part, 0.0) + self._clock() - started
 
         return timed
 
@@ -159,7 +181,8 @@ def run_recipe(config: TrainingConfig, blocks: Blocks) -> None:
     values = network.hparams_values(config.model, config.specaugment, len(config.tokens))
     hparams = network.build(network.fill_placeholders(config.hparams_file, values), str(config.hparams_file))
     rows, sampler = same_batches(config)
-    device = torch.device("cpu")
+    device = network.pick_device()
+    precision = training.AUTO_PRECISION[device.type] if config.train.precision == "auto" else config.train.precision
     initial_weights.compute_statistics(hparams.normalizer, data.make_data(config, hparams, device), device)
     brain = Recipe(
         hparams.modules,
@@ -171,7 +194,13 @@ def run_recipe(config: TrainingConfig, blocks: Blocks) -> None:
             "lr_schedule": make_schedule(config.train, [len(sampler.batches(1))]),
             "blocks": blocks,
         },
-        run_opts={"device": "cpu", "max_grad_norm": config.train.max_grad_norm, "noprogressbar": True},
+        run_opts={
+            "device": str(device),
+            "precision": precision,
+            "eval_precision": precision,
+            "max_grad_norm": config.train.max_grad_norm,
+            "noprogressbar": True,
+        },
     )
     brain.fit(range(1, 2), recipe_dataset(rows, config.tokens), train_loader_kwargs={"batch_sampler": sampler})
 
@@ -200,8 +229,33 @@ def same_batches(config: TrainingConfig):
 RUNS = {"recipe": run_recipe, "ours": run_ours}
 
 
-def child(name: str, config: TrainingConfig, pipe, updates: int) -> None:
+def variant_config(name: str, config: TrainingConfig) -> TrainingConfig:
+    """The training of a variant."""
+    if name == "sdpa":  # SpeechBrain's RoPEMHA calls scaled_dot_product_attention, RelPosMHAXL cannot
+        return replace(config, model=config.model.model_copy(update={"attention_type": "RoPEMHA"}))
+    factor = {"batch2": 2, "batch4": 4}.get(name, 1)
+    return replace(config, train=config.train.model_copy(update={"batch_size": factor * config.train.batch_size}))
+
+
+def change_network(name: str) -> None:
+    """Lets this process build the network of a variant."""
+    build = network.build
+
+    def build_variant(*args):
+        hparams = build(*args)
+        if name == "channels_last":
+            hparams.front_end.to(memory_format=torch.channels_last)
+        if name == "compile":
+            for layer in hparams.conformer.transformer.encoder.layers:
+                layer.compile(dynamic=True, backend="inductor" if torch.cuda.is_available() else "eager")
+        return hparams
+
+    network.build = build_variant
+
+
+def child(name: str, config: TrainingConfig, pipe, updates: int, variant: str) -> None:
     """Main function of a process."""
+    change_network(variant)
     with contextlib.suppress(FinishedError):
         RUNS[name](config, Blocks(pipe, updates))
 
@@ -215,23 +269,26 @@ class Contender:
     seconds: list[float]
     losses: list[float]
     parts: dict[str, float]
+    peak: float  # MiB
 
     def run_block(self, order: str) -> None:
         """Lets it train for a block."""
         self.pipe.send(order)
-        elapsed, losses, self.parts = self.pipe.recv()
+        elapsed, losses, self.parts, self.peak = self.pipe.recv()
         self.seconds.append(elapsed)
         self.losses += losses
 
 
-def start(name: str, config: TrainingConfig, updates: int) -> Contender:
+def start(name: str, config: TrainingConfig, updates: int, variant: str = "plain") -> Contender:
     """Starts a process and waits for its first update."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # imports this module once, and never uses the GPU
+    context.set_forkserver_preload(["benchmarks.train"])
     ours, theirs = context.Pipe()
-    process = context.Process(target=child, args=(name, config, theirs, updates))
+    process = context.Process(target=child, args=(name, config, theirs, updates, variant))
     process.start()
+    theirs.close()  # so that the end of the process ends the wait below
     ours.recv()
-    return Contender(ours, process, [], [], {})
+    return Contender(ours, process, [], [], {}, 0.0)
 
 
 def recipe_padding(rows, max_seconds: float) -> float:
@@ -278,6 +335,27 @@ def times(contender: Contender) -> str:
     return " | ".join(f"{parts[part]:.3f} s {100 * parts[part] / total:.1f} %" for part in PARTS)
 
 
+def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, updates: int) -> None:
+    """Prints the speed and the peak memory of this project's training in each variant; goes on where one fails."""
+    for name in names:
+        changed = variant_config(name, config)
+        rows, sampler = same_batches(changed)
+        wanted = blocks * updates + 1
+        audio = [sum(rows[index].duration for index in batch) for batch in sampler.batches(1)[1:wanted]]
+        try:
+            contender = start("ours", changed, updates, name)
+            for _ in range(blocks):
+                contender.run_block("go")
+            contender.pipe.send("stop")
+            contender.process.join()
+        except EOFError:
+            print(f"{name}: failed", flush=True)
+            continue
+        # The first block has the compilation.
+        speed = sum(audio[updates:]) / sum(contender.seconds[1:])
+        print(f"{name}: {speed:.1f} audio seconds a second, peak {contender.peak:.0f} MiB", flush=True)
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -286,6 +364,7 @@ def main() -> None:
     parser.add_argument("--train_subset", type=int, default=700)
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--updates", type=int, default=40)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="only these, without the recipe")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         params_file = Path(folder) / "params.yaml"
@@ -293,6 +372,9 @@ def main() -> None:
         if args.preset:
             preset.run(args.preset, params_file)
         config = make_config(args, params_file)
+    if args.variants:
+        measure_variants(args.variants, config, args.blocks, args.updates)
+        return
     rows, sampler = same_batches(config)
     epoch = sampler.batches(1)
     durations = [row.duration for row in rows]
@@ -313,7 +395,9 @@ def main() -> None:
         seconds = contender.seconds[:-1]
         speeds[name] = sum(audio[: len(seconds) * args.updates]) / sum(seconds)
         step = 1000 * sum(seconds) / len(seconds) / args.updates
-        print(f"{name}: {speeds[name]:.1f} audio seconds a second, {step:.1f} ms an update")
+        print(
+            f"{name}: {speeds[name]:.1f} audio seconds a second, {step:.1f} ms an update, peak {contender.peak:.0f} MiB"
+        )
     ratios = [left / right for left, right in zip(recipe.seconds[:-1], ours.seconds[:-1], strict=True)]
     print(f"ratio {speeds['ours'] / speeds['recipe']:.2f}; by block {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
     apart = [abs(left - right) / left for left, right in zip(recipe.losses, ours.losses, strict=True)]
