@@ -337,8 +337,10 @@ def lock_file(path: Path) -> int | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # another process has just removed the folder
-            continue
+        except FileNotFoundError:
+            if path.parent.is_dir():  # nothing can be created there, as in /proc
+                raise
+            continue  # another process has just removed the folder
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
