@@ -178,10 +178,11 @@ def test_the_export_does_not_import_torch():
 
 # The stage, which prints a line and waits for a writer of the FIFO at the n-th call of a function in each process.
 HELD_STAGE = """
-import importlib, sys
+import importlib, signal, sys
 from atc_asr.core import cli
 from stages import export
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with Ctrl-C ignored
 fifo, module, name, number, *flags = sys.argv[1:]
 module = importlib.import_module(module)
 function, calls = getattr(module, name), []
