@@ -204,11 +204,13 @@ def check_file(path: Path, like: str = EMPTY) -> None:
     _check_parent(path, target)
     if not target.is_file():
         return
-    with open(target, "rb") as file:
-        head = file.read(HEAD)
+    try:
+        with open(target, "rb") as file:
+            head, info = file.read(HEAD), os.fstat(file.fileno())
+    except FileNotFoundError:  # another writer is replacing it
+        return
     if head and not re.match(like, head.decode("utf-8-sig", "replace"), re.DOTALL):
         raise InputError(f"{path}: holds something else than this output, wanted a new file or an earlier output")
-    info = target.stat()
     if not info.st_mode & stat.S_IWUSR and info.st_nlink == 1 and target == Path(os.path.realpath(path)):
         raise InputError(f"{path}: is read-only, wanted a file that may be replaced")
 
@@ -221,11 +223,12 @@ def check_folder(path: Path, names: Sequence[str]) -> None:
     """
     target = find_target(path)
     _check_parent(path, target)
-    if not target.is_dir():
-        if os.path.lexists(target):
-            raise InputError(f"{path}: is a file, wanted a folder")
+    try:  # one call, because another writer may be replacing the folder
+        found = sorted(os.listdir(target))
+    except FileNotFoundError:
         return
-    found = sorted(os.listdir(target))
+    except NotADirectoryError as error:
+        raise InputError(f"{path}: is a file, wanted a folder") from error
     foreign = [name for name in found if not any(fnmatch.fnmatchcase(name, pattern) for pattern in names)]
     if foreign or (found and not fnmatch.filter(found, names[0])):
         raise InputError(
@@ -289,7 +292,10 @@ def _open_partial(path: Path, rule: str | Sequence[str]) -> _Output:
                 lock = os.open(output.partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             else:
                 output.partial.mkdir()
-                lock = os.open(output.partial, os.O_RDONLY)
+                try:
+                    lock = os.open(output.partial, os.O_RDONLY)
+                except FileNotFoundError:  # another process took it for a killed writer's
+                    continue
         try:
             locked = _lock(lock, output.partial)
         except OSError:  # a file system without locks
