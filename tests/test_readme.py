@@ -241,7 +241,7 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
     assert "Running stage 'decode@test'" in output("dvc exp run -n greedy")
     shown = output("dvc exp show")
     assert ELLIPSIS not in shown
-    assert {"metrics/test.json:wer", "metrics/test.json:callsign", "decode.lm_weight"} <= set(shown.split())
+    assert {"metrics/test.json:wer", "metrics/test.json:callsign", "decode.search"} <= set(shown.split())
     assert output("--format srt").startswith("1\n00:00:0")
     assert (project.folder / "transcripts" / "recording.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
     assert "A and B make the same number of word errors" in output("commands.compare greedy.jsonl")
