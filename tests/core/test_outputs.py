@@ -13,7 +13,7 @@ import pytest
 
 from atc_asr.core import files, outputs
 from atc_asr.core.errors import InputError
-from benchmarks.kills import file_system_events
+from tests.killed_at import killed_at
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("tokens.txt", "spm.model")
@@ -247,15 +247,6 @@ def test_a_failure_of_one_output_keeps_all_old_ones(tmp_path):
         write(tmp_path / "a", "new", outputs.ANY)
         raise ZeroDivisionError
     assert tree(tmp_path) == before | {"c": "mine"}
-
-
-def killed_at(event, call):
-    """Forks a process that is killed at a file-system event; returns whether it was, and not finished before."""
-    process = multiprocessing.get_context("fork").Process(target=file_system_events, args=(call, event))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -9)
-    return process.exitcode == -9
 
 
 def test_a_kill_at_any_event_leaves_outputs_of_one_age(tmp_path):

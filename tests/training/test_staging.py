@@ -21,7 +21,7 @@ from atc_asr.training.staging import (
     publish,
     staging_parent,
 )
-from benchmarks.kills import file_system_events
+from tests.killed_at import killed_at
 
 STARTED = datetime.datetime(2026, 1, 2, 3, 4, 5, 678)
 LATER = datetime.datetime(2026, 1, 3)
@@ -159,14 +159,6 @@ def fill_again(folder):
     (folder / CARD).write_text('{\n  "architecture": "new"')
 
 
-def is_killed_at(event, call):
-    process = multiprocessing.get_context("fork").Process(target=file_system_events, args=(call, event))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -9)
-    return process.exitcode == -9
-
-
 @pytest.mark.parametrize("there", [False, True])
 def test_a_kill_at_any_event_of_publishing_is_continued(tmp_path, there):
     """The repeated command neither trains again nor takes another start time."""
@@ -180,7 +172,7 @@ def test_a_kill_at_any_event_of_publishing_is_continued(tmp_path, there):
             first_started(trained, STARTED)
             fill(trained)
         wanted = contents(trained)
-        killed = is_killed_at(event, lambda: publish(trained, run_dir))  # noqa: B023
+        killed = killed_at(event, lambda: publish(trained, run_dir))  # noqa: B023
         if killed:
             check_run_dir(run_dir)
             assert train_and_publish(folder, run_dir, trained=False) == STARTED
