@@ -4,7 +4,7 @@
 #
 #   [DEVICE=cpu] [PYTHON=python3] [WHEELS=folder] benchmarks/gpu.sh OUT_DIR
 #
-# DEVICE=cpu rehearses every part with tiny sizes. WHEELS is a folder of wheels for packages that the machine lacks; they
+# DEVICE=cpu runs every part with tiny sizes. WHEELS is a folder of wheels for packages that the machine lacks; they
 # are used from OUT_DIR/packages, before the machine's own. A wheel that cannot be installed is reported, and the parts
 # run with what there is. Exit codes: 0 all parts passed, 1 some failed, 2 there is no GPU that can be used.
 set -u

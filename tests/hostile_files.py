@@ -1,4 +1,4 @@
-"""Files that strangers could send, for every reader of files: all of them must be refused.
+"""Untrusted files for every reader of files: all of them must be refused.
 
     python -m tests.hostile_files
 

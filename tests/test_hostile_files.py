@@ -1,4 +1,4 @@
-"""Files of strangers are refused with one line, in bounded memory and time; good files and what is written are not."""
+"""Untrusted files are refused with one line, in bounded memory and time; good files and what is written are not."""
 
 import csv
 import shutil

@@ -13,7 +13,7 @@ class InputError(Exception):
 
 
 def printable(message: str) -> str:
-    """A message on one line that shows the content of strangers' files safely on a terminal.
+    """A message on one line that shows the content of untrusted files safely on a terminal.
 
     Line breaks, control characters, escape sequences and marks that change the direction of text are escaped. Of a
     value at most `MAX_VALUE` characters are shown, of a message `MAX_MESSAGE`, before they are escaped.

@@ -1,4 +1,4 @@
-"""How messages show the content of strangers' files."""
+"""How messages show the content of untrusted files."""
 
 import pytest
 

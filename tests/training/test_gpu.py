@@ -1,4 +1,7 @@
-"""What differs on a CUDA device. Every test has a rehearsal on the CPU; `pytest -m gpu` runs those of the GPU alone."""
+"""What differs on a CUDA device.
+
+Every test also runs on the CPU with tiny sizes; `pytest -m gpu` runs those of the GPU alone.
+"""
 
 import json
 from dataclasses import replace
