@@ -26,11 +26,11 @@ setup: $(STAMP)
 
 # The stamp appears last: after an interruption the next make begins anew, in an empty environment.
 $(STAMP): requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
 		{ echo "error: $(PYTHON) is not Python 3.11 to 3.14; try make PYTHON=python3.13" >&2; exit 2; }
 	@echo "setup: installing requirements.txt into $(VENV) (about 6 GB, a few minutes); less without CUDA, for a"
 	@echo "setup: machine without a GPU: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu"
-	@[ -e $(STAMP) ] && [ -x $(VENV)/bin/python ] || $(PYTHON) -m venv --clear $(VENV)
+	@[ -e $(STAMP) ] && [ -x $(VENV)/bin/python ] || "$(PYTHON)" -m venv --clear $(VENV)
 	@rm -f $(STAMP)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		$(addprefix --extra-index-url ,$(TORCH_INDEX)) -r requirements.txt

@@ -80,7 +80,7 @@ def test_set_up_begins_anew_after_an_interruption(project: Path) -> None:
 @pytest.mark.parametrize("version", [(3, 10), (3, 15)])
 def test_other_pythons_are_refused_before_anything_is_installed(project: Path, version: tuple[int, int]) -> None:
     python = project / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "import sys; sys.version_info = {version}; $2"\n')
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "import sys; sys.version_info = {version}; $2"\n')
     python.chmod(0o755)
     found = set_up(project, str(python))
     assert found.returncode == 2

@@ -288,7 +288,7 @@ def test_the_audio_behind_a_wrong_header_is_used_with_one_warning(
     assert warning in message
 
 
-FAKE_FFMPEG = """#!{python}
+FAKE_FFMPEG = """
 import sys
 assert sys.argv[sys.argv.index("-i") + 1].startswith("file:")
 path = sys.argv[sys.argv.index("-i") + 1][5:]
@@ -303,7 +303,8 @@ def test_ffmpeg_reads_what_libsndfile_does_not(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (run_dir / "bin").mkdir()
-    (run_dir / "bin" / "ffmpeg").write_text(FAKE_FFMPEG.format(python=sys.executable))
+    (run_dir / "bin" / "ffmpeg.py").write_text(FAKE_FFMPEG)
+    (run_dir / "bin" / "ffmpeg").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$0.py" "$@"\n')
     (run_dir / "bin" / "ffmpeg").chmod(0o755)
     monkeypatch.setenv("PATH", f"{run_dir / 'bin'}{os.pathsep}{os.environ['PATH']}")
     stereo = np.stack([recording(), recording()], axis=1)

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_a_users_error_is_one_line(raised, code, said, capsys):
 
 def test_a_closed_standard_output_ends_a_command_without_words():
     code = "from atc_asr.core import cli\ncli.enter(lambda: print('x' * 1_000_000))"
-    command = f'{sys.executable} -c "{code}" | head -c 1; exit ${{PIPESTATUS[0]}}'
+    command = f'{shlex.quote(sys.executable)} -c "{code}" | head -c 1; exit ${{PIPESTATUS[0]}}'
     ended = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (141, "x", "")
 
