@@ -1,4 +1,4 @@
-"""YAML and JSON documents of strangers, read with limits on their size and depth."""
+"""Untrusted YAML and JSON documents, read with limits on their size and depth."""
 
 import json
 from pathlib import Path

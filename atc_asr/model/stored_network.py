@@ -1,7 +1,7 @@
 """Reading the network of a run folder from its hyperparams.yaml as data: nothing in the file is executed.
 
 The file must be conformer_ctc.yaml with its placeholders filled. The network is built from this project's
-conformer_ctc.yaml and the values of the file, so that a stranger's file decides numbers only.
+conformer_ctc.yaml and the values of the file, so that an untrusted file decides numbers only.
 """
 
 from pathlib import Path
