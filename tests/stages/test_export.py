@@ -165,7 +165,7 @@ def test_the_export_does_not_import_torch():
     assert done.stdout.strip() == "False"
 
 
-# The stage, which prints a line and waits for a writer of the FIFO at the n-th call of a function in each process.
+# The stage, which prints a line and waits for a byte in the FIFO at the n-th call of a function in each process.
 HELD_STAGE = """
 import importlib, signal, sys
 from atc_asr.core import cli
@@ -180,7 +180,7 @@ def hold(*args):
     calls.append(args)
     if len(calls) == int(number):
         print("held", flush=True)
-        open(fifo).read()
+        open(fifo, "rb", buffering=0).read(1)
     return function(*args)
 
 setattr(module, name, hold)
@@ -197,11 +197,12 @@ HELD_CALLS = [
 
 
 def start_held(tmp_path, corpus, module, name, number, processes=1):
-    """Start an export and wait until all its processes are held; returns the process and the FIFO."""
+    """Start an export and wait until all its processes are held; returns the process and the open FIFO."""
     script, fifo = tmp_path / "held_stage.py", tmp_path / "fifo"
     script.write_text(HELD_STAGE)
     fifo.unlink(missing_ok=True)
     os.mkfifo(fifo)
+    held = os.open(fifo, os.O_RDWR)  # open on this side too: a byte written before a process reads is kept
     words = [sys.executable, script, fifo, module, name, str(number), "--corpus", corpus, "--configs", "base", "part2"]
     process = subprocess.Popen(
         [*words, "--processes", str(processes), "--out_dir", tmp_path / "out"],
@@ -214,25 +215,27 @@ def start_held(tmp_path, corpus, module, name, number, processes=1):
     )
     for _ in range(processes):
         assert process.stdout.readline() == "held\n", process.stderr.read()
-    return process, fifo
+    return process, held
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.endurance)])
 def test_ctrl_c_leaves_no_output(corpus, tmp_path, processes):
-    process, fifo = start_held(tmp_path, corpus, *HELD_CALLS[0], processes)
+    process, held = start_held(tmp_path, corpus, *HELD_CALLS[0], processes)
     os.killpg(process.pid, signal.SIGINT)
     if processes > 1:
-        fifo.write_text("")  # the workers finish their shard
+        os.write(held, bytes(processes))  # the workers finish their shard
     _, errors = process.communicate()
+    os.close(held)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()
 
 
 def kill_and_resume(corpus, tmp_path, held_call, processes):
-    process, _ = start_held(tmp_path, corpus, *held_call, processes)
+    process, held = start_held(tmp_path, corpus, *held_call, processes)
     process.kill()
     process.communicate()
+    os.close(held)
     call(corpus, tmp_path / "out", "--configs", "base", "part2")
     assert not (tmp_path / ".out.partial").exists()
     return contents(tmp_path / "out")
