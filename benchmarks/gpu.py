@@ -49,7 +49,7 @@ TINY_NETWORK = (
     "--front_end_channels 4 4 --n_mels 20 --num_layers 1 --d_model 16 --num_heads 2 --d_ffn 32 --kernel_size 3"
 )
 TINY = Sizes(
-    "--num_train 12 --num_valid 4 --num_test 4 --valid_voice_families 1 --test_voice_families 1 --processes 1",
+    "--num_train 12 --num_valid 4 --num_test 4 --processes 1",
     f"--epochs 1 {TINY_NETWORK}",
     ROOT / "benchmarks" / "tiny.yaml",
     utterances=24,

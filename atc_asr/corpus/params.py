@@ -66,8 +66,6 @@ class SyntheticParams(Section):
     num_train: int = param("utterances in train", ge=0)
     num_valid: int = param("utterances in valid", ge=0)
     num_test: int = param("utterances in test", ge=0)
-    valid_voice_families: int = param("families of voice variants that occur only in valid", ge=1)
-    test_voice_families: int = param("families of voice variants that occur only in test", ge=1)
     pilot_fraction: float = param("fraction of transmissions by pilots", ge=0, le=1)
     group_fraction: float = param("fraction of speakers who say numbers in groups", ge=0, le=1)
     snr_low: float = param("lowest signal-to-noise ratio, dB; values are drawn up to snr_high")

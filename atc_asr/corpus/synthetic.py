@@ -29,16 +29,9 @@ PAUSE_FRACTION = 0.3  # fraction of clause boundaries with a pause
 
 @dataclass(frozen=True)
 class SyntheticSource:
-    """Clips of 16 kHz mono float32 samples, multiples of 1 / 32768, with the columns `role`, `callsign`, `speaker`.
-
-    Raises:
-        InputError: no voice family is left for train.
-    """
+    """Clips of 16 kHz mono float32 samples, multiples of 1 / 32768, with the columns `role`, `callsign`, `speaker`."""
 
     params: SyntheticParams
-
-    def __post_init__(self) -> None:
-        split_voices(self.params.valid_voice_families, self.params.test_voice_families)
 
     def identity(self) -> dict[str, Any]:
         """All parameters, and the version of the voice library."""
@@ -56,7 +49,7 @@ class SyntheticSource:
         Raises:
             InputError: espeak-ng cannot be loaded.
         """
-        voices = split_voices(self.params.valid_voice_families, self.params.test_voice_families)[shard.split]
+        voices = split_voices()[shard.split]
         for number in shard.items:
             yield make_clip(shard.split, number, voices, self.params)
 

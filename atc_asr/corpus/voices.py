@@ -34,6 +34,7 @@ FAMILIES = tuple(
         "sandro shelby steph+steph3 travis victor"
     ).split()
 )
+VALID_FAMILIES, TEST_FAMILIES = 8, 14  # number of families that occur only in valid, only in test
 
 # Constants of speak_lib.h.
 AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -59,20 +60,11 @@ class VoiceSettings:
     pitch_range: int
 
 
-def split_voices(num_valid: int, num_test: int) -> dict[str, list[str]]:
-    """Voices (accent+variant) of each split, by number of families; no family is in two splits.
-
-    Test is assigned first, so it does not depend on the size of valid.
-
-    Raises:
-        InputError: no family is left for train.
-    """
-    if num_valid + num_test >= len(FAMILIES):
-        raise InputError(
-            f"synthetic: {num_valid} valid and {num_test} test voice families leave none of {len(FAMILIES)} for train"
-        )
+def split_voices() -> dict[str, list[str]]:
+    """Voices (accent+variant) of each split; no family is in two splits."""
     order = sorted(FAMILIES, key=lambda family: zlib.crc32(family[0].encode()))
-    edges = {"test": (0, num_test), "valid": (num_test, num_test + num_valid), "train": (num_test + num_valid, None)}
+    test, valid = TEST_FAMILIES, TEST_FAMILIES + VALID_FAMILIES
+    edges = {"test": (0, test), "valid": (test, valid), "train": (valid, None)}
     return {
         split: [f"{accent}+{variant}" for family in order[start:stop] for variant in family for accent in ACCENTS]
         for split, (start, stop) in edges.items()

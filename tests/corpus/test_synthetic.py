@@ -165,7 +165,3 @@ def test_a_swapped_range_is_an_error() -> None:
     with pytest.raises(InputError, match=r"synthetic\.snr_low: got"):
         make_section(SyntheticParams, values | {"snr_low": 30.0, "snr_high": 14.0}, "params.yaml: synthetic")
 
-
-def test_a_corpus_without_train_voices_is_an_error() -> None:
-    with pytest.raises(InputError, match="leave none of"):
-        source(valid_voice_families=30, test_voice_families=30)

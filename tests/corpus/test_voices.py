@@ -14,10 +14,7 @@ SETTINGS = VoiceSettings("en-us+f3", 160, 50, 50)
 
 
 def test_splits_share_no_variant() -> None:
-    variants = {
-        split: {voice.split("+")[1] for voice in chosen}
-        for split, chosen in split_voices(num_valid=8, num_test=14).items()
-    }
+    variants = {split: {voice.split("+")[1] for voice in chosen} for split, chosen in split_voices().items()}
     assert not variants["train"] & variants["valid"]
     assert not variants["train"] & variants["test"]
     assert not variants["valid"] & variants["test"]
@@ -25,19 +22,13 @@ def test_splits_share_no_variant() -> None:
 
 
 def test_a_family_is_in_one_split() -> None:
-    splits = {voice.split("+")[1]: split for split, voices in split_voices(8, 14).items() for voice in voices}
+    splits = {voice.split("+")[1]: split for split, voices in split_voices().items() for voice in voices}
     for family in FAMILIES:
         assert len({splits[variant] for variant in family}) == 1
 
 
-def test_test_voices_do_not_depend_on_the_size_of_valid() -> None:
-    assert split_voices(1, 14)["test"] == split_voices(20, 14)["test"]
-    assert len(split_voices(8, 14)["test"]) >= 100
-
-
-def test_no_voice_left_for_train_is_an_error() -> None:
-    with pytest.raises(InputError, match="leave none of"):
-        split_voices(len(FAMILIES) - 1, 1)
+def test_every_split_has_many_voices() -> None:
+    assert min(map(len, split_voices().values())) >= 60
 
 
 @pytest.mark.parametrize("accent", ACCENTS)
