@@ -23,7 +23,7 @@ IGNORED = [line.strip("/") for line in (ROOT / ".dvcignore").read_text().splitli
 # A package imports only packages on lines above its own.
 LAYERS = """
 core
-tracking tokenizer wer atc/vocabulary hypotheses audio
+tracking tokenizer wer atc/vocabulary hypotheses
 atc/grammar model lm corpus
 posteriors deploy training
 decoding scoring
@@ -112,7 +112,6 @@ def test_dependencies_are_folders_and_the_stage_itself(name):
         ("atc_asr/report", {"report"}),
         ("atc_asr/lm", {"lm", "decode"}),
         ("atc_asr/corpus", {"export"}),
-        ("atc_asr/audio", {"export"}),
         ("atc_asr/commands", set()),
         ("atc_asr/transcribe", set()),
         ("atc_asr/sweep", set()),

@@ -14,6 +14,7 @@ from atc_asr.core.outputs import EMPTY, new_file
 MAX_TEXT = 1 << 26  # characters of a file that is read at once
 MAX_LINE = 1 << 24  # characters of a line of a file that is read line by line
 FORMULA = re.compile(r"'*[=+@-]")  # begins a cell that a spreadsheet computes, or such a cell of `text_cell`
+NO_UTF8 = re.compile("[\ud800-\udfff]")  # stands for a byte of a file name that is not UTF-8
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?|[-+]?(inf|nan)")
 
 
@@ -53,6 +54,11 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def utf8_name(name: str) -> str:
+    """The name of a file as text that UTF-8 can hold: a byte that is not UTF-8 becomes `\\xe9`."""
+    return NO_UTF8.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", name)
 
 
 def write_text(path: Path, text: str, like: str = EMPTY) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from atc_asr.audio.reading import AudioError, open_audio
+from atc_asr.core.audio_files import AudioError, open_audio
 
 SAMPLE_RATE = 16_000  # Hz, of all exported audio
 FULL_SCALE = 32_768

@@ -12,6 +12,7 @@ Formats: documentation of https://catalog.ldc.upenn.edu/LDC94S14A; SPHERE: NIST'
 import io
 import logging
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
-from atc_asr.audio.reading import error_reason
 from atc_asr.core import messages
+from atc_asr.core.audio_files import error_reason
 from atc_asr.core.errors import InputError
 from atc_asr.corpus import conventions
 from atc_asr.corpus.checks import MAX_CHANNELS
@@ -223,7 +224,7 @@ def open_sphere(path: Path) -> sf.SoundFile:
         InputError: the file cannot be read or has another format.
     """
     try:
-        file = sf.SoundFile(io.BytesIO(read_bytes(path)) if path.suffix.lower() == ".gz" else path)
+        file = sf.SoundFile(io.BytesIO(read_bytes(path)) if path.suffix.lower() == ".gz" else os.fsencode(path))
     except (sf.SoundFileError, OSError) as error:
         raise InputError(f"{path}: cannot be read as SPHERE: {error_reason(error)}") from error
     if (file.format, file.subtype) != ("NIST", "PCM_16") or file.channels > MAX_CHANNELS:

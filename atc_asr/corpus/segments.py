@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atc_asr.audio.reading import AudioError, open_audio
+from atc_asr.core.audio_files import AudioError, open_audio
 from atc_asr.core.errors import InputError
+from atc_asr.core.files import utf8_name
 from atc_asr.corpus.source import SPLITS, Clip, Shard, make_shards
 
 SHARD_SEGMENTS = 256  # segments of a shard
@@ -72,13 +73,13 @@ def to_clip(segment: Segment) -> Clip:
     audio, rate, problem, left_out = None, None, segment.problem, segment.left_out
     path, columns = Path(segment.audio), segment.columns
     if path.is_file() and not problem and not left_out:
-        if segment.start is None and segment.end is None and segment.channel is None:
-            audio = path.read_bytes()
-        else:
-            try:
+        try:
+            if segment.start is None and segment.end is None and segment.channel is None:
+                audio = path.read_bytes()
+            else:
                 audio, rate = cut(segment)
-            except AudioError as error:
-                problem = f"{path}: {error}"
+        except (AudioError, OSError) as error:
+            problem = f"{path}: {error}"
     return Clip(segment.id, audio, rate, segment.text, columns, problem=problem, left_out=left_out, path=str(path))
 
 
@@ -135,8 +136,8 @@ def by_name(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def plain_name(path: Path) -> str:
-    """The name of a file without its suffix and without `.gz`."""
-    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
+    """The name of a file without its suffix and without `.gz`, see `utf8_name`."""
+    return utf8_name(Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem)
 
 
 def only_split(splits: Mapping[str, str | None]) -> str:

@@ -27,7 +27,7 @@ from atc_asr.corpus.source import Shard, Source
 KEY_FILE = "key"
 LOCK_FILE = "lock"
 ROWS_FILE = "rows.jsonl"
-CODE_FOLDERS = ("atc/vocabulary", "audio", "core", "corpus")  # as the dependencies of the stage in dvc.yaml
+CODE_FOLDERS = ("atc/vocabulary", "core", "corpus")  # as the dependencies of the stage in dvc.yaml
 
 
 @dataclass(frozen=True)

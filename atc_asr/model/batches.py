@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import soundfile
 import torch
 from speechbrain.utils.distributed import if_main_process
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from atc_asr.core.audio_files import AudioError, read_samples
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
 from atc_asr.model.network import pad_waveforms, padded_seconds
@@ -135,12 +135,14 @@ def read_wav(utterance: Utterance, sample_rate: int) -> np.ndarray:
     """Read the audio of an utterance as int16 samples (S,).
 
     Raises:
-        InputError: the file cannot be read or is not mono at `sample_rate`.
+        InputError: the file cannot be read, is empty or is not mono at `sample_rate`.
     """
     try:
-        samples, rate = soundfile.read(utterance.wav, dtype="int16", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
+        samples, rate = read_samples(utterance.wav, "int16")
+    except AudioError as error:
         raise InputError(f"{utterance.wav} (id {utterance.id}): cannot be read as audio: {error}") from error
+    if len(samples) == 0:
+        raise InputError(f"{utterance.wav} (id {utterance.id}): no samples, wanted speech")
     if rate != sample_rate or samples.shape[1] != 1:
         got = f"got {samples.shape[1]} channels at {rate} Hz"
         raise InputError(f"{utterance.wav} (id {utterance.id}): {got}, wanted mono at {sample_rate} Hz")

@@ -13,6 +13,7 @@ from typing import Any
 
 import soundfile
 
+from atc_asr.core.audio_files import AudioError, read_samples
 from atc_asr.core.errors import InputError
 from atc_asr.hypotheses.hypotheses import Word
 from atc_asr.report.contents import Contents, Row
@@ -54,8 +55,8 @@ def _worst_rows(rows: Sequence[Row], count: int) -> list[int]:
 def _encode_audio(path: Path) -> str:
     """A WAV file as FLAC in base64: the same samples in about half the bytes."""
     try:
-        samples, sample_rate = soundfile.read(path, dtype="int16")
-    except (OSError, soundfile.LibsndfileError) as error:
+        samples, sample_rate = read_samples(path, "int16")
+    except AudioError as error:
         raise InputError(f"{path}: cannot be read as audio: {error}") from error
     content = io.BytesIO()
     soundfile.write(content, samples, sample_rate, format="FLAC", subtype="PCM_16")

@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
+from atc_asr.core.audio_files import AudioError, read_samples
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
 from atc_asr.scoring.bootstrap import Rate
@@ -83,10 +83,10 @@ def read_snr(utterance: Utterance) -> float | None:
         InputError: the audio cannot be read.
     """
     try:
-        samples, sample_rate = soundfile.read(utterance.wav, dtype="float32")
-    except (OSError, soundfile.SoundFileError) as error:
+        samples, sample_rate = read_samples(utterance.wav, "float32")
+    except AudioError as error:
         raise InputError(f"{utterance.wav} (id {utterance.id}): cannot be read as audio: {error}") from error
-    return estimate_snr(samples, sample_rate)
+    return estimate_snr(samples.mean(axis=1), sample_rate)
 
 
 def estimate_snr(samples: np.ndarray, sample_rate: int) -> float | None:

@@ -16,8 +16,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from atc_asr.audio.reading import ERRORS, AudioError, error_reason, open_audio
 from atc_asr.core import messages
+from atc_asr.core.audio_files import ERRORS, AudioError, error_reason, open_audio
 from atc_asr.core.errors import InputError
 from atc_asr.transcribe.detectors import MIN_POWER, VoiceBand
 from atc_asr.transcribe.segment import Track
@@ -184,10 +184,8 @@ def open_recording(track: Track) -> Iterator[soundfile.SoundFile]:
             if not shutil.which("ffmpeg"):
                 raise AudioError(f"{error} (ffmpeg, which reads more formats, is not on the path)") from error
             audio, chunk = stack.enter_context(_open_with_ffmpeg(track.path)), None
-        if chunk is not None and chunk.is_streamed:
-            log.warning(messages.WRONG_LENGTH, track.file, chunk.announced, chunk.present)
-        elif chunk is not None:
-            log.warning(messages.TRUNCATED, track.file, chunk.missing, chunk.announced)
+        if chunk is not None:
+            chunk.warn(track.file)
         if not MIN_RATE <= audio.samplerate <= MAX_RATE:
             raise AudioError(f"got a sample rate of {audio.samplerate} Hz, wanted {MIN_RATE} to {MAX_RATE}")
         if audio.subtype in LOW_RATE_CODINGS:

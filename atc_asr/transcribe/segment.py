@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atc_asr.core.files import utf8_name
 from atc_asr.transcribe.detectors import VoiceBand, decibels, make_detector
 from atc_asr.transcribe.params import SegmentParams
 
@@ -26,7 +27,7 @@ class Track:
     @property
     def file(self) -> str:
         """The path as text; bytes of its name that are not UTF-8 are escaped."""
-        return str(self.path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return utf8_name(str(self.path))
 
 
 @dataclass(frozen=True)

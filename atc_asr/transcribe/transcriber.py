@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +95,6 @@ class Transcriber:
             for row, segment in enumerate(group):
                 pending.append(dataclasses.replace(segment, samples=NO_SAMPLES))
                 end = segment.start + segment.duration
-                expected = self.boost.forms(segment.track.path.stem, segment.start, end)
+                expected = self.boost.forms(Path(segment.track.file).stem, segment.start, end)
                 yield Job(f"{segment.track.file}#{segment.start}", log_probs[row], expected)
             release_freed_memory()

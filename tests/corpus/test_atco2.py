@@ -1,7 +1,9 @@
 """Reading ATCO2 in its own distribution: segments, columns, rules that leave out, call signs nearby."""
 
 import csv
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -48,7 +50,7 @@ def segment(number, label, text, correct=1, foreign=0, start=None, end=None):
 def write_recording(folder, segments, name=NAME, info=INFO, seconds=20):
     folder.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(len(name)).standard_normal(RATE * seconds) * 0.1
-    sf.write(folder / f"{name}.wav", noise.clip(-1, 1), RATE)
+    sf.write(os.fsencode(folder / f"{name}.wav"), noise.clip(-1, 1), RATE)
     (folder / f"{name}.xml").write_text(f'<?xml version="1.0"?><data>{"".join(segments)}</data>', encoding="utf-8")
     if info:
         (folder / f"{name}.info").write_text(info)
@@ -120,6 +122,31 @@ def test_one_damaged_file_is_one_rejected_row(corpus):
     assert "not within the recording of 20.00 s" in clips["odd_000600_009900"].problem
     assert "start and end" in clips["odd_segment0003"].problem
     assert len(clips) == len(LABELS) + 6
+
+
+def test_names_that_are_not_utf8_are_escaped(corpus, tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_recording(corpus / "DATA", [segment(1, "", "roger"), segment(2, "", "dobr\u00fd", foreign=1)], name=name)
+    out = tmp_path / "out"
+    export.main(
+        f"--corpus {corpus} --layout atco2 --train_split null --valid_split null --out_dir {out} --processes 1".split()
+    )
+    with open(out / "base/test.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["transcript"] == "ROGER"]
+    assert [(row["tape"], row["speaker"]) for row in rows] == [("caf\\xe9", "caf\\xe9_A")]
+    (boost,) = (path for path in (out / "base/boost").iterdir() if path.stem != NAME)
+    assert {row.file for row in read_expected(boost)} == {"caf\\xe9", rows[0]["id"]}
+    assert (out / "base/wavs" / f"{rows[0]['id']}.wav").is_file()
+
+
+def test_a_recording_that_cannot_be_read_is_rejected_rows(corpus, monkeypatch):
+    def fails(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("atc_asr.corpus.segments.cut", fails)
+    assert {clip.problem for clip in clips_of(corpus) if not clip.left_out} == {
+        f"{corpus / 'DATA' / NAME}.wav: [Errno {errno.EIO}] Input/output error"
+    }
 
 
 def test_an_end_that_is_rounded_up_is_the_end_of_the_recording(tmp_path):

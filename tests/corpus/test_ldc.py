@@ -1,6 +1,7 @@
 """Reading ATC0 as the LDC distributes it."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -69,6 +70,14 @@ def test_a_wrong_byte_order_is_corrected(corpus, caplog, stated, true):
     assert np.array_equal(first.audio, speech()[RATE : RATE * 5 // 2])
     assert np.array_equal(second.audio, speech()[3 * RATE : RATE * 17 // 4])
     assert ("byte order" in caplog.text) == (stated != true)
+
+
+def test_a_tape_whose_name_is_not_utf8(corpus):
+    for folder, suffix in (("audio", ".sph"), ("transcripts", ".txt")):
+        (path,) = (corpus / "atc0_dfw/data" / folder).iterdir()
+        path.rename(path.with_name(os.fsdecode(b"caf\xe9") + suffix))
+    assert {clip.columns["tape"] for clip in clips_of(corpus)} == {"caf\\xe9"}
+    assert any(clip.audio is not None for clip in clips_of(corpus))
 
 
 @pytest.mark.parametrize(

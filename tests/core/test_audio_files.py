@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from atc_asr.audio.reading import AudioError, find_data_chunk, open_audio
+from atc_asr.core import audio_files
+from atc_asr.core.audio_files import AudioError, find_data_chunk, open_audio, read_samples
 
 SAMPLES = np.random.default_rng(0).integers(-1000, 1000, 800).astype(np.int16)
 SIZE_AT = 40  # position of the data chunk's size in a WAV of soundfile
@@ -71,3 +72,23 @@ def test_an_encoding_without_seeking() -> None:
 def test_what_is_no_audio(data: bytes) -> None:
     with pytest.raises(AudioError), open_audio(data):
         pass
+
+
+def test_samples_of_a_file_with_one_warning_of_streams_and_one_of_each_truncated_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_files, "_warned", set())
+    files = {"a": wav(0), "b": wav(0x7FFFF000), "c": wav()[:-100], "d": wav()[:-200], "e": wav()}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    for name in [*files, *files]:
+        samples, rate = read_samples(tmp_path / name, "int16")
+        assert (samples[:, 0].tolist(), samples.shape[1], rate) == (SAMPLES[: len(samples)].tolist(), 1, 8000)
+        assert len(samples) == {"c": 750, "d": 700}.get(name, 800)
+    assert [record.getMessage().removeprefix(f"{tmp_path}/") for record in caplog.records] == [
+        "a: the header announces 0 bytes of audio, using the 1600 that are there",
+        "c: is truncated: 100 of 1600 bytes of audio are missing",
+        "d: is truncated: 200 of 1600 bytes of audio are missing",
+    ]
+    with pytest.raises(AudioError, match="No such file"):
+        read_samples(tmp_path / "f", "int16")

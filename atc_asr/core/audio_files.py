@@ -2,16 +2,24 @@
 
 import contextlib
 import io
+import logging
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 import soundfile as sf
+
+from atc_asr.core import messages
+
+log = logging.getLogger(__name__)
 
 STREAMED_SIZE = 0x7FFF0000  # sizes from here on stand for "unknown" (sox 0x7ffff000, arecord 0x80000000, ffmpeg -1)
 ERRORS = (sf.SoundFileError, RuntimeError, TypeError, ValueError)  # raised by soundfile for audio that it cannot use
+_warned: set[Path | None] = set()  # files that `read_samples` warned about, None for all with a streamed size
 
 
 class AudioError(Exception):
@@ -35,6 +43,13 @@ class DataChunk:
     def missing(self) -> int:
         """Bytes that were cut off."""
         return 0 if self.is_streamed else self.announced - self.present
+
+    def warn(self, name: str) -> None:
+        """Log that the header announces another length than the audio has."""
+        if self.is_streamed:
+            log.warning(messages.WRONG_LENGTH, name, self.announced, self.present)
+        else:
+            log.warning(messages.TRUNCATED, name, self.missing, self.announced)
 
 
 def error_reason(error: Exception) -> str:
@@ -118,9 +133,32 @@ def open_audio(source: Path | bytes) -> Iterator[tuple[sf.SoundFile, DataChunk |
         if chunk is not None and chunk.announced == chunk.present:
             chunk = None
         file.seek(0)
-        data = _Patched(file, chunk.size_position, struct.pack("<I", chunk.present)) if chunk is not None else file
+        # libsndfile reads a path faster than a Python object, and soundfile takes names that are not UTF-8 as bytes.
+        data: Any = os.fsencode(source) if isinstance(source, Path) else file
+        if chunk is not None:
+            data = _Patched(file, chunk.size_position, struct.pack("<I", chunk.present))
         try:
             with sf.SoundFile(data) as audio:
                 yield audio, chunk
         except ERRORS as error:
             raise AudioError(error_reason(error)) from error
+
+
+def read_samples(path: Path, dtype: str) -> tuple[np.ndarray, int]:
+    """The samples (S, C) of a whole file and their rate in Hz.
+
+    A warning says that a WAV header announces another length than that of the audio, which is used: one for the first
+    file of a process whose header has the size of a stream, and one for every file that is truncated.
+
+    Raises:
+        AudioError: the file cannot be read as audio.
+    """
+    try:
+        with open_audio(path) as (audio, chunk):
+            kind = None if chunk is not None and chunk.is_streamed else path
+            if chunk is not None and kind not in _warned:
+                _warned.add(kind)
+                chunk.warn(str(path))
+            return audio.read(dtype=dtype, always_2d=True), audio.samplerate
+    except OSError as error:
+        raise AudioError(error.strerror or str(error)) from error
