@@ -367,11 +367,9 @@ def overrides(bench: Bench) -> tuple[object, ...]:
     return tuple(item for name in ("search", *AXES) for item in (f"--{name}", getattr(bench.tuned, name)))
 
 
-def make_recording(bench: Bench, seconds: float) -> Path:
-    """Write a recording of test utterances, one after the other, with faint noise."""
-    path = bench.work / f"{seconds / HOUR:g}h.wav"
+def make_recording(path: Path, utterances: Sequence[Utterance], seconds: float) -> None:
+    """Write a recording of utterances, one after the other, with faint noise."""
     rng = np.random.default_rng(1)
-    utterances = bench.utterances("test")
     with soundfile.SoundFile(path, "w", 16000, 1, subtype="PCM_16") as file:
         written = number = 0
         while written < seconds * 16000:
@@ -379,14 +377,14 @@ def make_recording(bench: Bench, seconds: float) -> Path:
             block = np.concatenate((samples, np.zeros(round(GAP_SECONDS * 16000), dtype=np.float32)))
             file.write(block + 1e-4 * rng.standard_normal(len(block)).astype(np.float32))
             written, number = written + len(block), number + 1
-    return path
 
 
 def recordings(bench: Bench) -> list[Finding]:
     """atc_asr.commands.transcribe on recordings of several lengths."""
     rows = []
     for hours in bench.hours:
-        path = make_recording(bench, hours * HOUR)
+        path = bench.work / f"{hours:g}h.wav"
+        make_recording(path, bench.utterances("test"), hours * HOUR)
         with memory_of_children() as peak:
             started = time.perf_counter()
             log = run_module(

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 
 from atc_asr.commands import check_params
 from atc_asr.core import cli, config, manifest
 from atc_asr.decoding.boost import read_expected
+from atc_asr.deploy import onnx_export, recognizer_folder
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.hypotheses.hypotheses import read_hypotheses
 from atc_asr.lm.lexicon import read_sentences, read_words
@@ -34,6 +36,7 @@ from atc_asr.report import contents
 from atc_asr.tokenizer.tokens import Tokens, char_tokens, train_spm
 from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS, read_sweep
 from atc_asr.training import pretrained
+from atc_asr.transcribe.onnx_network import OnnxNetwork
 from tests.tiny_network import save_run
 
 TEXTS = ["DELTA ONE TWO CLIMB", "SPEEDBIRD NINE TURN LEFT", "ROGER RUNWAY THREE", "CONTACT TOWER FIVE BYE"] * 4
@@ -73,6 +76,10 @@ def _run_folder(path: Path) -> None:
     load_recognizer(path.parent, device="cpu")
 
 
+def _network(path: Path) -> None:
+    OnnxNetwork(recognizer_folder.RecognizerFolder(path.parent, Tokens.load(path.parent), None, None, None))
+
+
 # reader -> (path of its file among the good files, function that reads it)
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "params": ("params.yaml", lambda path: check_params.check(config.read_yaml(path), str(path))),
@@ -83,6 +90,8 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "spm": ("spm/spm.model", lambda path: Tokens.load(path.parent)),
     "source": ("run/hyperparams.yaml", lambda path: pretrained.load(path.parent)),
     "source_tokens": ("run/tokenizer.ckpt", lambda path: pretrained.load(path.parent)),
+    "recognizer": ("recognizer/recognizer.json", lambda path: recognizer_folder.open_folder(path.parent)),
+    "network": ("recognizer/network.onnx", _network),
     "csv": ("train.csv", manifest.read_manifest),
     "jsonl": ("train.jsonl", manifest.read_manifest),
     "stats": ("stats.json", lambda path: manifest.text_version(path.parent / "train.csv")),
@@ -344,6 +353,25 @@ def special(good: Path) -> Iterator[Case]:
         "length": b"\x0a\xff\xff\xff\xff\x0f",
     }.items():
         yield Case("spm", name, content)
+    described = json.loads((good / "recognizer/recognizer.json").read_bytes())
+    for name, files in {
+        "none": None,
+        "list": [],
+        "few": {"network.onnx": 1},
+        "outside": described["files"] | {"../model.ckpt": 1},
+        "folder": described["files"] | {"lm": 4096},
+        "size-text": described["files"] | {"network.onnx": "1"},
+        "size-long": described["files"] | {"network.onnx": 10**400},
+        "size-list": described["files"] | {"network.onnx": [LONG.decode()]},
+    }.items():
+        yield Case("recognizer", name, json.dumps(described | {"files": files}).encode())
+    for version in (0, "1", None, LONG.decode()):
+        content = json.dumps(described | {"format": version}).encode()
+        yield Case("recognizer", f"format-{str(version)[:4]}", content)
+    network = (good / "recognizer/network.onnx").read_bytes()
+    for name, change in {"outside": _external, "huge": _huge, "metadata": _no_metadata, "tokens": _deep_tokens}.items():
+        yield Case("network", name, change(onnx.load_from_string(network)))
+    yield Case("network", "cut", network[: len(network) // 2])
     manifest_changes: dict[str, dict[str, str]] = {
         "duration-1e300": {"duration": "1e300"},
         "duration-nan": {"duration": "nan"},
@@ -497,6 +525,36 @@ def special(good: Path) -> Iterator[Case]:
         yield Case("curves", name, curves + content)
 
 
+def _external(model: onnx.ModelProto) -> bytes:
+    """A graph with weights in a file outside of its folder."""
+    weights = model.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(weights, "../run/model.ckpt", 0, len(weights.raw_data))
+    weights.ClearField("raw_data")
+    return model.SerializeToString()
+
+
+def _huge(model: onnx.ModelProto) -> bytes:
+    """A graph that makes 4 TB of zeros."""
+    shape = onnx.numpy_helper.from_array(np.array([1 << 40]), "huge_shape")
+    model.graph.initializer.append(shape)
+    model.graph.node.append(onnx.helper.make_node("ConstantOfShape", ["huge_shape"], ["zeros"]))
+    model.graph.node.append(onnx.helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0))
+    model.graph.node.append(onnx.helper.make_node("Add", ["log_probs_", "zero"], ["log_probs"]))
+    for node in model.graph.node[:-1]:
+        node.output[:] = [f"{name}_" if name == "log_probs" else name for name in node.output]
+    return model.SerializeToString()
+
+
+def _no_metadata(model: onnx.ModelProto) -> bytes:
+    del model.metadata_props[:]
+    return model.SerializeToString()
+
+
+def _deep_tokens(model: onnx.ModelProto) -> bytes:
+    onnx.helper.set_model_props(model, {"tokens": "[" * 100_000})
+    return model.SerializeToString()
+
+
 class Evil:
     """Code in a pickle."""
 
@@ -514,7 +572,10 @@ def pickle_npy() -> bytes:
 def make_good(folder: Path) -> None:
     """Files that the readers accept."""
     tokens = char_tokens(TEXTS)
-    save_run(folder / "run", tokens)
+    recognizer = save_run(folder / "run", tokens)
+    onnx_export.export(recognizer, folder / "recognizer" / recognizer_folder.NETWORK)
+    tokens.save(folder / "recognizer")
+    recognizer_folder.finish(folder / "recognizer", (), "")
     (folder / "spm").mkdir()
     train_spm(TEXTS, 24).save(folder / "spm")
     shutil.copy(Path(__file__).parents[1] / "params.yaml", folder)

@@ -41,12 +41,13 @@ COMMANDS = {
     "stages.calibrate": SPLITS,
     "stages.score": "--ref_manifest {data}/test.csv --hyp_file {data}/hyps.jsonl --estimate_snr false --resamples 100",
     "stages.report": "--ref_manifest {data}/test.csv --hyp_file {data}/hyps.jsonl --scorecard_file {data}/card.json",
+    "stages.package": "--checkpoint_dir {data}/none",
     "atc_asr.commands.transcribe": "{data}/a.wav --checkpoint_dir {data}/none",
     "atc_asr.commands.export_onnx": "--checkpoint_dir {data}/none",
     "atc_asr.commands.sweep": "--metrics m.json --run_metrics r.json --space train.lr=0.1",
     "atc_asr.commands.sweep_csv": "--run_metrics none.json",
 }
-WITHOUT_INPUTS = {"posteriors", "transcribe", "export_onnx", "sweep", "sweep_csv"}
+WITHOUT_INPUTS = {"posteriors", "package", "transcribe", "export_onnx", "deploy_sherpa", "sweep", "sweep_csv"}
 # Names that a command writes into the folder of its flag; other names may be there and stay.
 WRITTEN_INSIDE = {
     ("export", "out_dir"): "base/notes",

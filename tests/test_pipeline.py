@@ -20,6 +20,7 @@ from atc_asr.core.manifest import Utterance, write_manifest
 from atc_asr.core.text import normalize
 from atc_asr.corpus.params import SyntheticParams
 from atc_asr.corpus.synthetic import SAMPLE_RATE, SyntheticSource
+from tests.stages.test_package import WITHOUT_TORCH
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_UTTERANCES = 24
@@ -190,14 +191,14 @@ def test_a_new_module_in_a_package_reruns_its_stages(project, folder, stages):
 
 def test_a_search_parameter_changes_the_search_only(project):
     project.edit("nbest: 0", "nbest: 3")
-    assert changed_stages(project) == {"decode"}
+    assert changed_stages(project) == {"decode", "package"}
     project.restore()
 
 
 @pytest.mark.endurance
 def test_an_experiment_with_search_parameters_reruns_the_search(project):
     output = project.run("dvc", "exp", "run", "-S", "decode.search=beam", "-S", "decode.beam_size=4")
-    assert stages_run(output) == {"decode", "calibrate", "score", "report"}
+    assert stages_run(output) == {"decode", "calibrate", "score", "report", "package"}
     assert len(project.run("dvc", "metrics", "diff").splitlines()) <= 25
     assert max(map(len, project.run("dvc", "metrics", "show").splitlines())) <= 160
     project.restore()
@@ -259,6 +260,21 @@ def test_dvc_get_brings_a_run_folder_that_stands_alone(project, tmp_path):
     assert texts[0] == texts[1]
     wav = str(next((project.folder / "spoken").glob("*.wav")))
     assert json.loads(project.run("python", "-m", "atc_asr.commands.transcribe", *brought, wav).splitlines()[0])
+
+
+def test_the_artifact_gives_the_texts_of_the_pipeline_elsewhere_and_without_torch(project, tmp_path):
+    elsewhere = Project(tmp_path)
+    elsewhere.environment["PYTHONPATH"] = str(ROOT)
+    elsewhere.run("dvc", "artifacts", "get", str(project.folder), "recognizer")
+    clips = str(project.folder / "spoken")
+    lines = elsewhere.run(sys.executable, "-c", f"{WITHOUT_TORCH}transcribe.main()", "recognizer", clips).splitlines()
+    texts = {}
+    for row in map(json.loads, lines):
+        texts.setdefault(Path(row["file"]).stem, []).append(row["hyp"])
+    decoded = (project.folder / "data" / "decoded" / "test.jsonl").read_text().splitlines()
+    assert {name: " ".join(found) for name, found in texts.items()} == {
+        row["id"]: row["hyp"] for row in map(json.loads, decoded)
+    }
 
 
 def test_a_token_reaches_no_file_of_the_project(project):

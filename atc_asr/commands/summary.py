@@ -17,7 +17,7 @@ METRICS = Path("metrics/test.json")
 SCORECARD = Path("data/scores/test/scorecard.json")
 PAGE = Path("data/report/report.html")
 MANIFESTS = Path("data/corpus/*/test.csv")
-RUN = "--checkpoint_dir models/asr --lm_dir models/lm --calibration models/calibration.json"
+RECOGNIZER = Path("models/recognizer")
 
 
 class SummaryFlags(Flags):
@@ -64,7 +64,7 @@ def summarize() -> list[str]:
         f"word error rate on test: {wer}",
         f"call signs on test: {callsigns}",
         f"page: {PAGE.resolve()}",
-        f"transcribe a file: {python} -m atc_asr.commands.transcribe {RUN} {shlex.quote(str(wav))}",
+        f"transcribe a file: {python} -m atc_asr.commands.transcribe {RECOGNIZER} {shlex.quote(str(wav))}",
         f"try next: {activate}dvc exp run -S train.epochs={epochs}; README.md: your own corpus",
     ]
 

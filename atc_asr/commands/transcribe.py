@@ -1,4 +1,4 @@
-"""Transcribe recordings or live audio with a trained network."""
+"""Transcribe recordings or live audio with a trained network: a recogniser folder, or a run folder in torch."""
 
 import errno
 import itertools
@@ -6,10 +6,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -23,6 +23,7 @@ from atc_asr.core.outputs import check_file
 from atc_asr.decoding.boost import CallsignBoost, read_expected
 from atc_asr.decoding.params import DecodeParams, OperatorsParams
 from atc_asr.decoding.search import SearchSources, check_boost, log_search, resolve
+from atc_asr.deploy.recognizer_folder import RecognizerFolder, find_params, open_folder
 from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
 from atc_asr.transcribe.detectors import make_detector
@@ -37,10 +38,8 @@ from atc_asr.transcribe.recording import (
     select_channels,
 )
 from atc_asr.transcribe.segment import Segment, Segmenter, Track, detect
-from atc_asr.transcribe.transcriber import Transcriber
-
-if TYPE_CHECKING:
-    import torch
+from atc_asr.transcribe.onnx_network import OnnxNetwork
+from atc_asr.transcribe.transcriber import Recognizer, Transcriber
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +52,17 @@ BATCHES_PER_GROUP = 4  # batches whose segments are sorted by duration together
 
 
 class TranscribeFlags(Flags):
-    """Transcribe recordings of any length, or live audio, into transmissions with times."""
+    """Transcribe recordings of any length, or live audio, into transmissions with times.
+
+    A recogniser folder of stages.package has all settings in it, and needs no torch: transcribe RECOGNIZER recording.wav
+    """
 
     inputs: list[Path] = argument(
-        "audio files, folders, or - for raw PCM (signed 16 bit, little-endian) on standard input", positional=True
+        "recogniser folder (not with --checkpoint_dir), then audio files, folders, or - for raw PCM (signed 16 bit, "
+        "little-endian) on standard input",
+        positional=True,
     )
-    checkpoint_dir: Path = argument("run folder of stages.train")
+    checkpoint_dir: Path | None = argument("run folder of stages.train, instead of a recogniser folder", None)
     trust: bool = argument("execute the run folder's hyperparams.yaml, which can run any code (read it as data)", False)
     out_dir: Path | None = argument(
         "folder for the transcripts, one file per recording (standard output)", None, output=True
@@ -67,13 +71,20 @@ class TranscribeFlags(Flags):
     channels: Literal["mix", "split", "left", "right"] = argument(
         "mix, left, right, or split: a transcript for each channel (mix)", "mix"
     )
-    device: str | None = argument("cpu, cuda or cuda:N (the first GPU, or cpu where there is none)", None)
-    lm_dir: Path | None = argument("language model folder of stages.lm", None)
+    device: str | None = argument("cpu, cuda or cuda:N of a run folder (the first GPU, or cpu without one)", None)
+    lm_dir: Path | None = argument("language model folder of stages.lm (that of the recogniser folder)", None)
     lexicon: Path | None = argument("text file of further words, one a line", None)
     boost: Path | None = argument("CSV of call signs expected on frequency (callsign[,file,start,end])", None)
-    calibration: Path | None = argument("calibration of stages.calibrate for the word confidences", None)
+    calibration: Path | None = argument(
+        "calibration of stages.calibrate for the word confidences (that of the recogniser folder)", None
+    )
     pcm_rate: Annotated[int, Field(ge=1000)] = argument("sample rate of raw PCM, Hz (16000)", 16000)
     pcm_channels: Annotated[int, Field(ge=1)] = argument("interleaved channels of raw PCM (1)", 1)
+
+    @classmethod
+    def params_file(cls, given: Mapping[str, Any]) -> Path:
+        """That of the recogniser folder."""
+        return find_params(Path(given["inputs"][0])) if given["checkpoint_dir"] is None else super().params_file(given)
 
 
 class RecordingReader:
@@ -123,7 +134,9 @@ class RecordingReader:
                 log.warning(messages.CLIPPED, track.file, 100 * num_clipped / num_samples)
 
 
-def _run_files(transcriber: Transcriber, params: SegmentParams, flags: TranscribeFlags) -> None:
+def _run_files(
+    transcriber: Transcriber, params: SegmentParams, group_seconds: float, flags: TranscribeFlags
+) -> None:
     """Transcribe files and folders; a transcript is written as soon as the next recording has transmissions.
 
     Raises:
@@ -167,7 +180,7 @@ def _run_files(transcriber: Transcriber, params: SegmentParams, flags: Transcrib
                 return
 
     started = time.perf_counter()
-    stream = transcriber.transcribe(reader, BATCHES_PER_GROUP * transcriber.batch_seconds)
+    stream = transcriber.transcribe(reader, group_seconds)
     silent = dict(names)
     for file, group in itertools.groupby(stream, key=lambda transmission: transmission.track.path):
         write(file, list(group))
@@ -203,16 +216,38 @@ def _run_live(transcriber: Transcriber, params: SegmentParams, flags: Transcribe
         sys.stdout.flush()
 
 
-def _find_device(name: str | None) -> "torch.device":
-    """The device of a name; without a name the first GPU, or the CPU where there is none."""
-    import torch
+def _use_folder(
+    flags: TranscribeFlags, operators: OperatorsParams, folder: RecognizerFolder
+) -> tuple[TranscribeFlags, OperatorsParams]:
+    """The flags without the recogniser folder among the inputs, and both with the folder's files where none are given.
 
-    from atc_asr.model.network import pick_device
+    Raises:
+        InputError: the folder is the only input, or the device is not its.
+    """
+    if flags.device not in (None, "cpu"):
+        raise InputError(f"--device: got {flags.device} with a recogniser folder, wanted cpu, or --checkpoint_dir")
+    if len(flags.inputs) == 1:
+        raise InputError(f"{folder.path}: got a recogniser folder alone, wanted recordings after it")
+    found = {"lm_dir": flags.lm_dir or folder.lm_dir, "calibration": flags.calibration or folder.calibration}
+    if operators.operators is None and folder.operators is not None:
+        operators = operators.model_copy(update={"operators": str(folder.operators)})
+    return flags.model_copy(update={**found, "inputs": flags.inputs[1:]}), operators
 
-    try:
-        return torch.zeros(1, device=name).device if name else pick_device()
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch built without CUDA
-        raise InputError(f"--device {name}: cannot be used: {str(error).splitlines()[0]}") from error
+
+def _load(flags: TranscribeFlags, folder: RecognizerFolder | None, batch_seconds: float) -> Recognizer:
+    """The network of the recogniser folder, or in torch that of the run folder.
+
+    Raises:
+        InputError: the folder or the device cannot be used.
+    """
+    if folder is not None:
+        return OnnxNetwork(folder)
+    assert flags.checkpoint_dir is not None
+    # oneDNN keeps 1,024 kernels by default, each compiled for one shape; it reads the limit before its first kernel.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    from atc_asr.transcribe.torch_network import TorchNetwork
+
+    return TorchNetwork(flags.checkpoint_dir, device=flags.device, trust=flags.trust, batch_seconds=batch_seconds)
 
 
 def run(
@@ -225,10 +260,13 @@ def run(
     """Transcribe.
 
     Raises:
-        InputError: an input, the run folder, the device or another file cannot be used; readable recordings are
+        InputError: an input, the recogniser, the device or another file cannot be used; readable recordings are
             written before unreadable ones are reported.
         SystemExit: some of the recordings cannot be read.
     """
+    folder = open_folder(flags.inputs[0]) if flags.checkpoint_dir is None else None
+    if folder is not None:
+        flags, operators = _use_folder(flags, operators, folder)
     sources = SearchSources(lm_dir=flags.lm_dir, lexicon=flags.lexicon)
     asked, decode = decode, resolve(decode, sources)
     if flags.boost is not None:
@@ -236,20 +274,19 @@ def run(
     live = STANDARD_INPUT in flags.inputs
     if live and (len(flags.inputs) > 1 or flags.out_dir is not None or flags.format != "jsonl"):
         raise InputError("-: got other inputs, --out_dir or --format, wanted standard input alone, as jsonl")
-    # Imported here because the processes of the search import this module and do not need torch.
-    from atc_asr.model import run_folder
-
     transcriber = Transcriber(
-        run_folder.load_recognizer(flags.checkpoint_dir, device=_find_device(flags.device), trust=flags.trust),
+        _load(flags, folder, posteriors.batch_seconds),
         decode.model_copy(update={"num_processes": 1}) if live else decode,
-        posteriors.batch_seconds,
         sources,
         CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [], operators.operators),
         read_calibration(flags.calibration) if flags.calibration is not None else None,
     )
     make_detector(segment, transcriber.recognizer.sample_rate)  # raises its errors before any recording is read
     log_search(asked, decode)
-    (_run_live if live else _run_files)(transcriber, segment, flags)
+    if live:
+        _run_live(transcriber, segment, flags)
+    else:
+        _run_files(transcriber, segment, BATCHES_PER_GROUP * posteriors.batch_seconds, flags)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -258,6 +295,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    # oneDNN keeps 1,024 kernels by default, each compiled for one shape; it reads the limit before its first kernel.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     cli.enter(main)

@@ -58,10 +58,12 @@ def parse(argv: Sequence[str] | None, *models: type[BaseModel]) -> list[Any]:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = Parser(description=description, formatter_class=formatter, allow_abbrev=False)
     default = config.PARAMS_FILE
-    parser.add_argument("--params", type=Path, default=default, help=f"parameter file ({default})")
+    parser.add_argument("--params", type=Path, help=f"parameter file ({default})")
     for model in models:
         _add_flags(parser, model)
     given = vars(parser.parse_args([_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]))
+    if given["params"] is None:
+        given["params"] = next((model.params_file(given) for model in models if issubclass(model, Flags)), default)
     needs_file = any(issubclass(model, Section) for model in models)
     content = config.read_yaml(given["params"]) if needs_file else {}
     return [_fill(model, given, content) for model in models]

@@ -45,6 +45,11 @@ class Flags(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @classmethod
+    def params_file(cls, given: Mapping[str, Any]) -> Path:
+        """The parameter file where --params is not given; `given` has the texts of the flags."""
+        return PARAMS_FILE
+
 
 AnySection = TypeVar("AnySection", bound=Section)
 

@@ -61,3 +61,7 @@ SWEEP_CSV_DONE = "%s: %d experiments, %d new, %d changed, %d left out"
 PRESET_CHANGE = "%s: %s -> %s"  # section.key, old value, new value
 PRESET_DONE = "%s: %d values of %s changed"
 ONNX_DONE = "%s: %.1f MB, log-probabilities within %.1e of the recogniser's"
+
+# package, recogniser folders
+PACKAGE_DONE = "%s: recogniser folder, log-probabilities within %.1e of the run folder's"
+OTHER_TEXT_VERSION = "%s: text rules %s, this program has %s: texts are not comparable with its references"

@@ -9,16 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, read_manifests
 from atc_asr.model import run_folder
 from atc_asr.model.batches import PCM16_SCALE, make_batches, pad, read_wav
 from atc_asr.model.network import pad_waveforms, pick_device
 from atc_asr.model.run_folder import Recognizer
-from atc_asr.posteriors.store import PosteriorsMeta
+from atc_asr.posteriors.store import PosteriorsMeta, as_stored
 from atc_asr.tokenizer.tokens import Tokens
-
-LOWEST = -1e4  # lower log-probabilities, -inf included, are clipped to this: within float16, sums stay finite
 
 Rows = Iterator[tuple[int, np.ndarray]]
 
@@ -41,12 +38,8 @@ def batch_log_probs(recognizer: Recognizer, signals: Sequence[np.ndarray], names
     """
     wavs, wav_lens = pad_waveforms(*pad([torch.from_numpy(signal) for signal in signals]))
     log_probs, num_frames = recognizer.log_probs(wavs, wav_lens)
-    results = []
-    for name, row, frames in zip(names, log_probs.float().cpu().numpy(), num_frames.tolist(), strict=True):
-        if np.isnan(row[:frames]).any():
-            raise InputError(f"{name}: the log-probabilities contain NaN, wanted a network whose training converged")
-        results.append(np.clip(row[:frames], LOWEST, 0).astype(np.float16))
-    return results
+    rows = zip(names, log_probs.float().cpu().numpy(), num_frames.tolist(), strict=True)
+    return [as_stored(row[:frames], name) for name, row, frames in rows]
 
 
 def compute_log_probs(recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float) -> Rows:

@@ -23,6 +23,7 @@ from atc_asr.tokenizer.tokens import Tokens
 META = "meta.json"
 MAX_FRAME = 1.0  # seconds
 LIKE = r"PK\x03\x04.*?\d{7}\.npy"  # beginning of the file
+LOWEST = -1e4  # lower log-probabilities, -inf included, are clipped to this: within float16, sums stay finite
 ZIP_HEADER = 30  # bytes before a member's name (APPNOTE.TXT 4.3.7); these members have no extra field
 NPY_PREFIX = 10  # bytes before a header: magic, version, size of the header (numpy.lib.format, version 1.0)
 
@@ -39,6 +40,17 @@ class PosteriorsMeta:
 
 
 _META = TypeAdapter(PosteriorsMeta)
+
+
+def as_stored(log_probs: np.ndarray, name: str) -> np.ndarray:
+    """Log-probabilities (T, V) of the utterance `name` as they are stored and searched: float16, at least `LOWEST`.
+
+    Raises:
+        InputError: they contain NaN.
+    """
+    if np.isnan(log_probs).any():
+        raise InputError(f"{name}: the log-probabilities contain NaN, wanted a network whose training converged")
+    return np.clip(log_probs, LOWEST, 0).astype(np.float16)
 
 
 def _member(row: int) -> str:

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import sentencepiece
+from typing import TYPE_CHECKING
 
 from atc_asr.core import files, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.tokenizer.params import TokenizerParams
+
+if TYPE_CHECKING:
+    import sentencepiece  # imported where SentencePiece is used: tokens that are characters do not need it
 
 BLANK = "<blank>"
 SPACE = "▁"  # the word-boundary character of SentencePiece, U+2581
@@ -48,7 +50,9 @@ class Tokens:
         return {symbol: number for number, symbol in enumerate(self.symbols)}
 
     @cached_property
-    def _spm(self) -> sentencepiece.SentencePieceProcessor:
+    def _spm(self) -> "sentencepiece.SentencePieceProcessor":
+        import sentencepiece
+
         return sentencepiece.SentencePieceProcessor(model_proto=self.spm_model)
 
     def _split(self, text: str) -> list[str]:
@@ -112,6 +116,8 @@ def spm_tokens(spm_model: bytes, where: str) -> Tokens:
     Raises:
         InputError: the bytes are not a model, or piece 0 is neither `<unk>` nor a control piece.
     """
+    import sentencepiece
+
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_proto=spm_model)
         if not spm_model or not len(pieces):
@@ -129,6 +135,8 @@ def train_spm(transcripts: Sequence[str], vocab_size: int) -> Tokens:
     Raises:
         InputError: SentencePiece cannot make `vocab_size` pieces of the transcripts.
     """
+    import sentencepiece
+
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(

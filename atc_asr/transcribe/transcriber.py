@@ -4,10 +4,10 @@ import collections
 import contextlib
 import ctypes
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -15,14 +15,23 @@ from atc_asr.decoding.boost import CallsignBoost
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.decoding.search import Job, SearchSources, decode_all
 from atc_asr.hypotheses.confidence import Calibration, recalibrate
+from atc_asr.tokenizer.tokens import Tokens
 from atc_asr.transcribe.clean import clean
 from atc_asr.transcribe.formats import Transmission, place
 from atc_asr.transcribe.segment import Segment
 
-if TYPE_CHECKING:
-    from atc_asr.model.run_folder import Recognizer
-
 NO_SAMPLES = np.zeros(0, dtype=np.float32)
+
+
+class Recognizer(Protocol):
+    """A trained network: of a recogniser folder (`OnnxNetwork`) or of a run folder (`TorchNetwork`)."""
+
+    tokens: Tokens
+    sample_rate: int  # Hz
+    frame_seconds: float  # duration of an encoder frame
+
+    def log_probs(self, signals: Sequence[np.ndarray], names: Sequence[str]) -> list[np.ndarray]:
+        """Log-probabilities (T, V) float16 of waveforms (S,) float32 in [-1, 1); `names` are for messages."""
 
 
 def release_freed_memory() -> None:
@@ -53,9 +62,8 @@ def group_by_duration(segments: Iterable[Segment], seconds: float) -> Iterator[l
 class Transcriber:
     """Recognises segments; memory does not grow with the length of the recording."""
 
-    recognizer: "Recognizer"
+    recognizer: Recognizer
     params: DecodeParams
-    batch_seconds: float
     sources: SearchSources
     boost: CallsignBoost
     calibration: Calibration | None
@@ -82,19 +90,12 @@ class Transcriber:
         self, segments: Iterable[Segment], group_seconds: float, pending: collections.deque[Segment]
     ) -> Iterator[Job]:
         """Search jobs of segments in order; appends each segment, without its samples, to `pending` before its job."""
-        # Imported here because the processes of the search import this module and do not need torch.
-        from atc_asr.model.batches import make_batches
-        from atc_asr.posteriors.forward import batch_log_probs
-
         for group in group_by_duration(segments, group_seconds):
-            log_probs: dict[int, np.ndarray] = {}
-            for batch in make_batches([segment.duration for segment in group], self.batch_seconds):
-                names = [f"{group[row].track.file} at {group[row].start:.1f} s" for row in batch]
-                signals = [clean(group[row].samples, self.recognizer.sample_rate) for row in batch]
-                log_probs |= dict(zip(batch, batch_log_probs(self.recognizer, signals, names), strict=True))
-            for row, segment in enumerate(group):
+            names = [f"{segment.track.file} at {segment.start:.1f} s" for segment in group]
+            signals = [clean(segment.samples, self.recognizer.sample_rate) for segment in group]
+            for segment, log_probs in zip(group, self.recognizer.log_probs(signals, names), strict=True):
                 pending.append(dataclasses.replace(segment, samples=NO_SAMPLES))
                 end = segment.start + segment.duration
                 expected = self.boost.forms(Path(segment.track.file).stem, segment.start, end)
-                yield Job(f"{segment.track.file}#{segment.start}", log_probs[row], expected)
+                yield Job(f"{segment.track.file}#{segment.start}", log_probs, expected)
             release_freed_memory()

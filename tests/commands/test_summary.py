@@ -39,8 +39,7 @@ def test_five_lines(project, capsys, monkeypatch):
         "word error rate on test: 2.2 %, 95 % interval 1.7 to 2.8; without lexicon and language model 16.3 %",
         "call signs on test: 93.5 % of 298 are right",
         f"page: {project}/data/report/report.html",
-        "transcribe a file: .venv/bin/python -m atc_asr.commands.transcribe --checkpoint_dir models/asr "
-        "--lm_dir models/lm --calibration models/calibration.json data/corpus/base/a.wav",
+        "transcribe a file: .venv/bin/python -m atc_asr.commands.transcribe models/recognizer data/corpus/base/a.wav",
         f"try next: . .venv/bin/activate; dvc exp run -S train.epochs={epochs}; README.md: your own corpus",
     ]
 
@@ -60,6 +59,6 @@ def test_before_the_pipeline_ran(project):
 
 
 def test_the_files_are_outputs_of_the_pipeline():
-    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8").replace("${item}", "test")
-    named = [summary.METRICS, summary.SCORECARD, summary.PAGE.parent, summary.MANIFESTS, *summary.RUN.split()[1::2]]
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8").replace("${key}", "test")
+    named = [summary.METRICS, summary.SCORECARD, summary.PAGE.parent, summary.MANIFESTS, summary.RECOGNIZER]
     assert [str(path) for path in named if str(path) not in text] == []
