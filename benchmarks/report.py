@@ -27,6 +27,7 @@ from selenium.webdriver.common.by import By
 
 from atc_asr.core.manifest import Utterance, write_manifest
 from atc_asr.hypotheses.hypotheses import Hypothesis, Word, write_hypotheses
+from atc_asr.report import page as report_page
 from atc_asr.report.contents import SLICE_COLUMNS
 from atc_asr.report.params import ReportFlags, ReportParams
 from atc_asr.tracking.record import write_metrics
@@ -112,7 +113,8 @@ def write_csv(path: Path, lines: Sequence[Sequence]) -> None:
 
 def make_page(folder: Path) -> float:
     """Run the stage on the inputs; returns its seconds."""
-    params = ReportParams(title="Benchmark", num_embedded=0)
+    report_page.NUM_EMBEDDED = 0
+    params = ReportParams(title="Benchmark")
     flags = ReportFlags(
         ref_manifest=[folder / "test.csv"],
         hyp_file=folder / "test.jsonl",

@@ -1,4 +1,4 @@
-"""Stage decode: search log-probabilities for text with word times and confidences."""
+"""Stage decode: search log-probabilities for text with word times, confidences and slots."""
 
 import json
 import logging
@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from atc_asr.atc.grammar.structure import add_slots
+from atc_asr.atc.vocabulary.operators import load_operators
 from atc_asr.core import cli, messages
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
@@ -97,6 +99,9 @@ def run(
     hypotheses = decode_rows(params, meta, tokens, rows, sources, boost)
     if calibration is not None:
         hypotheses = [recalibrate(calibration, hypothesis) for hypothesis in hypotheses]
+    if params.slots:
+        known = load_operators(operators.operators)
+        hypotheses = [add_slots(hypothesis, known) for hypothesis in hypotheses]
     with together():
         write_hypotheses(out_file, hypotheses)
         if not is_stream(out_file):

@@ -23,7 +23,7 @@ def run(params: ReportParams, flags: ReportFlags) -> None:
 
     check_folder(flags.out_dir, FILES)
     contents = read_contents(params.title, flags)
-    page = render_page(contents, out_dir=flags.out_dir, num_embedded=params.num_embedded)
+    page = render_page(contents, out_dir=flags.out_dir)
     with new_folder(flags.out_dir, FILES) as folder:
         write_text(folder / "report.html", page)
         write_summary(folder, contents)

@@ -108,7 +108,7 @@ def test_dependencies_are_folders_and_the_stage_itself(name):
         ("atc_asr/decoding", {"decode"}),
         ("atc_asr/training", {"train"}),
         ("atc_asr/scoring", {"score", "report"}),
-        ("atc_asr/atc/grammar", {"score"}),
+        ("atc_asr/atc/grammar", {"decode", "score"}),
         ("atc_asr/report", {"report"}),
         ("atc_asr/lm", {"lm", "decode"}),
         ("atc_asr/deploy", {"package"}),

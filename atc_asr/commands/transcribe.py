@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
+from atc_asr.atc.vocabulary.operators import load_operators
 from atc_asr.core import cli, messages
 from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
@@ -280,6 +281,7 @@ def run(
         sources,
         CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [], operators.operators),
         read_calibration(flags.calibration) if flags.calibration is not None else None,
+        load_operators(operators.operators) if decode.slots else None,
     )
     make_detector(segment, transcriber.recognizer.sample_rate)  # raises its errors before any recording is read
     log_search(asked, decode)

@@ -26,6 +26,7 @@ class DecodeParams(Section):
     beam_threshold: float = param("hypotheses this far below the best are dropped, natural log", gt=0)
     nbest: int = param("alternatives listed per utterance, 0 = none", ge=0)
     words: bool = param("list words with times and confidence")
+    slots: bool = param("list call sign, role of the speaker and slots")
     boost_score: float = param("score added per word of an expected call sign, natural log (with --boost)", ge=0)
     num_processes: int = param("processes of the search, 0 = one per core", ge=0)
 
@@ -46,7 +47,7 @@ def check_search(params: DecodeParams) -> None:
 
 
 class OperatorsParams(Section):
-    """The key of `score` that boosting reads too."""
+    """The key of `score` that boosting and slots read too."""
 
     model_config = ConfigDict(extra="ignore")
     section: ClassVar[str] = "score"

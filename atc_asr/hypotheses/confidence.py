@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from atc_asr.core import messages
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import read_text, write_text
-from atc_asr.hypotheses.hypotheses import STRICT, Hypothesis
+from atc_asr.hypotheses.hypotheses import STRICT, Hypothesis, rate_slot
 
 log = logging.getLogger(__name__)
 
@@ -95,10 +95,12 @@ def apply(calibration: Calibration, confidence: np.ndarray) -> np.ndarray:
 
 
 def recalibrate(calibration: Calibration, hypothesis: Hypothesis) -> Hypothesis:
-    """A copy of a hypothesis with calibrated word confidences."""
+    """A copy of a hypothesis with calibrated word confidences, and slots with the confidences of these words."""
     values = apply(calibration, np.array([word.confidence for word in hypothesis.words]))
-    words = zip(hypothesis.words, values.tolist(), strict=True)
-    return replace(hypothesis, words=tuple(replace(word, confidence=value) for word, value in words))
+    pairs = zip(hypothesis.words, values.tolist(), strict=True)
+    words = tuple(replace(word, confidence=value) for word, value in pairs)
+    slots = hypothesis.slots and tuple(rate_slot(slot, words) for slot in hypothesis.slots)
+    return replace(hypothesis, words=words, slots=slots)
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray) -> list[Bin]:

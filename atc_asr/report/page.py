@@ -15,12 +15,14 @@ import soundfile
 
 from atc_asr.core.audio_files import AudioError, read_samples
 from atc_asr.core.errors import InputError
-from atc_asr.hypotheses.hypotheses import Word
+from atc_asr.hypotheses.hypotheses import Hypothesis, Word, slot_fields
 from atc_asr.report.contents import Contents, Row
 from atc_asr.wer.wer import Step
 
 PAGE = Path(__file__).parent / "page"
 SAMPLE_RATE = 16000  # Hz
+NUM_EMBEDDED = 20  # worst utterances whose audio the page contains
+SLOT_FIELDS = ("kind", "value", "unit", "act", "start", "end", "confidence", "doubtful")
 PREFIXES = {"equal": "=", "substitute": "~", "delete": "-", "insert": "+"}
 
 
@@ -44,6 +46,13 @@ def _encode_word(word: Word) -> list[Any]:
     return [word.word, round(word.start, 3), round(word.end, 3), round(word.confidence, 3)]
 
 
+def _encode_slots(hypothesis: Hypothesis) -> list[Any]:
+    """Role and its probability, then the slots: kind, value, unit, act, start, end, confidence, doubtful words."""
+    fields = slot_fields(hypothesis)
+    slots = [[slot[name] for name in SLOT_FIELDS] for slot in fields["slots"]]
+    return [fields["role"], fields["role_confidence"], *slots]
+
+
 def _worst_rows(rows: Sequence[Row], count: int) -> list[int]:
     """Indices of the rows with the highest word error rate, in the order in which the page first shows them."""
 
@@ -63,7 +72,7 @@ def _encode_audio(path: Path) -> str:
     return base64.b64encode(content.getvalue()).decode("ascii")
 
 
-def _page_data(contents: Contents, *, out_dir: Path, num_embedded: int) -> dict[str, Any]:
+def _page_data(contents: Contents, out_dir: Path) -> dict[str, Any]:
     """The data that the page's script reads, as values that JSON can hold."""
     rows = contents.rows
     columns = sorted({name for row in rows for name, value in row.utterance.columns.items() if value})
@@ -81,7 +90,8 @@ def _page_data(contents: Contents, *, out_dir: Path, num_embedded: int) -> dict[
         "sample_rate": SAMPLE_RATE,
         "utterances": [_encode_row(row, columns, out_dir) for row in rows],
         "times": {i: [*map(_encode_word, row.hypothesis.words)] for i, row in enumerate(rows) if row.hypothesis.words},
-        "audio": {index: _encode_audio(rows[index].utterance.wav) for index in _worst_rows(rows, num_embedded)},
+        "slots": {i: _encode_slots(row.hypothesis) for i, row in enumerate(rows) if row.hypothesis.slots is not None},
+        "audio": {index: _encode_audio(rows[index].utterance.wav) for index in _worst_rows(rows, NUM_EMBEDDED)},
     }
 
 
@@ -98,13 +108,12 @@ def _source_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def render_page(contents: Contents, *, out_dir: Path, num_embedded: int) -> str:
+def render_page(contents: Contents, *, out_dir: Path) -> str:
     """The page as HTML.
 
     Args:
         contents: contents of the report.
         out_dir: folder of the page; audio files are linked relative to it.
-        num_embedded: number of utterances whose audio the page contains.
 
     Raises:
         InputError: an audio file to embed cannot be read.
@@ -121,5 +130,5 @@ def render_page(contents: Contents, *, out_dir: Path, num_embedded: int) -> str:
         title=html.escape(contents.title),
         style=style,
         script=script,
-        data=_embed_json(_page_data(contents, out_dir=out_dir, num_embedded=num_embedded)),
+        data=_embed_json(_page_data(contents, out_dir)),
     )

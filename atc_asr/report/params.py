@@ -11,7 +11,6 @@ class ReportParams(Section):
 
     section: ClassVar[str] = "report"
     title: str = param("heading of the page")
-    num_embedded: int = param("number of worst utterances whose audio is embedded in the page", ge=0)
 
 
 class ReportFlags(Flags):

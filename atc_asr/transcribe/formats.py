@@ -3,10 +3,10 @@
 import html
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atc_asr.hypotheses import hypotheses
-from atc_asr.hypotheses.hypotheses import Hypothesis, Word, word_rows
+from atc_asr.hypotheses.hypotheses import Hypothesis, Word, slot_fields, word_rows
 from atc_asr.transcribe.segment import Track
 
 Span = tuple[float, float, str]  # start, end (seconds), text
@@ -14,20 +14,18 @@ Span = tuple[float, float, str]  # start, end (seconds), text
 
 @dataclass(frozen=True)
 class Transmission:
-    """A recognised transmission; `start`, `end` and the word times in seconds of the recording."""
+    """A recognised transmission; `start`, `end` and the times of words and slots in seconds of the recording."""
 
     track: Track
     start: float
     end: float
-    hyp: str
-    score: float
-    words: tuple[Word, ...]
+    hypothesis: Hypothesis
 
 
 def place(hypothesis: Hypothesis, track: Track, start: float, end: float) -> Transmission:
     """A segment's hypothesis with its word times shifted to times of the recording."""
     words = tuple(Word(word.word, start + word.start, start + word.end, word.confidence) for word in hypothesis.words)
-    return Transmission(track, start, end, hypothesis.hyp, hypothesis.score or 0.0, words)
+    return Transmission(track, start, end, replace(hypothesis, words=words))
 
 
 def timestamp(seconds: float, decimal: str) -> str:
@@ -38,19 +36,20 @@ def timestamp(seconds: float, decimal: str) -> str:
 
 
 def jsonl(transmissions: Sequence[Transmission], duration: float) -> str:
-    """JSON Lines; with the name of the channel where channels are kept apart."""
+    """JSON Lines; with the name of the channel where channels are kept apart, and with slots where they were read."""
     text = ""
     for one in transmissions:
         file, channel = one.track.file, one.track.channel
         row = {
             "id": "#".join(filter(None, (file, channel, f"{round(1000 * one.start):09d}"))),
-            "hyp": one.hyp,
+            "hyp": one.hypothesis.hyp,
             "file": file,
             **({"channel": channel} if channel else {}),
             "start": round(one.start, 3),
             "end": round(one.end, 3),
-            "score": round(one.score, 4),
-            "words": word_rows(one.words),
+            "score": round(one.hypothesis.score or 0.0, 4),
+            "words": word_rows(one.hypothesis.words),
+            **slot_fields(one.hypothesis),
         }
         text += json.dumps(row, ensure_ascii=False) + "\n"
     return text
@@ -58,17 +57,18 @@ def jsonl(transmissions: Sequence[Transmission], duration: float) -> str:
 
 def srt(transmissions: Sequence[Transmission], duration: float) -> str:
     """SubRip subtitles; an arrow in the text would look like the times of a cue."""
-    return "\n".join(
-        f"{number}\n{timestamp(one.start, ',')} --> {timestamp(one.end, ',')}\n{one.hyp.replace('-->', '->')}\n"
-        for number, one in enumerate(transmissions, start=1)
-    )
+    text = []
+    for number, one in enumerate(transmissions, start=1):
+        hyp = one.hypothesis.hyp.replace("-->", "->")
+        text.append(f"{number}\n{timestamp(one.start, ',')} --> {timestamp(one.end, ',')}\n{hyp}\n")
+    return "\n".join(text)
 
 
 def vtt(transmissions: Sequence[Transmission], duration: float) -> str:
     """WebVTT (W3C) with escaped text."""
     text = "WEBVTT\n"
     for one in transmissions:
-        words = html.escape(one.hyp, quote=False)
+        words = html.escape(one.hypothesis.hyp, quote=False)
         text += f"\n{timestamp(one.start, '.')} --> {timestamp(one.end, '.')}\n{words}\n"
     return text
 
@@ -108,8 +108,8 @@ def textgrid_tier(number: int, name: str, spans: Sequence[Span], duration: float
 
 def textgrid(transmissions: Sequence[Transmission], duration: float) -> str:
     """Praat's long text format: a tier of transmissions and a tier of words."""
-    spans = [(one.start, one.end, one.hyp) for one in transmissions]
-    words = [(word.start, word.end, word.word) for one in transmissions for word in one.words]
+    spans = [(one.start, one.end, one.hypothesis.hyp) for one in transmissions]
+    words = [(word.start, word.end, word.word) for one in transmissions for word in one.hypothesis.words]
     header = (
         'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
         f"xmin = 0\nxmax = {duration:.6f}\ntiers? <exists>\nsize = 2\nitem []:\n"

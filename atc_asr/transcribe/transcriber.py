@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from atc_asr.atc.grammar.structure import add_slots
+from atc_asr.atc.vocabulary.operators import Operators
 from atc_asr.decoding.boost import CallsignBoost
 from atc_asr.decoding.params import DecodeParams
 from atc_asr.decoding.search import Job, SearchSources, decode_all
@@ -67,6 +69,7 @@ class Transcriber:
     sources: SearchSources
     boost: CallsignBoost
     calibration: Calibration | None
+    operators: Operators | None = None  # those that slots are read with, None = slots are not read
 
     def transcribe(self, segments: Iterable[Segment], group_seconds: float) -> Iterator[Transmission]:
         """Transmissions in order; segments without recognised words are left out.
@@ -84,7 +87,10 @@ class Transcriber:
             if hypothesis.hyp:
                 if self.calibration is not None:
                     hypothesis = recalibrate(self.calibration, hypothesis)
-                yield place(hypothesis, segment.track, segment.start, segment.start + segment.duration)
+                one = place(hypothesis, segment.track, segment.start, segment.start + segment.duration)
+                if self.operators is not None:
+                    one = dataclasses.replace(one, hypothesis=add_slots(one.hypothesis, self.operators))
+                yield one
 
     def _jobs(
         self, segments: Iterable[Segment], group_seconds: float, pending: collections.deque[Segment]

@@ -76,6 +76,21 @@ def test_a_file_on_standard_output(run_dir: Path, capsys: pytest.CaptureFixture)
         assert [word["word"] for word in row["words"]] == text.split()
 
 
+def test_slots_have_times_of_the_recording(run_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    soundfile.write(run_dir / "tape.wav", recording(), SAMPLE_RATE, subtype="FLOAT")
+    (run_dir / "calibration.json").write_text('{"slope": 0.5, "intercept": -3}')
+    transcribe.main(flags(run_dir, run_dir / "tape.wav", "--slots", "--calibration", run_dir / "calibration.json"))
+    for line, callsign in zip(capsys.readouterr().out.splitlines(), ("DAL1", "UAL2"), strict=True):
+        row = json.loads(line)
+        (slot,), words = row["slots"], row["words"]
+        assert (row["callsign"], slot["value"], slot["last_word"]) == (callsign, callsign, 1)
+        assert (slot["start"], slot["end"]) == (words[0]["start"], words[1]["end"])
+        assert slot["confidence"] == min(word["confidence"] for word in words) < 0.7
+        assert slot["doubtful"] == row["hyp"].split()
+    transcribe.main(flags(run_dir, run_dir / "tape.wav", "--slots", "false"))
+    assert "slots" not in json.loads(capsys.readouterr().out.splitlines()[0])
+
+
 def test_a_folder_with_several_audio_formats(run_dir: Path) -> None:
     folder = run_dir / "tapes"
     (folder / "day").mkdir(parents=True)

@@ -13,6 +13,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.hypotheses.hypotheses import (
     Alternative,
     Hypothesis,
+    SlotRow,
     Word,
     from_json,
     read_hypotheses,
@@ -29,8 +30,31 @@ WORDS = st.builds(
     CONFIDENCES,
 )
 SCORES = st.integers(-(10**7), 0).map(lambda n: n / 10_000)
+NOTHING_OR_TEXT = st.none() | st.text(max_size=5)
+SLOTS = st.builds(
+    SlotRow,
+    kind=st.text(max_size=5),
+    value=NOTHING_OR_TEXT,
+    unit=NOTHING_OR_TEXT,
+    act=st.sampled_from([None, "report"]),
+    first_word=st.integers(0, 99),
+    last_word=st.integers(0, 99),
+    start=st.none() | TIMES,
+    end=st.none() | TIMES,
+    confidence=st.none() | CONFIDENCES,
+    doubtful=st.lists(st.text(max_size=5), max_size=2).map(tuple),
+)
+SLOT_FIELDS = st.fixed_dictionaries(
+    {
+        "callsign": NOTHING_OR_TEXT,
+        "role": st.sampled_from([None, "pilot", "controller"]),
+        "role_confidence": st.none() | CONFIDENCES,
+        "slots": st.lists(SLOTS, max_size=2).map(tuple),
+    }
+)
 HYPOTHESES = st.builds(
-    Hypothesis,
+    lambda slots, **fields: Hypothesis(**fields, **slots),
+    slots=st.just({}) | SLOT_FIELDS,
     id=st.text(min_size=1),
     hyp=st.text(),
     score=st.none() | SCORES,
@@ -74,6 +98,8 @@ def test_id_and_hyp_come_first() -> None:
             '{"id": "a", "hyp": "A", "words": [{"word": "A", "start": 1, "end": 2, "confidence": 1.5}]}\n',
             r"field words\.0\.confidence: got 1\.5, wanted less than or equal to 1",
         ),
+        ('{"id": "a", "hyp": "A", "slots": [{"kind": "altitude"}]}\n', r"field slots\.0\.value: missing"),
+        ('{"id": "a", "hyp": "A", "slots": 5}\n', "field slots: got 5, wanted a valid array"),
         ("\n", "no hypotheses"),
     ],
 )

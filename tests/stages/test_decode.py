@@ -51,9 +51,25 @@ def test_stored_log_probabilities_give_the_same_hypotheses(run_dir: Path, tmp_pa
     assert "nbest" in json.loads((tmp_path / "other.jsonl").read_text().splitlines()[0])
 
 
-def test_without_words(run_dir: Path, tmp_path: Path) -> None:
-    decode.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), "--words", "false"))
+def test_without_words_and_slots(run_dir: Path, tmp_path: Path) -> None:
+    decode.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), "--words", "false", "--slots", "false"))
     assert set(json.loads((run_dir / "decode.jsonl").read_text().splitlines()[0])) == {"id", "hyp", "score", "greedy"}
+
+
+def test_slots_with_times_by_the_users_operators(run_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "operators.csv").write_text("icao,telephony\nXYZ,rocket\n")
+    manifest = write_corpus(tmp_path / "corpus", {"a": "ROCKET ONE TWO TURN LEFT HEADING TWO SEVEN ZERO", "b": "CLIMB"})
+    more = flags(run_dir, manifest, "--operators", tmp_path / "operators.csv")
+    decode.main(more)
+    first, second = read_hypotheses(run_dir / "decode.jsonl")
+    assert (first.callsign, first.role, [slot.kind for slot in first.slots]) == (
+        "XYZ12", "controller", ["callsign", "heading"])  # fmt: skip
+    heading, words = first.slots[1], first.words
+    assert (heading.value, heading.start, heading.end) == ("270", words[5].start, words[8].end)
+    assert heading.confidence == min(word.confidence for word in words[5:])
+    assert (second.callsign, second.slots) == (None, ())
+    decode.main([*more, "--words", "false"])
+    assert {slot.start for slot in read_hypotheses(run_dir / "decode.jsonl")[0].slots} == {None}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import soundfile
 
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, write_manifest
-from atc_asr.hypotheses.hypotheses import Hypothesis, Word, write_hypotheses
+from atc_asr.hypotheses.hypotheses import Hypothesis, SlotRow, Word, write_hypotheses
 from atc_asr.report.contents import LEVEL_LABELS, SLICE_COLUMNS, Chart, Contents, Row, Score, make_subtitle
 from atc_asr.report.page import render_page
 from atc_asr.report.params import ReportFlags, ReportParams
@@ -36,6 +36,19 @@ CHROMIUM_FLAGS = """
 NUM_UTTERANCES = 120
 MARKUP_ID = "<script>document.title='taken'</script>"
 MARKUP_COLUMN = "</script><img src=x onerror=document.title='taken'>"
+# Call sign, role and slots of two hypotheses; those of the others were not read.
+SLOTS = {
+    8: {"slots": (SlotRow("callsign", None, None, None, 0, 1, 0.0, 0.4, 0.5, ("FIVE",)),)},
+    10: {
+        "callsign": "DAL9",
+        "role": "controller",
+        "role_confidence": 0.9,
+        "slots": (
+            SlotRow("altitude", "5000", "ft", "instruction", 2, 3, 0.4, 0.8, 0.9),
+            SlotRow("station", "BOSTON TOWER", None, None, 4, 4, 0.8, 1.0, 0.9),
+        ),
+    },
+}
 SCORECARD = {
     "wer": 12.34,
     "wer_low": 10.1,
@@ -48,8 +61,12 @@ SCORECARD = {
     "confidence": 95,
     "levels": {"groups_folded": 9.0, "normalized": 12.34, "raw": 14.0},
     "insertions": 3,
+    "corpora": {
+        "us": {"wer": 13.0, "wer_low": 11.0, "wer_high": 15.0, "callsign": {"accuracy": None, "accuracy_low": None}},
+        "digits": {"wer": 2.0, "wer_low": 1.0, "wer_high": 3.0, "cer": 1.0, "cer_low": 0.5, "cer_high": 1.5},
+    },
 }
-PARAMS = ReportParams(title="Test <b>report</b> $1", num_embedded=3)
+PARAMS = ReportParams(title="Test <b>report</b> $1")
 
 
 def make_utterances(folder: Path) -> list[tuple[Utterance, Hypothesis]]:
@@ -70,13 +87,21 @@ def make_utterances(folder: Path) -> list[tuple[Utterance, Hypothesis]]:
             name, columns["speaker"] = MARKUP_ID, MARKUP_COLUMN
         words = tuple(Word(word, at * 0.2, at * 0.2 + 0.2, 0.5) for at, word in enumerate(hyp.split()))
         utterance = Utterance(name, folder / "wavs" / "tone é #1.wav", 1.0 + number / 100, ref, columns)
-        pairs.append((utterance, Hypothesis(name, hyp, -1.0, words)))
+        pairs.append((utterance, Hypothesis(name, hyp, -1.0, words, **SLOTS.get(number, {}))))
     return pairs
 
 
 def write_lines(path: Path, lines: list[list]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(lines)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_embedded():
+    """Three utterances whose audio the page contains."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atc_asr.report.page.NUM_EMBEDDED", 3)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +159,12 @@ def test_page_data_has_the_scores_and_every_utterance(written):
         ("Callsign accuracy", 91.5, 85.0, 47),
     ]
     assert data["interval"] == "95 % interval" and data["columns"] == ["role", "speaker"]
+    matrix = [(name, [score and (score["value"], score["low"]) for score in row]) for name, row in data["corpora"]]
+    assert matrix == [
+        ("all corpora", [(12.34, 10.1), (5.0, None)]),
+        ("digits", [(2.0, 1.0), (1.0, 0.5)]),
+        ("us", [(13.0, 11.0), None]),
+    ]
     assert data["levels"] == [["as written", 14.0], ["normalised", 12.34], [LEVEL_LABELS["groups_folded"], 9.0]]
     assert data["subtitle"] == ["120 utterances", "0.05 hours", "model m", "epochs 2", "commit abc"]
     assert data["confusions"] == [["FIVE", "NINER", 12]]
@@ -267,12 +298,12 @@ def test_bad_input_is_one_line_and_writes_nothing(inputs, tmp_path, flag, conten
 
 def test_flags_replace_params(inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text("report: {title: A, num_embedded: 0}\n")
+    Path("params.yaml").write_text("report: {title: A}\n")
     flags = ["--ref_manifest", inputs / "test.csv", "--hyp_file", inputs / "test.jsonl"]
     flags += ["--scorecard_file", inputs / "scorecard.json", "--out_dir", "out", "--title", "B"]
     report.main([str(flag) for flag in flags])
     data = data_of(Path("out/report.html").read_text())
-    assert data["title"] == "B" and data["audio"] == {}
+    assert data["title"] == "B" and data["slots"].keys() == {"8", "10"}
 
 
 # The page in a browser.
@@ -356,6 +387,8 @@ def search(page, text: str) -> str:
 def test_browser_shows_scores_charts_and_slices(page):
     assert text_of(page, "#title") == PARAMS.title and page.title == PARAMS.title
     assert "12.3 %" in text_of(page, "#headline") and "95 % interval 10.1 to 14.2" in text_of(page, "#headline")
+    cells = run_script(page, "return [...document.querySelectorAll('#corpora tr')].map((row) => row.innerText)")
+    assert cells[2:] == ["digits\t2.0 %, 1.0 to 3.0\t1.0 %, 0.5 to 1.5", "us\t13.0 %, 11.0 to 15.0\t–"]
     assert run_script(page, "return document.querySelectorAll('#charts svg').length") == 2
     assert run_script(page, "return document.querySelectorAll('#slices svg g').length") == 2
     run_script(page, "document.querySelector('#slices circle').dispatchEvent(new MouseEvent('click', {bubbles: true}))")
@@ -373,11 +406,13 @@ def test_browser_shows_the_utterances_of_a_range_slice(page):
 
 
 @pytest.mark.slow
-def test_browser_shows_markup_in_any_text_as_text(chromium, inputs, server):
+def test_browser_shows_markup_in_any_text_as_text(chromium, inputs, server, monkeypatch):
     """Normalisation removes markup from transcripts, but the page does not rely on it."""
     markup = "<script>document.title='taken'</script>"
     utterance = Utterance("a", inputs / "none.wav", 1.0, markup, {"speaker": markup, markup: markup})
-    row = Row(utterance, Hypothesis("a", MARKUP_COLUMN), score_pair(Pair("a", markup, MARKUP_COLUMN)))
+    slot = SlotRow(markup, markup, markup, "report", 0, 0, doubtful=(markup,))
+    hypothesis = Hypothesis("a", MARKUP_COLUMN, callsign=markup, slots=(slot,))
+    row = Row(utterance, hypothesis, score_pair(Pair("a", markup, MARKUP_COLUMN)))
     score = Score(markup, 1.0, 0.5, 2.0, 3, markup)
     chart = Chart(markup, markup, (1.0, 2.0), {markup: (1.0, None)})
     contents = Contents(
@@ -392,8 +427,10 @@ def test_browser_shows_markup_in_any_text_as_text(chromium, inputs, server):
         confusions=((markup, MARKUP_COLUMN, 3),),
         rows=(row,),
         run={},
+        corpora={markup: (score,)},
     )
-    html = render_page(contents, out_dir=inputs, num_embedded=0)
+    monkeypatch.setattr("atc_asr.report.page.NUM_EMBEDDED", 0)
+    html = render_page(contents, out_dir=inputs)
     (inputs / "markup.html").write_text(html, encoding="utf-8")
     chromium.get(f"{server}/markup.html")
     assert chromium.title == markup
@@ -410,8 +447,34 @@ def test_browser_shows_markup_in_any_text_as_text(chromium, inputs, server):
         "levels",
         "confusions",
         "detail-info",
+        "slots",
     ):
         assert markup in text_of(chromium, f"#{place}"), place
+
+
+@pytest.mark.slow
+def test_browser_shows_slots_and_searches_for_them(page):
+    assert "slot:altitude=5000" in text_of(page, "#search-help")
+    for query, count in (
+        ("slot:altitude=5000", 1),
+        ("slot:altitude=500", 0),
+        ("slot:altitude wer>20", 1),
+        ('slot:"station=boston tower"', 1),
+        ("slot:callsign=?", 1),
+        ("slot:doubtful", 1),
+        ("slot:role=controller", 1),
+    ):
+        assert search(page, query).startswith(f"{count} of 120"), query
+    search(page, "slot:altitude")
+    run_script(page, "document.querySelector('#grid-rows [role=row]').click()")
+    chips = "return [...document.querySelectorAll('#slots button')].map((chip) => chip.textContent)"
+    assert run_script(page, chips) == ["controller", "altitude 5000 ft", "station BOSTON TOWER"]
+    run_script(page, "document.querySelectorAll('#slots button')[2].click()")
+    assert run_script(page, "return document.getElementById('search').value") == 'slot:"station=boston tower"'
+    assert text_of(page, "#count").startswith("1 of 120")
+    search(page, "id:base_7")
+    run_script(page, "document.querySelector('#grid-rows [role=row]').click()")
+    assert run_script(page, chips) == [] and run_script(page, "return document.getElementById('slots').hidden")
 
 
 @pytest.mark.slow

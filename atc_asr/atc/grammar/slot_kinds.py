@@ -604,6 +604,7 @@ CLEARANCES = {
 CLEARANCE_PHRASES = {tuple(phrase.split()): value for phrase, value in CLEARANCES.items()}
 CLEARANCE_FILLERS = frozenset({"TO", "FOR", "THE", "IMMEDIATE", "A"})
 HOLDS_AT = ("AT", "OVER", "OVERHEAD")
+MAX_POINT_WORDS = 3  # SAINT PREX
 BEFORE_TO_POINT = ("LEFT", "RIGHT", "PROCEED", "PROCEEDING")
 
 
@@ -643,9 +644,20 @@ def _after_direct(words: Words, start: int) -> Slot | None:
             name, end = name + LETTERS[words[end]], end + 1
         run = read_run(words, end)
         return Slot("point", name + (join_digits(run) or ""), start, run[-1].end if run else end)
-    if not word or word in phraseology() or is_number_word(word) or _is_aircraft(words, position):
+    end = position
+    while end < min(len(words), position + MAX_POINT_WORDS) and _names_point(words, end):
+        end += 1
+    if end == position:
         return None
-    return Slot("point", word, start, position + 1)
+    # In KINES KISTLER FOUR FIVE SIX, KISTLER is an operator.
+    end = position + 1 if word_at(words, end) in LETTERS or read_run(words, end) else end
+    return Slot("point", " ".join(words[position:end]), start, end)
+
+
+def _names_point(words: Words, position: int) -> bool:
+    word = words[position]
+    is_known = word in phraseology() or word in LETTERS or is_number_word(word)
+    return not is_known and not _is_aircraft(words, position)
 
 
 # --- station --------------------------------------------------------------------------------------------------------

@@ -36,12 +36,20 @@ const utterances = data.utterances.map(([id, wav, duration, errors, words, steps
 // The reference ("ref") or hypothesis ("hyp") of an utterance.
 const textOf = (utterance, side) => readSteps(utterance.steps).map((step) => step[side]).filter((word) => word !== null).join(" ");
 
+// What `slot:…` finds: kinds, values (altitude=5000; ? cannot be read), role=pilot, and doubtful.
+function slotTerms(utterance) {
+  const [role, , ...slots] = data.slots[utterance.index] ?? [];
+  const terms = slots.flatMap(([kind, value, , , , , , doubtful]) => [kind, `${kind}=${value ?? "?"}`, ...(doubtful.length ? ["doubtful"] : [])]);
+  return new Set([...terms, ...(role ? [`role=${role}`] : [])].map((term) => term.toLowerCase()));
+}
+
 // Texts for the search are made at the first search, so that opening the page does not wait for them.
 function searchable(utterance) {
   if (!utterance.fields) {
     utterance.fields = { id: utterance.id.toLowerCase(), ref: textOf(utterance, "ref").toLowerCase(), hyp: textOf(utterance, "hyp").toLowerCase() };
     data.columns.forEach((name, index) => { utterance.fields[name.toLowerCase()] = utterance.columns[index].toLowerCase(); });
     utterance.all = Object.values(utterance.fields).join("\n");
+    utterance.slotTerms = slotTerms(utterance);
   }
   return utterance;
 }

@@ -1,5 +1,6 @@
 // Query terms, all of which must match: words and "phrases"; comparisons (wer>20, sec<3, words=1, wpm>200 words per minute);
-// and field:text, where the field is id, ref, hyp or a column of the manifest.
+// field:text, where the field is id, ref, hyp or a column of the manifest; and slot:altitude=5000, where the hypotheses have slots.
+const hasSlots = Object.keys(data.slots).length > 0;
 const NUMBERS = { wer: "wer", sec: "duration", wpm: "speed", words: "words", errors: "errors" };
 const COMPARISONS = {
   ">": (a, b) => a > b, "<": (a, b) => a < b, ">=": (a, b) => a >= b, "<=": (a, b) => a <= b, "=": (a, b) => Math.abs(a - b) < 0.05,
@@ -12,6 +13,7 @@ function readTerm(term) {
     return (utterance) => utterance[NUMBERS[name]] !== null && COMPARISONS[sign](utterance[NUMBERS[name]], Number(value));
   }
   const colon = term.indexOf(":");
+  if (hasSlots && term.startsWith("slot:")) return (utterance) => searchable(utterance).slotTerms.has(term.slice(colon + 1));
   const field = term.slice(0, colon);
   if (colon > 0 && utterances.length && Object.hasOwn(searchable(utterances[0]).fields, field)) {
     const wanted = term.slice(colon + 1);

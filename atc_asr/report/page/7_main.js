@@ -94,7 +94,7 @@ function fillColumns() {
   view.column = fewestGroups();
   find("column").replaceChildren(...data.columns.map((name, column) => element("option", { value: column, text: name })));
   find("column").parentElement.hidden = find("value").parentElement.hidden = data.columns.length === 0;
-  find("search-help").textContent = `Also: ${["id", "ref", "hyp", ...data.columns].map((name) => `${name}:…`).join(" ")} "two words" wer>20 wer=0 sec<3 wpm>200 words>=5 errors>2`;
+  find("search-help").textContent = `Also: ${["id", "ref", "hyp", ...data.columns].map((name) => `${name}:…`).join(" ")}${hasSlots ? " slot:altitude=5000 slot:doubtful" : ""} "two words" wer>20 wer=0 sec<3 wpm>200 words>=5 errors>2`;
   fillValues();
 }
 
@@ -142,3 +142,6 @@ performance.mark("ready");
 // Prepares what the first search and the first sort by name need, while the browser is idle.
 const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
 whenIdle(() => { utterances.forEach(searchable); ORDERS.id(); ORDERS.slice(); });
+find("slots").addEventListener("click", (event) => {
+  if (event.target.dataset.query) { view.query = find("search").value = event.target.dataset.query; updateGrid(); }
+});

@@ -71,6 +71,8 @@ def test_acts_are_told():
          ["wind=210/04", "runway=25", "clearance=TAKEOFF"]),
         ("WIND TWO SIX DEGREES NINE KNOTS", ["wind=?"]),
         ("HOLD OVER IMPED", ["clearance=HOLD", "point=IMPED"]),
+        ("DIRECT SAINT PREX THANK YOU LUFTHANSA ONE TWO", ["point=SAINT PREX"]),
+        ("DIRECT TO KINES KISTLER FOUR FIVE SIX", ["point=KINES"]),
         ("CLIMB AND MAINTAIN 10 000", ["altitude=10000"]),
         ("DESCEND AND MAINTAIN 1 500", ["altitude=1500"]),
         ("CONTACT BREMEN RADAR ON ONE TWO THREE DECIMAL TWO TWO FIVE", ["station=BREMEN RADAR", "frequency=123.225"]),
