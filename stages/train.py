@@ -8,6 +8,7 @@ from pathlib import Path
 from atc_asr.core import cli, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, read_manifests
+from atc_asr.core.params import CorporaParams
 from atc_asr.model.params import ModelParams, SpecAugmentParams
 from atc_asr.tokenizer.params import TokenizerParams
 from atc_asr.tokenizer.tokens import Tokens, build_tokens
@@ -41,6 +42,7 @@ def run(
     augment: AugmentParams,
     lora: LoraParams,
     tokenizer: TokenizerParams,
+    corpora: CorporaParams,
     labels: RecordParams,
     flags: TrainFlags,
 ) -> None:
@@ -52,7 +54,7 @@ def run(
     # Imported here so that errors in flags are reported before torch is loaded.
     from atc_asr.model.network import HPARAMS_FILE
     from atc_asr.model.run_folder import load_recognizer
-    from atc_asr.training import distributed, run_record, staging, training
+    from atc_asr.training import distributed, mixture, run_record, staging, training
     from atc_asr.training.config import TrainingConfig, select_train, training_key
     from atc_asr.training.evaluation import evaluate
 
@@ -71,13 +73,16 @@ def run(
             outputs.check_file(flags.metrics_file, run_record.METRICS_LIKE)
         staging.check_run_dir(flags.run_dir or flags.output_dir / run_name(labels, now))
         export = run_record.export_limits(flags)
-        train_set = select_train(read_manifests(flags.train_manifest), train)
-        sets = {"valid": read_manifests(flags.valid_manifest)}
+        train_set, valid_set, used = mixture.select(
+            read_manifests(flags.train_manifest), read_manifests(flags.valid_manifest), corpora
+        )
+        train_set = select_train(train_set, train)
+        sets = {"valid": mixture.without_guards(valid_set, used)}
         if flags.test_manifest and not flags.skip_test:
             sets["test"] = read_manifests(flags.test_manifest)
         tokens = load_tokens(tokenizer, flags, train_set)
         hparams = flags.hparams_file or HPARAMS_FILE
-        config = TrainingConfig(train, model, specaugment, augment, lora, tokens, train_set, sets["valid"], hparams)
+        config = TrainingConfig(train, model, specaugment, augment, lora, tokens, train_set, valid_set, hparams, used)
         key = training_key(config)
 
     dvc_root = os.environ.get("DVC_ROOT")  # the project's folder, set by DVC for its commands
@@ -104,8 +109,8 @@ def run(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs the stage's command line."""
-    sections = (TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams, RecordParams)
-    run(*cli.parse(argv, *sections, TrainFlags))
+    sections = (TrainParams, ModelParams, SpecAugmentParams, AugmentParams, LoraParams, TokenizerParams)
+    run(*cli.parse(argv, *sections, CorporaParams, RecordParams, TrainFlags))
 
 
 if __name__ == "__main__":

@@ -220,6 +220,21 @@ def test_the_corpus_reruns_everything(project):
 def test_two_queued_experiments_side_by_side(project):
     rates = {"slow": 1e-05, "fast": 2e-03}
     for name, rate in rates.items():
+@pytest.mark.endurance
+def test_a_further_corpus_exports_only_itself(project):
+    project.edit("corpora: {}", "corpora: {a: {weight: 3, role: train, export: {corpus: spoken}}}")
+    project.edit("corpus: spoken ", "corpus: null   ")
+    assert re.findall(r"Running stage '([^']+)'", project.run("dvc", "repro", "export")) == ["corpora@a", "export"]
+    project.edit("corpora: {", "corpora: {b: {weight: 1, role: train, export: {corpus: spoken}}, ")
+    assert re.findall(r"Running stage '([^']+)'", project.run("dvc", "repro", "export")) == ["corpora@b", "export"]
+    output = project.run("dvc", "exp", "run", "-S", "corpora.b.weight=0.5", "-S", "train.epochs=1", "train")
+    assert stages_run(output) == {"export", "tokenizer", "train"}
+    shares = json.loads((project.folder / "models/asr/metrics.json").read_text())["corpus_shares"]
+    assert shares["a"] == pytest.approx(6 / 7, abs=0.05)
+    project.restore()
+    project.run("git", "clean", "-fdxq", "data/corpora")
+
+
         project.run("dvc", "exp", "run", "--queue", "-n", name, "-S", f"train.lr={rate}", "-S", "train.epochs=2")
     project.run("dvc", "queue", "start", "-j", "2")
     states = []

@@ -9,7 +9,8 @@ import atc_asr
 from atc_asr.core import cli, config
 from atc_asr.core.config import Flags, Section, argument
 from atc_asr.core.errors import InputError
-from atc_asr.decoding.params import DecodeParams, check_search
+from atc_asr.corpus.named import check_corpora
+from atc_asr.decoding.params import check_search
 
 
 class CheckParamsFlags(Flags):
@@ -25,7 +26,7 @@ def section_classes() -> dict[str, type[Section]]:
         module = importlib.import_module(f"atc_asr.{path.parent.name}.params")
         for value in vars(module).values():
             is_section = isinstance(value, type) and issubclass(value, Section) and value.__module__ == module.__name__
-            if is_section and value.model_config["extra"] == "forbid":
+            if is_section and hasattr(value, "section") and value.model_config["extra"] != "ignore":
                 found[value.section] = value
     return found
 
@@ -40,10 +41,12 @@ def check(content: Mapping[str, Any], where: str) -> None:
     for name in content:
         if name not in classes:
             raise InputError(f"{where}: unknown section {name}{config.did_you_mean(str(name), classes)}")
+    found: dict[str, Any] = {}
     for name, section in classes.items():
-        params = config.make_section(section, config.find_section(content, section, Path(where)), f"{where}: {name}")
-        if isinstance(params, DecodeParams):
-            check_search(params)
+        values = config.find_section(content, section, Path(where))
+        found[name] = config.make_section(section, values, f"{where}: {name}")
+    check_search(found["decode"])
+    check_corpora(found["corpora"], (found["export"], found["checks"], found["synthetic"]))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,6 +1,8 @@
 """Command preset: write a preset's values into params.yaml, keeping its comments and order."""
 
+import io
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,12 @@ from atc_asr.commands import check_params
 from atc_asr.core import cli, config, messages, outputs
 from atc_asr.core.config import Flags, argument
 from atc_asr.core.errors import InputError
+from atc_asr.core.params import CorporaParams
 
 log = logging.getLogger(__name__)
+
+CORPORA = CorporaParams.section
+_CORPORA_LINES = re.compile(rf"^{CORPORA}:.*\n(?: .*\n|\n(?= ))*", re.MULTILINE)
 
 
 class PresetFlags(Flags):
@@ -23,7 +29,7 @@ class PresetFlags(Flags):
         atc-asr preset --from_source speechbrain/asr-conformersmall-transformerlm-librispeech
 
     The values are those of a preset file, or the architecture of a pretrained network, which is also written to
-    train.init_from.
+    train.init_from. Section corpora is replaced as a whole.
     """
 
     preset_file: Path | None = argument("preset, some of params.yaml's keys in their sections", None, positional=True)
@@ -42,7 +48,8 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
     old = config.read_yaml(params_file)
     new = dict(old)
     for name, values in preset.items():
-        new[name] = {**old.get(name, {}), **values} if isinstance(values, dict) else values
+        is_whole = name == CORPORA or not isinstance(values, dict)
+        new[name] = values if is_whole else {**old.get(name, {}), **values}
     check_params.check(new, f"{params_file} with {where}")
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -53,7 +60,7 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
     )
     content = yaml.load(params_file.read_text(encoding="utf-8"))
     changes = 0
-    for name, values in preset.items():
+    for name, values in ((name, values) for name, values in preset.items() if name != CORPORA):
         section = content.setdefault(name, {})
         for key, value in values.items():
             if key in section and section[key] == value:
@@ -64,9 +71,25 @@ def write(preset: Mapping[str, Any], where: str, params_file: Path) -> None:
             if isinstance(value, list):
                 section[key] = CommentedSeq(value)
                 section[key].fa.set_flow_style()  # `[1, 2]` on one line, beside the key's comment
-    with outputs.new_file(params_file, outputs.ANY) as partial, open(partial, "w", encoding="utf-8") as file:
-        yaml.dump(content, file)
+    text = io.StringIO()
+    yaml.dump(content, text)
+    changed = text.getvalue()
+    if CORPORA in preset and preset[CORPORA] != old.get(CORPORA):
+        changes += 1
+        log.info(messages.PRESET_CHANGE, CORPORA, ", ".join(old.get(CORPORA, {})), ", ".join(preset[CORPORA]))
+        changed = replace_corpora(changed, preset[CORPORA])
+    with outputs.new_file(params_file, outputs.ANY) as partial:
+        partial.write_text(changed, encoding="utf-8", newline="\n")
     log.info(messages.PRESET_DONE, params_file, changes, where)
+
+
+def replace_corpora(text: str, corpora: Mapping[str, Any]) -> str:
+    """The text of params.yaml with other corpora."""
+    block = io.StringIO()
+    YAML().dump(dict(corpora), block)
+    lines = "".join(f"  {line}" for line in block.getvalue().splitlines(keepends=True)) if corpora else ""
+    comment = f"{CORPORA}:{'' if corpora else ' {}'}  # {(CorporaParams.__doc__ or '').splitlines()[0]}\n"
+    return _CORPORA_LINES.sub(lambda _: comment + lines, text)
 
 
 def run(preset_file: Path, params_file: Path) -> None:

@@ -19,7 +19,9 @@ from atc_asr.core.documents import read_yaml as read_yaml
 from atc_asr.core.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
-YAML_NAMES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "null"}
+YAML_NAMES = {
+    "string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "null", "object": "mapping",
+}  # fmt: skip
 LIMITS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
@@ -32,7 +34,7 @@ class Section(BaseModel):
     @model_validator(mode="after")
     def _check_ranges(self) -> "Section":
         """`<name>_low` is at most `<name>_high`."""
-        values = self.model_dump()
+        values = self.model_dump(include=set(type(self).model_fields))
         for key in (key for key in values if key.endswith("_low")):
             high = key.removesuffix("_low") + "_high"
             if values[key] > values[high]:

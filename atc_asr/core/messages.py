@@ -11,6 +11,8 @@ WRONG_LENGTHS = "%s: the headers of %d WAV files have another length than the au
 WRONG_BYTE_ORDER = "%s: the header's byte order is wrong, using the other one"
 
 # tokenizer, lm
+LEAKAGE = "corpora: %s"
+NO_SUCH_CORPUS = "%s: is of no corpus in section corpora, left out"
 TOKENIZER_DONE = "%s: %d %s tokens, blank included"
 FALLBACK_DISCOUNTS = "orders %s: too little text to estimate discounts, using %s"
 

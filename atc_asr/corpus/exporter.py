@@ -23,6 +23,7 @@ from typing import Any
 from tqdm import tqdm
 
 from atc_asr.core import files, manifest, messages, outputs, text, workers
+from atc_asr.core.corpora import AUDIO_HASH, CORPUS
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
 from atc_asr.corpus import conventions, leakage, shards, stats
@@ -191,10 +192,10 @@ def write_folder(
         for row in members:
             wav = wav_folder / f"{row.id}.wav"
             link_or_copy(wavs[row.id], wav)
-            utterances.append(Utterance(row.id, wav, row.duration, row.transcript, row.columns))
+            columns = {**row.columns, AUDIO_HASH: row.digest} if CORPUS in row.columns else row.columns
+            utterances.append(Utterance(row.id, wav, row.duration, row.transcript, columns))
         manifest.write_manifest(folder / f"{split}.csv", utterances)
     write_rejected(folder / REJECTED_FILE, rows)
-    stats.write_histograms(folder / HISTOGRAMS, splits, frame_ms)
     every = {split: stats.describe_split([row for row in rows if row.split == split], frame_ms) for split in splits}
     content = {"text_version": text.VERSION, "splits": every, **info}
     files.write_text(folder / manifest.STATS_FILE, stats.to_json(content))
@@ -217,6 +218,7 @@ def write_rejected(path: Path, rows: Iterable[Row]) -> None:
     files.write_csv(path, ["id", "split", "reason", "value", "limit"], lines)
 
 
+    stats.write_histograms(folder / HISTOGRAMS, every)
 def write_boost(folder: Path, rows: Sequence[Row], nearby: Mapping[str, Sequence[str]]) -> None:
     """Write the call signs that were near each recording, as `--boost` of decode and transcribe reads them.
 

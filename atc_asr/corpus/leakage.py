@@ -1,13 +1,17 @@
-"""Leakage: audio, transcripts and speakers of the test data that also occur in train."""
+"""Leakage: audio, transcripts and speakers of the test data that also occur in train, of one corpus or of several."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
+from atc_asr.core.corpora import AUDIO_HASH
 from atc_asr.core.errors import InputError
+from atc_asr.core.manifest import Utterance
 from atc_asr.corpus.clips import Row
+from atc_asr.corpus.source import SPLITS
 
 NUM_EXAMPLES = 3
+KINDS = ("audio", "id", "tape")  # what shows that two corpora have the same recording
 
 
 def shared_audio(splits: Mapping[str, Sequence[Row]]) -> dict[str, list[tuple[str, str]]]:
@@ -65,3 +69,68 @@ def _compare_column(name: str, rows: Sequence[Row], train: Sequence[Row]) -> dic
 def _fraction(hits: Iterable[bool]) -> float:
     hits = list(hits)
     return round(sum(hits) / len(hits), 6)
+
+
+class Clip(NamedTuple):
+    """An utterance of one of several corpora, and what shows that another corpus has it too."""
+
+    corpus: str
+    split: str
+    id: str
+    keys: Mapping[str, str]  # of KINDS, those that show something
+
+
+class Leak(NamedTuple):
+    """A clip of valid or test that is in train of another corpus."""
+
+    kind: str
+    train: Clip
+    held_out: Clip
+
+
+def clip_of(row: Utterance, corpus: str, split: str, config: str) -> Clip:
+    """A row of an export, in whose id the corpus's own follows configuration, split in the corpus and name.
+
+    Ids and tapes without a letter are numbers that any corpus may have, and show nothing.
+    """
+    own = row.id
+    for part in SPLITS:
+        own = own.removeprefix(f"{config}_{part}_{corpus}_")
+    names = {"id": own, "tape": row.columns.get("tape", "")}
+    keys = {kind: name for kind, name in names.items() if any(map(str.isalpha, name))}
+    return Clip(corpus, split, row.id, keys | {"audio": row.columns[AUDIO_HASH]})
+
+
+def across_corpora(clips: Sequence[Clip]) -> list[Leak]:
+    """The clips of valid and test that have the audio, own id or tape of a train clip of another corpus."""
+    leaks = []
+    for kind in KINDS:
+        train: dict[str, dict[str, Clip]] = {}  # key -> corpus -> its first clip
+        for clip in clips:
+            if clip.split == "train" and kind in clip.keys:
+                train.setdefault(clip.keys[kind], {}).setdefault(clip.corpus, clip)
+        for clip in clips:
+            if clip.split != "train" and kind in clip.keys:
+                others = (one for one in train.get(clip.keys[kind], {}).values() if one.corpus != clip.corpus)
+                leaks += [Leak(kind, one, clip) for one in others]
+    return leaks
+
+
+def counts(leaks: Sequence[Leak]) -> dict[str, dict[str, int]]:
+    """Pair of corpora -> number of clips of valid or test of the one in train of the other: all, and by kind."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for kind, train, held_out in leaks:
+        pair = found.setdefault(f"{held_out.corpus} {held_out.split} in {train.corpus}", {"clips": set()})
+        pair["clips"].add(held_out.id)
+        pair.setdefault(kind, set()).add(held_out.id)
+    return {pair: {kind: len(ids) for kind, ids in kinds.items()} for pair, kinds in found.items()}
+
+
+def describe(leaks: Sequence[Leak]) -> str:
+    """The numbers and examples in one line."""
+    numbers = [
+        f"{pair}'s train {kinds.pop('clips')} clips ({', '.join(f'{kind} {number}' for kind, number in kinds.items())})"
+        for pair, kinds in counts(leaks).items()
+    ]
+    examples = ", ".join(f"{leak.held_out.id} = {leak.train.id}" for leak in leaks[:NUM_EXAMPLES])
+    return f"{'; '.join(numbers)}: {examples}"

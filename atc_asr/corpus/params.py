@@ -12,7 +12,9 @@ class ExportParams(Section):
     """The corpus to export, its columns and its splits."""
 
     section: ClassVar[str] = "export"
-    corpus: str = param("synthetic (built in), a Hub dataset (HF-SaLAI/salai_atc0) or a local path")
+    corpus: str | None = param(
+        "synthetic (built in), a Hub dataset (HF-SaLAI/salai_atc0) or a local path; null = those of section corpora"
+    )
     layout: Literal["datasets", "manifests", "lhotse", "ldc", "atcosim", "uwb", "atco2"] = param(
         "layout: datasets (Hub or folder), manifests (NeMo's too), lhotse, or a corpus's own: ldc, atcosim, uwb, atco2"
     )
@@ -75,7 +77,7 @@ class SyntheticParams(Section):
 class ExportFlags(Flags):
     """Export any corpus to validated 16 kHz mono WAVs and manifests.
 
-    Reads   export.corpus     synthetic (built in), a Hub dataset, or a local folder
+    Reads   export.corpus     synthetic (built in), a Hub dataset, or a local folder; null: corpora_dir
     Writes  out_dir/<config>  wavs/, train.csv, valid.csv, test.csv, rejected.csv, stats.json, histograms/,
                               boost/ (call signs nearby, where the corpus lists them)
     """
@@ -84,4 +86,8 @@ class ExportFlags(Flags):
         "output folder, with a subfolder for each configuration (data/atc0)", Path("data/atc0"), output=True
     )
     config: str | None = argument("one configuration: the same as --configs with one name", None)
+    name: str | None = argument("a corpus of section corpora (the corpus of section export)", None)
+    corpora_dir: Path = argument(
+        "exports of all corpora, with export.corpus null: <name>/<config> (data/corpora)", Path("data/corpora")
+    )
     processes: PositiveInt | None = argument("number of processes; changes no output (one for each core)", None)

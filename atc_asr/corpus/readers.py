@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from atc_asr.core.corpora import CORPUS
 from atc_asr.core.errors import InputError
 from atc_asr.corpus.atco2 import open_atco2
 from atc_asr.corpus.atcosim import open_atcosim
+from atc_asr.corpus.clips import content_hash, safe_name
 from atc_asr.corpus.ldc import open_ldc
 from atc_asr.corpus.lhotse import open_lhotse
 from atc_asr.corpus.manifest_source import open_manifests
@@ -27,8 +29,8 @@ OPENERS: Mapping[str, Callable[..., Source]] = {
 }
 
 
-def open_sources(params: ExportParams, synthetic: SyntheticParams) -> dict[str, Source]:
-    """Configuration -> its source.
+def open_sources(params: ExportParams, synthetic: SyntheticParams, name: str | None = None) -> dict[str, Source]:
+    """Configuration -> its source; `name` is that of one of several corpora.
 
     Raises:
         InputError: the corpus cannot be opened, or the names of the configurations are not unique.
@@ -39,11 +41,15 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams) -> dict[str, 
         raise InputError(f"export.configs: got {params.configs}, wanted one name for the synthetic corpus")
     sources = {config: _open_source(params, synthetic, config) for config in params.configs}
     if params.id_pattern:
-        return {config: IdColumnsSource(source, params.id_pattern) for config, source in sources.items()}
+        sources = {config: IdColumnsSource(source, params.id_pattern) for config, source in sources.items()}
+    if name is not None:
+        sources = {config: NamedSource(source, name) for config, source in sources.items()}
     return sources
 
 
 def _open_source(params: ExportParams, synthetic: SyntheticParams, config: str) -> Source:
+    if params.corpus is None:
+        raise InputError("export.corpus: got null, wanted a corpus")
     if params.corpus == SYNTHETIC:
         return SyntheticSource(synthetic)
     splits = {"train": params.train_split, "valid": params.valid_split, "test": params.test_split}
@@ -92,3 +98,26 @@ class IdColumnsSource:
             match = compiled.search(clip.id or "")
             columns = match.groupdict("") if match else dict.fromkeys(compiled.groupindex, "")
             yield replace(clip, columns={**clip.columns, **columns})
+
+
+@dataclass(frozen=True)
+class NamedSource:
+    """Adds the name of one of several corpora to the ids, and as the column `corpus`."""
+
+    source: Source
+    name: str
+
+    @property
+    def nearby(self) -> Mapping[str, Sequence[str]]:
+        return nearby_callsigns(self.source)
+
+    def identity(self) -> Mapping[str, Any]:
+        return {**self.source.identity(), "name": self.name}
+
+    def shards(self) -> list[Shard]:
+        return self.source.shards()
+
+    def read(self, shard: Shard) -> Iterator[Clip]:
+        for clip in self.source.read(shard):
+            own = safe_name(clip.id) if clip.id else content_hash(clip)
+            yield replace(clip, id=f"{self.name}_{own}", columns={**clip.columns, CORPUS: self.name})

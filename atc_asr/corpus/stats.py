@@ -110,19 +110,30 @@ def _counts(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def write_histograms(folder: Path, splits: Mapping[str, Sequence[Row]], frame_ms: int) -> None:
+def write_histograms(folder: Path, splits: Mapping[str, Mapping[str, Any]]) -> None:
     """Write one CSV per histogram for `dvc plots`: the centre of each bin, and the percentage of each split's rows.
 
-    All splits have a column, because dvc.yaml names them; a missing split has zeros.
+    `splits` is split -> `describe_split`. All splits have a column, because dvc.yaml names them; a missing split has
+    zeros.
     """
     for histogram in HISTOGRAMS:
         centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
-        percentages = [
-            100 * np.array(histogram.counts(rows, frame_ms)) / max(1, len(rows))
-            for rows in (splits.get(split, ()) for split in SPLITS)
-        ]
+        every = [splits[split]["histograms"][histogram.name]["counts"] if split in splits else [0] for split in SPLITS]
+        percentages = [np.resize(100 * np.array(counts) / max(1, sum(counts)), len(centres)) for counts in every]
         lines = np.round([centres, *percentages], 4).T.tolist()
         files.write_csv(folder / f"{histogram.name}.csv", [histogram.name, *SPLITS], lines)
+
+
+def add_up(every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows, hours, words and histograms of several `describe_split` together."""
+    histograms = {}
+    for histogram in HISTOGRAMS:
+        parts = [one["histograms"][histogram.name] for one in every]
+        counts = np.sum([part["counts"] for part in parts], axis=0).tolist()
+        histograms[histogram.name] = {"edges": parts[0]["edges"], "counts": counts}
+    return {key: round(sum(one[key] for one in every), 6) for key in ("rows", "hours", "words")} | {
+        "histograms": histograms
+    }
 
 
 def num_rows(path: Path) -> int:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from atc_asr.core.audio_files import AudioError, read_samples
+from atc_asr.core.corpora import corpus_of
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance
 from atc_asr.model.network import pad_waveforms, padded_seconds
@@ -24,6 +25,8 @@ PCM16_SCALE = 1 / 2**15
 BYTES_PER_SAMPLE = 2
 MAX_CACHE_FRACTION = 0.25  # largest fraction of a GPU's free memory that audio may take
 SORT_NOISE = 0.02  # relative error with which durations are sorted, so that the batches of epochs differ
+
+Draw = Callable[[int], np.ndarray]  # epoch -> (N,) indices of its utterances
 
 
 def make_batches(
@@ -54,13 +57,17 @@ def make_batches(
 class DurationBatches:
     """A batch sampler of `make_batches`. The batches of an epoch depend only on its number and the seed.
 
-    Without a seed, the batches stay sorted from long to short.
+    Without a seed, the batches stay sorted from long to short. `draw` gives the utterances of an epoch; None = all,
+    each once.
     """
 
-    def __init__(self, durations: Sequence[float], *, max_seconds: float, seed: int | None) -> None:
+    def __init__(
+        self, durations: Sequence[float], *, max_seconds: float, seed: int | None, draw: Draw | None = None
+    ) -> None:
         self._durations = np.asarray(durations)
         self._max_seconds = max_seconds
         self._seed = seed
+        self._draw = draw or (lambda _: np.arange(len(self._durations)))
         self.set_epoch(1)
 
     def set_epoch(self, epoch: int) -> None:
@@ -71,11 +78,13 @@ class DurationBatches:
         """The batches of an epoch as lists of indices into `durations`."""
         if self._seed is None:
             return make_batches(self._durations, self._max_seconds)
+        drawn = self._draw(epoch)
+        durations = self._durations[drawn]
         random = np.random.default_rng((self._seed, epoch))
-        noise = random.uniform(1 - SORT_NOISE, 1 + SORT_NOISE, size=len(self._durations))
-        batches = make_batches(self._durations, self._max_seconds, self._durations * noise)
+        noise = random.uniform(1 - SORT_NOISE, 1 + SORT_NOISE, size=len(drawn))
+        batches = make_batches(durations, self._max_seconds, durations * noise)
         random.shuffle(batches)
-        return batches
+        return [drawn[batch].tolist() for batch in batches]
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self._batches)
@@ -107,6 +116,7 @@ class Batch:
         tokens: (B, U) token numbers, padded with 0.
         token_lens: (B,) relative lengths: fraction of U that is text.
         seconds: duration of the audio without padding.
+        corpora: B names of the corpora, "" without one.
     """
 
     ids: list[str]
@@ -116,6 +126,7 @@ class Batch:
     tokens: torch.Tensor
     token_lens: torch.Tensor
     seconds: float
+    corpora: list[str]
 
     def to(self, device: torch.device) -> "Batch":
         """Copy the batch to a device. Lengths stay on the CPU, where the CTC loss needs them."""
@@ -168,6 +179,7 @@ def collate(items: Sequence[tuple[Utterance, torch.Tensor, list[int]]]) -> Batch
         tokens=tokens,
         token_lens=token_lens,
         seconds=sum(utterance.duration for utterance, _, _ in items),
+        corpora=[corpus_of(utterance) for utterance, _, _ in items],
     )
 
 

@@ -6,6 +6,8 @@ B utterances, F mel bands, T encoder frames, D width, V tokens. A step is 10 ms 
 import logging
 import sys
 import time
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,10 +30,10 @@ from atc_asr.training.averaging import Ema
 from atc_asr.training.checkpoints import Checkpoints
 from atc_asr.training.config import TrainingConfig
 from atc_asr.training.data import TrainingData
-from atc_asr.training.recoverables import Curves, RandomState
+from atc_asr.training.recoverables import CorpusLosses, Curves, RandomState
 from atc_asr.training.schedule import make_schedule
 from atc_asr.training.updates import NonblockingBrain
-from atc_asr.wer.wer import Counts, count_edits, total
+from atc_asr.wer.wer import Counts, count_edits
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,23 @@ log = logging.getLogger(__name__)
 register_checkpoint_hooks(EpochCounterWithStopper)
 
 WER = "valid_wer"  # column of the curves by which epochs are selected
+
+
+@dataclass
+class ValidScore:
+    """Validation of a corpus: word errors, and sum and number of the utterances' losses."""
+
+    counts: Counts = field(default_factory=Counts)
+    loss: float = 0.0
+    number: int = 0
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Loss of an utterance; None without utterances."""
+        return self.loss / self.number if self.number else None
+
+    def __add__(self, other: "ValidScore") -> "ValidScore":
+        return ValidScore(self.counts + other.counts, self.loss + other.loss, self.number + other.number)
 
 
 class ConformerCTC(NonblockingBrain):
@@ -79,35 +98,41 @@ class ConformerCTC(NonblockingBrain):
     def compute_objectives(
         self, predictions: tuple[torch.Tensor, torch.Tensor | None], batch: Batch, stage: sb.Stage
     ) -> torch.Tensor:
-        """CTC loss per label, averaged over the batch.
+        """CTC loss per label, averaged over the batch; the losses of each corpus are added up.
 
         In training it includes the intermediate loss (Lee & Watanabe 2021, section 3); in validation the word errors of
         greedy decoding are counted.
         """
         log_probs, half = predictions
-        loss = self.ctc(log_probs, batch)
+        losses = self.ctc(log_probs, batch)
         if half is not None:
-            return (1 - self.hparams.inter_ctc) * loss + self.hparams.inter_ctc * self.ctc(half, batch)
-        if stage != sb.Stage.TRAIN:
+            losses = (1 - self.hparams.inter_ctc) * losses + self.hparams.inter_ctc * self.ctc(half, batch)
+        if stage == sb.Stage.TRAIN:
+            self.corpus_losses.add(losses.detach(), batch.corpora)
+        else:
             hypotheses = ctc_greedy_decode(log_probs, batch.wav_lens.to(self.device), blank_id=0)
-            for transcript, numbers in zip(batch.transcripts, hypotheses, strict=True):
+            rows = zip(batch.corpora, losses.tolist(), batch.transcripts, hypotheses, strict=True)
+            for corpus, loss, transcript, numbers in rows:
+                score = ValidScore(loss=loss, number=1)
                 if transcript:  # an empty reference has no error rate
-                    self.word_counts += count_edits(transcript.split(), self.hparams.tokens.decode(numbers).split())
-            self.num_evaluated += 1
-        return loss
+                    score.counts = count_edits(transcript.split(), self.hparams.tokens.decode(numbers).split())
+                self.scores[corpus] += score
+        return losses.mean()
 
     def ctc(self, log_probs: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """CTC loss of each utterance over its number of labels (Graves et al. 2006), averaged over the batch."""
+        """(B,) CTC loss of each utterance over its number of labels (Graves et al. 2006)."""
         tokens = batch.tokens.to(self.device, non_blocking=True)
-        return ctc_loss(log_probs, tokens, batch.wav_lens, batch.token_lens, blank_index=0)
+        return ctc_loss(log_probs, tokens, batch.wav_lens, batch.token_lens, blank_index=0, reduction="batch")
 
     def on_fit_start(self) -> None:
         """Loads the last checkpoint and rewrites the log and the curves up to it."""
         self.curves = Curves(self.hparams.curves_file)
+        self.corpus_losses = CorpusLosses(list(self.hparams.corpora), self.device)
         self.clock_update = 0  # number of the update after which the first process reads its clock again
         self.checkpointer.add_recoverables(
             {"curves": self.curves, "random_state": RandomState(), "epochs": self.hparams.epoch_counter}
         )
+        self.checkpointer.add_recoverable("corpus_losses", self.corpus_losses)
         if self.hparams.ema is not None:
             self.checkpointer.add_recoverable("ema", self.hparams.ema)
         super().on_fit_start()
@@ -126,8 +151,9 @@ class ConformerCTC(NonblockingBrain):
             self.hparams.batches.set_epoch(epoch)
             if self.step == 0:  # the epoch was not resumed in its middle
                 self.losses.start_epoch()
+                self.corpus_losses.start_epoch()
         else:
-            self.word_counts, self.num_evaluated = Counts(), 0
+            self.scores: defaultdict[str, ValidScore] = defaultdict(ValidScore)  # by corpus
             if self.hparams.ema is not None:
                 self.hparams.ema.swap()  # validates with the moving averages
 
@@ -159,31 +185,43 @@ class ConformerCTC(NonblockingBrain):
                 "throughput": sum(audio) / seconds,  # after a restart within the epoch: since then
                 "peak_memory_mb": max(peaks),
             }
+            self.corpus_stats = self.corpus_losses.read()
             return
         if self.hparams.ema is not None:
             self.hparams.ema.swap()
-        valid_loss, wer = self.gather_validation(float(stage_loss))
+        valid = self.gather_validation()
         row = {
             "epoch": epoch,
             "lr": self.hparams.lr_schedule(max(0, self.optimizer_step - 1)),
             **self.train_stats,
-            "valid_loss": valid_loss,
-            WER: wer,
+            "valid_loss": valid.pop("valid_loss"),
+            WER: valid.pop(WER),
             "valid_seconds": seconds,
+            **self.corpus_stats,
+            **valid,
         }
         self.curves.rows.append(row)
         self.curves.write()
         self.log_epoch(row)
         self.print_epoch(row)
-        self.hparams.epoch_counter.update_metric(wer)
+        self.hparams.epoch_counter.update_metric(row[WER])
         self.checkpointer.save_checkpoint(meta=row)
         self.checkpointer.keep(self.hparams.num_kept, self.hparams.kept_by)
 
-    def gather_validation(self, loss: float) -> tuple[float, float | None]:
-        """Mean loss of the batches and WER in per cent, over all processes."""
-        counts, losses, numbers = zip(*distributed.gather((self.word_counts, loss, self.num_evaluated)), strict=True)
-        mean = sum(loss * (number / sum(numbers)) for loss, number in zip(losses, numbers, strict=True))
-        return mean, total(counts).rate
+    def gather_validation(self) -> dict[str, float | None]:
+        """Columns of the curves: mean loss of the utterances and WER in per cent, over all processes.
+
+        Those without the name of a corpus are of all utterances but the guards'.
+        """
+        scores: defaultdict[str, ValidScore] = defaultdict(ValidScore)
+        for part in distributed.gather(dict(self.scores)):
+            for corpus, score in part.items():
+                scores[corpus] += score
+        corpora = self.hparams.corpora
+        chosen = [score for name, score in scores.items() if name not in corpora or corpora[name].role != "guard"]
+        columns = {"": sum(chosen, ValidScore()), **{f"_{name}": scores[name] for name in corpora}}
+        losses = {f"valid_loss{name}": score.mean_loss for name, score in columns.items()}
+        return losses | {f"{WER}{name}": score.counts.rate for name, score in columns.items()}
 
     def log_epoch(self, row: dict[str, float]) -> None:
         """Writes a line to the log."""
@@ -246,6 +284,7 @@ def make_brain(
         opt_class=lambda _: optimizer.make_adamw(groups, lr=params.lr, weight_decay=params.weight_decay),
         hparams={
             "tokens": config.tokens,
+            "corpora": config.corpora,  # name -> weight and role; {} = one without a name
             "batches": data.batches,  # sampler of the train loader
             "features_of": data.features_of,
             "lr_schedule": make_schedule(params, num_batches),

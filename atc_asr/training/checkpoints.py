@@ -34,7 +34,7 @@ from atc_asr.training.params import TrainParams
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3  # version of a checkpoint's content; part of the training's key
+FORMAT = 4  # version of a checkpoint's content; part of the training's key
 FILES = "files.json"  # name -> SHA-256 of every other file of a checkpoint
 
 

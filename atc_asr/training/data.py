@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from speechbrain.dataio.dataloader import SaveableDataLoader
@@ -17,6 +18,7 @@ from atc_asr.training import cpu_fast_path, distributed
 from atc_asr.training.augment import fastest
 from atc_asr.training.config import TrainingConfig
 from atc_asr.training.distributed import DistributedBatches
+from atc_asr.training.mixture import WeightedDraw, audio_shares
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class TrainingData:
     valid_loader: SaveableDataLoader
     statistics_loader: SaveableDataLoader  # the whole train set, for one pass before the training
     features_of: Callable[[Batch], torch.Tensor]  # computes the features (B, steps, F) of a train batch
-    stats: dict[str, float]  # for the record of the run; `batch_seconds` is the longest train batch, padding included
+    stats: dict[str, Any]  # for the record of the run; `batch_seconds` is the longest train batch, padding included
 
 
 def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.device) -> TrainingData:
@@ -45,8 +47,10 @@ def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.de
     durations = [row.duration for row in train_set]
     valid_durations = [row.duration for row in config.valid_set]
     process = {"rank": distributed.rank(), "world_size": distributed.world_size()}
+    draw = WeightedDraw(train_set, config.corpora, params.seed) if config.corpora else None
+    mixed = {"max_seconds": seconds, "seed": params.seed, "draw": draw}
     all_batches = DurationBatches(durations, max_seconds=seconds, seed=params.seed)
-    train_batches = DistributedBatches(durations, max_seconds=seconds, seed=params.seed, equal=True, **process)
+    train_batches = DistributedBatches(durations, equal=True, **mixed, **process)
     valid_batches = DistributedBatches(
         valid_durations, max_seconds=max(seconds, *valid_durations), seed=None, equal=False, **process
     )
@@ -68,6 +72,7 @@ def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.de
             "train_too_dense": len(config.train_set) - len(train_set),
             "train_hours": sum(durations) / 3600,
             "padding_fraction": batches.padding_fraction(durations, all_batches.batches(1)),
+            **({"corpus_shares": audio_shares(train_set, draw(1))} if draw else {}),
             "batch_seconds": seconds,
         },
     )

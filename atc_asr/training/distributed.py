@@ -20,7 +20,7 @@ from torch import distributed
 from torch.multiprocessing import _prctl_pr_set_pdeathsig  # type: ignore[attr-defined]
 
 from atc_asr.core.errors import InputError
-from atc_asr.model.batches import DurationBatches
+from atc_asr.model.batches import Draw, DurationBatches
 
 ENVIRONMENT = ("RANK", "LOCAL_RANK", "WORLD_SIZE")  # set by torchrun
 PEER_SECONDS = 2.0  # time for the launcher to find the process that failed first and to end the others
@@ -105,10 +105,10 @@ class DistributedBatches(DurationBatches):
 
     def __init__(
         self, durations: Sequence[float], *, max_seconds: float, seed: int | None,
-        rank: int, world_size: int, equal: bool,
+        rank: int, world_size: int, equal: bool, draw: Draw | None = None,
     ) -> None:  # fmt: skip
         self._rank, self._world_size, self._equal = rank, world_size, equal
-        super().__init__(durations, max_seconds=max_seconds, seed=seed)
+        super().__init__(durations, max_seconds=max_seconds, seed=seed, draw=draw)
 
     def batches(self, epoch: int) -> list[list[int]]:
         """The process's batches of an epoch as lists of indices of utterances."""

@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,26 @@ class Curves:
 
 
 @functools.partial(register_checkpoint_hooks, save_on_main_only=False)
-class Losses:
-    """Sums of the losses and gradient norms of an epoch, kept on the device; each process has its own.
+class _Totals:
+    """Sums on the device, of which every process has its own."""
+
+    _totals: torch.Tensor
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Writes the sums of every process."""
+        totals = distributed.gather(self._totals.cpu())
+        if distributed.rank() == 0:
+            torch.save(totals, path)
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Reads a file of `save`."""
+        self._totals.copy_(torch.load(path, map_location="cpu", weights_only=True)[distributed.rank()])
+
+
+class Losses(_Totals):
+    """Sums of the losses and gradient norms of an epoch.
 
     Values that are not finite are left out and counted over the whole training.
     """
@@ -122,14 +141,31 @@ class Losses:
         total, number = self._totals[2:4].tolist()
         return total / number if number else float("nan")
 
-    @mark_as_saver
-    def save(self, path: Path) -> None:
-        """Writes the sums of every process."""
-        totals = distributed.gather(self._totals.cpu())
-        if distributed.rank() == 0:
-            torch.save(totals, path)
 
-    @mark_as_loader
-    def load(self, path: Path, end_of_epoch: bool) -> None:
-        """Reads a file of `save`."""
-        self._totals.copy_(torch.load(path, map_location="cpu", weights_only=True)[distributed.rank()])
+class CorpusLosses(_Totals):
+    """Sums of the losses of an epoch's utterances by corpus."""
+
+    def __init__(self, names: Sequence[str], device: torch.device) -> None:
+        self._places = {name: place for place, name in enumerate(names)}
+        self._totals = torch.zeros(2, len(names), dtype=torch.float64, device=device)  # sums and numbers
+
+    def add(self, losses: torch.Tensor, corpora: Sequence[str]) -> None:
+        """Adds losses (B,) of utterances with the names of their corpora; without names nothing."""
+        if not self._places:
+            return
+        places = torch.tensor([self._places[name] for name in corpora]).to(losses.device, non_blocking=True)
+        finite = torch.isfinite(losses)
+        values = torch.stack((torch.where(finite, losses, 0.0), finite)).double()
+        self._totals.index_add_(1, places, values)
+
+    def start_epoch(self) -> None:
+        """Resets the sums."""
+        self._totals.zero_()
+
+    def read(self) -> dict[str, float | None]:
+        """Waits for the device; columns `train_loss_<name>`, means over all processes, None for an unused corpus."""
+        totals = torch.stack(distributed.gather(self._totals.cpu())).sum(0).T.tolist()
+        return {
+            f"train_loss_{name}": total / number if number else None
+            for name, (total, number) in zip(self._places, totals, strict=True)
+        }

@@ -43,7 +43,8 @@ def test_characters_per_frame():
 
 
 def test_histogram_files_hold_percentages(tmp_path):
-    stats.write_histograms(tmp_path, {"train": [row(duration=1.1), row(duration=2.1)], "test": [row(duration=1.1)]}, 40)
+    splits = {"train": [row(duration=1.1), row(duration=2.1)], "test": [row(duration=1.1)]}
+    stats.write_histograms(tmp_path, {split: stats.describe_split(rows, 40) for split, rows in splits.items()})
     with open(tmp_path / "duration.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[2] == {"duration": "1.25", "train": "50.0", "valid": "0.0", "test": "100.0"}

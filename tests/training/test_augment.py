@@ -29,7 +29,7 @@ def batch():
         wavs[row, :size] = 0.1 * torch.randn(size, generator=generator)
     tokens = torch.ones(2, 3, dtype=torch.long)
     wav_lens = torch.tensor(SIZES) / SIZES[0]
-    return Batch(["a", "b"], wavs, wav_lens, ["A", "B"], tokens, torch.ones(2), seconds=sum(SIZES) / RATE)
+    return Batch(["a", "b"], wavs, wav_lens, ["A", "B"], tokens, torch.ones(2), sum(SIZES) / RATE, ["", ""])
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_moving_averages_are_validated_and_saved(config, changed, tmp_path):
 def test_patience(config, changed, tmp_path, monkeypatch, patience, epochs):
     """The WER falls in epochs 1 and 3 only."""
     errors = iter([5.0, 6.0, 4.0, 4.0, 4.0, 4.0])
-    monkeypatch.setattr(ConformerCTC, "gather_validation", lambda *_: (1.0, next(errors)))
+    monkeypatch.setattr(ConformerCTC, "gather_validation", lambda *_: {"valid_loss": 1.0, "valid_wer": next(errors)})
     rows = config.train_set[:6]
     short = changed(replace(config, train_set=rows, valid_set=rows[:1]), train={"epochs": 6, "patience": patience})
     result = training.train(short, tmp_path / "run")
@@ -177,7 +177,7 @@ def test_the_validation_wer_is_that_of_speechbrain(config, tmp_path, monkeypatch
             texts = make_decoder(tokens, 1)(predictions[0], batch.wav_lens)
             stats = ErrorRateStats()
             stats.append(batch.ids, [text.split() for text in texts], [text.split() for text in batch.transcripts])
-            witness[-1:] = [witness[-1] + stats.scores] if brain.num_evaluated else [*witness[-1:], stats.scores]
+            witness[-1:] = [witness[-1] + stats.scores] if brain.scores else [*witness[-1:], stats.scores]
         return objectives(brain, predictions, batch, stage)
 
     monkeypatch.setattr(ConformerCTC, "compute_objectives", counted)
