@@ -34,6 +34,8 @@ def run(params: ScoreParams, flags: ScoreFlags) -> None:
                 write_csv(path, rows[0], rows[1:])
         write_metrics(flags.scorecard_file, scores.scorecard)
         write_metrics(flags.metrics_file, scores.metrics)
+        if flags.corpora_file is not None:
+            write_metrics(flags.corpora_file, scores.corpora)
     counts = (scores.scorecard["callsign"][f"utterances_{status}"] for status in ("read", "unreadable", "without"))
     log.info(messages.CALLSIGNS_OF_REFERENCES, *counts)
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ CHARTS = (
     ("Learning rate", "learning rate", ("lr",)),
 )
 NUM_CONFUSIONS = 30
+ALL_CORPORA = "all corpora"
 RUN_LABELS = {"model": "model", "dataset_part": "data", "epochs": "epochs", "git_commit": "commit"}
 
 
@@ -104,6 +105,8 @@ class Contents:
     rows: tuple[Row, ...]  # in the order of the manifest
     run: Mapping[str, Any]  # the run's metrics.json; empty if it is not given
 
+    # The same scores of all corpora together and of each; empty where there are not several.
+    corpora: Mapping[str, tuple[Score | None, ...]] = field(default_factory=dict)
 
 def read_contents(title: str, files: ReportFlags) -> Contents:
     """Read everything that the report shows.
@@ -115,6 +118,7 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
     scorecard = read_json(files.scorecard_file)
     scores = _find_scores(scorecard)
     if not scores:
+    by_corpus = scorecard.pop("corpora", None)
         wanted = "wanted at least wer, wer_low and wer_high"
         raise InputError(f"{files.scorecard_file}: holds no score with its interval, {wanted}")
     confidence = _number(scorecard.get("confidence"))
@@ -133,6 +137,7 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
         run=run,
     )
 
+        corpora=_compare_corpora(scores, by_corpus),
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested keys joined by `_`: `{"callsign": {"accuracy": 1}}` -> `{"callsign_accuracy": 1}`."""
@@ -170,6 +175,15 @@ def _find_scores(scorecard: Mapping[str, Any]) -> dict[str, Score]:
 def _score_order(name: str) -> tuple[int, int, str]:
     """Sort key of a score's name."""
     headline = HEADLINE_SCORES.index(name) if name in HEADLINE_SCORES else len(HEADLINE_SCORES)
+def _compare_corpora(scores: Mapping[str, Score], scorecards: Any) -> dict[str, tuple[Score | None, ...]]:
+    """The scores that corpora have, by corpus, all together first; nothing for fewer than two corpora."""
+    cards = scorecards.items() if isinstance(scorecards, Mapping) else ()
+    corpora = {name: _find_scores(card) for name, card in cards if isinstance(card, Mapping)}
+    names = [name for name in scores if any(name in found for found in corpora.values())]
+    rows = {ALL_CORPORA: scores} | corpora
+    return {row: tuple(map(found.get, names)) for row, found in rows.items()} if len(corpora) > 1 else {}
+
+
     ending = next((place for place, ending in enumerate(ENDINGS) if name.endswith(ending)), len(ENDINGS))
     return headline, ending, name
 

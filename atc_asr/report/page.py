@@ -96,6 +96,7 @@ def _page_data(contents: Contents, out_dir: Path) -> dict[str, Any]:
 
 
 def _embed_json(content: Any) -> str:
+        "corpora": [[name, [score and vars(score) for score in row]] for name, row in contents.corpora.items()],
     """JSON for a script element: `<`, `>`, `&` and line separators are escaped, so that no text ends the element."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

@@ -31,6 +31,10 @@ class Rate:
     denominators: np.ndarray
     rows: np.ndarray | None = None
 
+    def take(self, rows: np.ndarray) -> "Rate":
+        """The rate of some utterances (n,) as a corpus of their own; `self` has no `rows`."""
+        return Rate(self.name, self.numerators[rows], self.denominators[rows])
+
 
 def make_rate(name: str, fractions: Sequence[tuple[float, float]]) -> Rate:
     """A rate from the (numerator, denominator) of each utterance."""
@@ -176,8 +180,10 @@ def widen_degenerate(interval: Interval, rate: Rate, resampling: Resampling) -> 
     """
     if interval.rate not in (0.0, 100.0):
         return interval
-    counted, groups = rate.denominators > 0, resampling.groups
-    count = int(counted.sum()) if groups is None else len(set(np.asarray(groups, dtype=str)[counted]))
+    counted, groups = np.flatnonzero(rate.denominators), resampling.groups
+    if rate.rows is not None:
+        counted = rate.rows[counted]
+    count = len(counted) if groups is None else len({groups[row] for row in counted})
     width = 100.0 * (1.0 - ((100.0 - resampling.confidence) / 200.0) ** (1.0 / count))
     low, high = (0.0, width) if interval.rate == 0.0 else (100.0 - width, 100.0)
     return dataclasses.replace(interval, low=low, high=high)

@@ -1,9 +1,10 @@
 """Comparison of two recognisers on the same utterances, with a significance test."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
-from atc_asr.scoring.bootstrap import Difference, Resampling, paired_difference
-from atc_asr.scoring.pairs import PairedCorpus, read_groups
+from atc_asr.scoring.bootstrap import Difference, Rate, Resampling, paired_difference
+from atc_asr.scoring.pairs import PairedCorpus, read_groups, rows_by_corpus
 from atc_asr.scoring.params import ScoreParams
 from atc_asr.scoring.score import score_pairs
 
@@ -22,6 +23,7 @@ class Comparison:
     """Results of two recognisers A and B: the `MEASURES` that have a population, WER first, and counts of utterances.
 
     B has fewer word errors than A in the utterances of `wins`, more in those of `losses`. `confidence` is in per cent.
+    `corpora` compares the WER of every corpus, where there are several.
     """
 
     differences: tuple[Difference, ...]
@@ -29,6 +31,7 @@ class Comparison:
     losses: int
     num_utterances: int
     confidence: float
+    corpora: Mapping[str, "Comparison"] = dataclasses.field(default_factory=dict)
 
 
 def compare(a: PairedCorpus, b: PairedCorpus, params: ScoreParams) -> Comparison:
@@ -37,12 +40,28 @@ def compare(a: PairedCorpus, b: PairedCorpus, params: ScoreParams) -> Comparison
     Raises:
         InputError: a column of `params` is not in the manifest.
     """
-    resampling = Resampling(params.resamples, params.confidence, read_groups(a.utterances, params.group_column))
+    groups = read_groups(a.utterances, params.group_column)
     rates_a, rates_b = ({rate.name: rate for rate in score_pairs(side, params).rates} for side in (a, b))
-    measured = [name for name in MEASURES if rates_a[name].denominators.sum()]
-    margins = rates_b["wer"].numerators - rates_a["wer"].numerators
+    found = _compare_rates([(rates_a[name], rates_b[name]) for name in MEASURES], groups, params)
+    corpora = rows_by_corpus(a.utterances)
+    if len(corpora) < 2:
+        return found
+    by_corpus = {
+        name: _compare_rates(
+            [(rates_a["wer"].take(rows), rates_b["wer"].take(rows))], groups and [groups[row] for row in rows], params
+        )
+        for name, rows in corpora.items()
+    }
+    return dataclasses.replace(found, corpora=by_corpus)
+
+
+def _compare_rates(pairs: Sequence[tuple[Rate, Rate]], groups: Sequence[str] | None, params: ScoreParams) -> Comparison:
+    """Compare rates of A and B, of which the first is the WER; `groups` are the bootstrap groups of the utterances."""
+    resampling = Resampling(params.resamples, params.confidence, groups)
+    wer_a, wer_b = pairs[0]
+    margins = wer_b.numerators - wer_a.numerators
     return Comparison(
-        differences=tuple(paired_difference(rates_a[name], rates_b[name], resampling) for name in measured),
+        differences=tuple(paired_difference(a, b, resampling) for a, b in pairs if a.denominators.sum()),
         wins=int((margins < 0).sum()),
         losses=int((margins > 0).sum()),
         num_utterances=len(margins),
@@ -82,7 +101,7 @@ def utterances_needed(found: Comparison) -> int | None:
 
 
 def format_comparison(found: Comparison) -> str:
-    """The comparison as a table, followed by the verdict."""
+    """The comparison as a table, followed by the verdict, and by the verdicts of the corpora."""
     rows = [("", "A", "B", "B - A", f"{found.confidence:g} % interval", "p", "population")]
     for one in found.differences:
         rates = (f"{one.a:.2f} %", f"{one.b:.2f} %", f"{one.difference:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}")
@@ -91,4 +110,9 @@ def format_comparison(found: Comparison) -> str:
     lines = ["  ".join([name.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]) for name, *cells in rows]
     ties = found.num_utterances - found.wins - found.losses
     counts = f"utterances: B has fewer word errors in {found.wins:,}, more in {found.losses:,}, as many in {ties:,}"
-    return "\n".join([*lines, "", counts, "", verdict(found)])
+    lines += ["", counts, "", verdict(found)]
+    if found.corpora:
+        note = f"{len(found.corpora)} comparisons, each with a {found.confidence:g} % interval of its own"
+        lines += ["", f"by corpus, WER: {note}, not corrected for their number:"]
+        lines += [f"{name}: {verdict(one)}" for name, one in found.corpora.items()]
+    return "\n".join(lines)

@@ -4,11 +4,16 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from atc_asr.core import text
+from atc_asr.core.corpora import corpus_of
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import COLUMNS, Utterance, expand, read_manifests, read_rows, text_version
 from atc_asr.hypotheses.hypotheses import each_hypothesis
 from atc_asr.wer.wer import Pair, pair_by_id
+
+UNNAMED = "unnamed"  # the utterances without a corpus beside those of named ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +91,14 @@ def read_groups(utterances: Sequence[Utterance], column: str | None) -> list[str
     if missing:
         raise InputError(f"score.group_column: id {missing[0]} and {len(missing) - 1} more have no {column}")
     return groups
+
+
+def rows_by_corpus(utterances: Sequence[Utterance]) -> dict[str, np.ndarray]:
+    """The row numbers (n,) of every corpus, by its name; empty if no row has one."""
+    names = np.array([corpus_of(utterance) or UNNAMED for utterance in utterances], dtype=str)
+    by_name = np.argsort(names, kind="stable").astype(np.int32)
+    found, starts = np.unique(names[by_name], return_index=True)
+    return dict(zip(found.tolist(), np.split(by_name, starts[1:]), strict=True)) if any(found != UNNAMED) else {}
 
 
 def read_column(utterances: Sequence[Utterance], column: str | None, key: str) -> list[str] | None:

@@ -32,6 +32,7 @@ class ScoreFlags(Flags):
             slices_file      CSV, WER by slice with intervals
             confusions_file  CSV, substitutions among the most confused words, one a row
             words_file       CSV, recall of every word and its confusions
+            corpora_file     WER over all and of every corpus for `dvc metrics`, per cent
     """
 
     ref_manifest: list[Path] = argument("manifests with the references")
@@ -42,3 +43,4 @@ class ScoreFlags(Flags):
     slices_file: Path | None = argument("WER by slice to write, CSV", None, output=True)
     confusions_file: Path | None = argument("confused words to write, CSV", None, output=True)
     words_file: Path | None = argument("recall of words to write, CSV", None, output=True)
+    corpora_file: Path | None = argument("WER of every corpus to write, JSON", None, output=True)

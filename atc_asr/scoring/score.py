@@ -17,7 +17,7 @@ from atc_asr.core import workers
 from atc_asr.scoring import bootstrap, sclite, slices
 from atc_asr.scoring.bootstrap import Interval, Rate, Resampling, make_rate
 from atc_asr.scoring.levels import count_levels
-from atc_asr.scoring.pairs import PairedCorpus, read_groups
+from atc_asr.scoring.pairs import PairedCorpus, read_groups, rows_by_corpus
 from atc_asr.scoring.params import ScoreParams
 from atc_asr.scoring.slot_scores import count_slots, read_callsigns, score_slots, slot_rates
 from atc_asr.tracking.record import rounded
@@ -52,6 +52,10 @@ METRICS = {
     "critical": "critical_substitution_rate",
     "utterances": "num_utterances",
 }
+# The rates of every corpus of several.
+CORPUS_RATES = (
+    "wer", "cer", "sentence_error_rate", "callsign.accuracy", "slot_accuracy", "critical_substitution_rate",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +64,16 @@ class CorpusScores:
 
     Attributes:
         metrics: the numbers of `METRICS`.
-        scorecard: all numbers, nested by slot kind; rates in per cent with `_low`, `_high` and `_population`.
+        corpora: `wer`, a number for every named corpus, or one number where no corpus has a name.
+        scorecard: all numbers, nested by slot kind; rates in per cent with `_low`, `_high` and `_population`. The rates
+            of named corpora are in `corpora`.
         slices: the table of WER by slice; every table begins with its column names.
         confusions: the table of substitutions among the most confused words.
         words: the table of recall by word.
     """
 
     metrics: dict[str, Any]
+    corpora: dict[str, Any]
     scorecard: dict[str, Any]
     slices: list[tuple]
     confusions: list[tuple]
@@ -107,11 +114,16 @@ def score_corpus(
     wer, _, _, *by_slot = totals.rates
     parts = slices.make_slices(params, corpus.utterances, wer.denominators.tolist()) if with_slices else []
     by_slice = slices.slice_rates(wer, parts)
-    rates = [*totals.rates, *greedy_rate(corpus.greedy), *(rate for rate, _ in by_slice.values())]
-    intervals = bootstrap.intervals(rates, resampling)
-    for rate in by_slot:
+    by_corpus = corpus_rates(totals.rates, rows_by_corpus(corpus.utterances))
+    parts_of = [*(rate for rate, _ in by_slice.values()), *by_corpus.values()]
+    intervals = bootstrap.intervals([*totals.rates, *greedy_rate(corpus.greedy), *parts_of], resampling)
+    slot_names = {rate.name for rate in by_slot}
+    for rate in (*by_slot, *(rate for (_, name), rate in by_corpus.items() if name in slot_names)):
         intervals[rate.name] = bootstrap.widen_degenerate(intervals[rate.name], rate, resampling)
     slice_rows = [_slice_row(key, intervals.pop(rate.name), size) for key, (rate, size) in by_slice.items()]
+    corpora: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for (name, rate_name), rate in by_corpus.items():
+        corpora[name] |= _interval_numbers({rate_name: intervals.pop(rate.name)})
     sclite_counts = totals.levels.pop("sclite")
     scorecard = {
         **summarize(totals.counts),
@@ -123,13 +135,26 @@ def score_corpus(
         "confidence": params.confidence,
     }
     words = slices.most_errors_first(totals.words)
+    wer_of = {name: rounded(numbers["wer"]) for name, numbers in corpora.items()}
+    nested = {"corpora": {name: _nest(numbers) for name, numbers in corpora.items()}} if corpora else {}
     return CorpusScores(
         metrics={short: rounded(scorecard[name]) for short, name in METRICS.items() if name in scorecard},
-        scorecard=_nest(scorecard),
+        corpora={"wer": wer_of or rounded(scorecard["wer"])},
+        scorecard=_nest(scorecard) | nested,
         slices=[SLICE_COLUMNS, *slice_rows],
         confusions=[CONFUSION_COLUMNS, *slices.list_confusions(words, MAX_CONFUSED_WORDS)],
         words=[WORD_COLUMNS, *(_word_row(word, recognised) for word, recognised in words.items())],
     )
+
+
+def corpus_rates(rates: Sequence[Rate], corpora: Mapping[str, np.ndarray]) -> dict[tuple[str, str], Rate]:
+    """(corpus, name) -> rate: the `CORPUS_RATES` of every corpus, given by its rows, from those of all utterances."""
+    chosen = [rate for rate in rates if rate.name in CORPUS_RATES]
+    return {
+        (corpus, rate.name): Rate(f"{rate.name} of {corpus}", rate.numerators[rows], rate.denominators[rows], rows)
+        for corpus, rows in corpora.items()
+        for rate in chosen
+    }
 
 
 def score_pairs(corpus: PairedCorpus, params: ScoreParams, alignments: TextIO | None = None) -> Totals:

@@ -1,9 +1,11 @@
 """Comparison of two recognisers: which one is better, by how much, and whether the difference is significant."""
 
 import random
+from pathlib import Path
 
 import pytest
 
+from atc_asr.core.manifest import Utterance
 from atc_asr.scoring import comparison
 from atc_asr.scoring.pairs import PairedCorpus
 from atc_asr.scoring.params import ScoreParams
@@ -82,3 +84,34 @@ def test_the_table_has_rates_intervals_and_counts():
     text = comparison.format_comparison(found)
     assert "90 % interval" in text and "call sign accuracy" in text
     assert f"B has fewer word errors in {found.wins}, more in {found.losses}" in text
+    assert "by corpus" not in text
+
+
+def of_corpora(hyps: dict[str, list[str]]) -> PairedCorpus:
+    """The utterances of several corpora, one of each in turn, with two speakers each."""
+    order = [(name, number) for number in range(len(next(iter(hyps.values())))) for name in hyps]
+    made = tuple(Pair(f"{name}{number}", REF, hyps[name][number]) for name, number in order)
+    rows = (
+        Utterance(pair.id, Path("a.wav"), 1.0, REF, {"corpus": name, "speaker": f"{name}{number % 9}"})
+        for pair, (name, number) in zip(made, order, strict=True)
+    )
+    return PairedCorpus(tuple(rows), made, made)
+
+
+@pytest.mark.parametrize("group_column", [None, "speaker"])
+def test_every_corpus_is_compared_as_if_it_were_alone(group_column):
+    """B is better on one corpus and worse on the other; together the difference is not significant."""
+    params = PARAMS.model_copy(update={"group_column": group_column})
+    better, worse = noisy(90, 0.1, seed=1), noisy(90, 0.2, seed=2)
+    a, b = {"us": worse, "europe": better}, {"us": better, "europe": worse}
+    found = comparison.compare(of_corpora(a), of_corpora(b), params)
+    assert list(found.corpora) == ["europe", "us"]
+    for name, one in found.corpora.items():
+        alone = comparison.compare(of_corpora({name: a[name]}), of_corpora({name: b[name]}), params)
+        assert one.differences == alone.differences[:1] and not alone.corpora
+        assert (one.wins, one.losses, one.num_utterances) == (alone.wins, alone.losses, 90)
+    lines = comparison.format_comparison(found).splitlines()
+    assert lines[-5].startswith("The difference between A and B is not significant")
+    assert lines[-3].startswith("by corpus, WER: 2 comparisons, each with a 95 % interval of its own")
+    assert lines[-2:] == [f"{name}: {comparison.verdict(one)}" for name, one in found.corpora.items()]
+    assert "B is worse than A" in lines[-2] and "B is better than A" in lines[-1]

@@ -54,6 +54,7 @@ def run(folder: Path, params: ScoreParams = PARAMS) -> dict:
         slices_file=out / "slices.csv",
         confusions_file=out / "confusions.csv",
         words_file=out / "words.csv",
+        corpora_file=out / "corpora.json",
     )
     score.run(params, flags)
     return json.loads((out / "scorecard.json").read_text(encoding="utf-8"))
@@ -90,6 +91,46 @@ def test_metrics_are_a_few_numbers_of_the_scorecard(corpus):
         "critical": round(scorecard["critical_substitution_rate"], 2),
         "utterances": 2,
     }
+
+
+def test_a_corpus_without_a_name_has_one_wer(corpus):
+    assert "corpora" not in run(corpus)
+    assert json.loads((corpus / "out" / "corpora.json").read_text(encoding="utf-8")) == {"wer": 9.09}
+
+
+HEADING = "UNITED SIX EIGHTY SIX HEADING TWO SEVEN ZERO"
+# Corpus -> (reference, hypothesis, speaker); one has no name, one has a name with a dot.
+CORPORA = {
+    "v1.0": [(HEADING, HEADING, "a"), (HEADING, HEADING.replace("SEVEN", "EIGHT"), "b"), ("ROGER", "ROGER", "b")],
+    "": [("SAY AGAIN", "SAY", "c")],
+    "uwb": [("DELTA TWO ROGER", "DELTA TWO ROGER", f"s{number % 2}") for number in range(8)],
+}
+
+
+def score_corpora(folder: Path, names: list[str], params: ScoreParams) -> dict:
+    rows = [(name, *row) for name in names for row in CORPORA[name]]
+    lines = [f"u{place},a.wav,2.5,{ref},{name},{speaker}" for place, (name, ref, _, speaker) in enumerate(rows)]
+    text = "\n".join(["id,wav,duration,transcript,corpus,speaker", *lines, ""])
+    (folder / "test.csv").write_text(text, encoding="utf-8")
+    write_hypotheses(folder, {f"u{place}": hyp for place, (_, _, hyp, _) in enumerate(rows)})
+    return run(folder, params)
+
+
+@pytest.mark.parametrize("group_column", [None, "speaker"])
+def test_the_rates_of_every_corpus_are_those_of_the_corpus_alone(corpus, group_column):
+    params = PARAMS.model_copy(update={"group_column": group_column})
+    found = score_corpora(corpus, list(CORPORA), params)["corpora"]
+    metrics = json.loads((corpus / "out" / "corpora.json").read_text(encoding="utf-8"))
+    assert metrics == {"wer": {"unnamed": 50.0, "uwb": 0.0, "v1.0": 5.88}}
+    for name in CORPORA:
+        alone, together = score_corpora(corpus, [name], params), found[name or "unnamed"]
+        for rate in ("wer", "cer", "sentence_error_rate", "slot_accuracy", "critical_substitution_rate"):
+            for number in (rate, f"{rate}_population"):
+                assert together[number] == alone[number], (name, number)
+        assert together["callsign"]["accuracy"] == alone["callsign"]["accuracy"]
+    assert found["v1.0"]["wer_low"] <= found["v1.0"]["wer"] <= found["v1.0"]["wer_high"]
+    # All of eight, or of two speakers: the interval is that of the corpus alone, see bootstrap.widen_degenerate.
+    assert found["uwb"]["callsign"]["accuracy_low"] == pytest.approx(100 * 0.025 ** (1 / (2 if group_column else 8)))
 
 
 def test_greedy_texts_are_scored_beside_those_of_the_search(corpus):
