@@ -16,8 +16,8 @@ from pydantic import Field
 from tqdm import tqdm
 
 from atc_asr.atc.vocabulary.operators import load_operators
-from atc_asr.core import cli, messages
-from atc_asr.core.config import Flags, argument
+from atc_asr.core import cli, messages, workers
+from atc_asr.core.config import Flags, Shard, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.core.outputs import check_file
@@ -79,6 +79,7 @@ class TranscribeFlags(Flags):
     calibration: Path | None = argument(
         "calibration of stages.calibrate for the word confidences (that of the recogniser folder)", None
     )
+    shard: Shard | None = argument("I/N: only the I-th of N parts of the recordings, for several machines", None)
     pcm_rate: Annotated[int, Field(ge=1000)] = argument("sample rate of raw PCM, Hz (16000)", 16000)
     pcm_channels: Annotated[int, Field(ge=1)] = argument("interleaved channels of raw PCM (1)", 1)
 
@@ -144,7 +145,7 @@ def _run_files(
         InputError: the inputs cannot be used, or none of them can be read.
         SystemExit: some of them cannot be read.
     """
-    names = find_audio(flags.inputs)
+    names = dict(workers.take_shard(list(find_audio(flags.inputs).items()), flags.shard))
     if flags.out_dir is None and flags.format != "jsonl" and (len(names) > 1 or flags.channels == "split"):
         raise InputError(f"--format {flags.format}: got several transcripts without --out_dir, wanted a folder")
     reader = RecordingReader(params, flags.channels, transcriber.recognizer.sample_rate)
@@ -192,7 +193,7 @@ def _run_files(
     seconds = time.perf_counter() - started
     num_failed = len(reader.failed)
     log.info(messages.TRANSCRIBE_DONE, len(names) - num_failed, audio, seconds, audio / seconds, num_empty, num_failed)
-    if num_failed == len(names):
+    if names and num_failed == len(names):
         raise InputError(f"none of {num_failed} recordings could be transcribed, first: {reader.failed[0]}")
     if num_failed:
         sys.exit(EXIT_SOME_FAILED)
@@ -273,8 +274,8 @@ def run(
     if flags.boost is not None:
         check_boost(decode)
     live = STANDARD_INPUT in flags.inputs
-    if live and (len(flags.inputs) > 1 or flags.out_dir is not None or flags.format != "jsonl"):
-        raise InputError("-: got other inputs, --out_dir or --format, wanted standard input alone, as jsonl")
+    if live and (len(flags.inputs) > 1 or flags.out_dir or flags.shard or flags.format != "jsonl"):
+        raise InputError("-: got other inputs, --out_dir, --shard or --format, wanted standard input alone, as jsonl")
     transcriber = Transcriber(
         _load(flags, folder, posteriors.batch_seconds),
         decode.model_copy(update={"num_processes": 1}) if live else decode,
@@ -282,6 +283,7 @@ def run(
         CallsignBoost(read_expected(flags.boost) if flags.boost is not None else [], operators.operators),
         read_calibration(flags.calibration) if flags.calibration is not None else None,
         load_operators(operators.operators) if decode.slots else None,
+        cleans=segment.detector != "none",
     )
     make_detector(segment, transcriber.recognizer.sample_rate)  # raises its errors before any recording is read
     log_search(asked, decode)

@@ -5,6 +5,7 @@ N frames of F samples.
 
 import collections
 import importlib.util
+import math
 from pathlib import Path
 from typing import Protocol
 
@@ -100,6 +101,22 @@ class LevelDetector:
         return len(self._recent) == self._recent.maxlen
 
 
+class NoDetector(LevelDetector):
+    """Every frame belongs to a transmission; the levels tell where a long one is cut."""
+
+    def threshold(self) -> float:
+        """Below every level."""
+        return -math.inf
+
+    def is_too_quiet(self, score: float) -> bool:
+        """Never."""
+        return False
+
+    def is_ready(self) -> bool:
+        """Always."""
+        return True
+
+
 class VoiceDetector:
     """The probability of speech, by Silero's network."""
 
@@ -155,4 +172,6 @@ def make_detector(params: SegmentParams, sample_rate: int) -> Detector:
     Raises:
         InputError: it cannot be used.
     """
-    return LevelDetector(params) if params.detector == "level" else VoiceDetector(sample_rate)
+    if params.detector == "vad":
+        return VoiceDetector(sample_rate)
+    return NoDetector(params) if params.detector == "none" else LevelDetector(params)

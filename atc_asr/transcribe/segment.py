@@ -112,6 +112,7 @@ class Segmenter:
         if self._scores:
             yield from self._examine()
         if self._start_frame is not None:  # the stream ends within a transmission
+            self._frames.append(self._remainder)
             yield self._cut(self._start_frame, self._first_frame + len(self._frames))
 
     def _examine(self) -> Iterator[Segment]:
@@ -131,7 +132,9 @@ class Segmenter:
                     self.quiet_seconds += self._detector.frame_seconds
                 self._num_above = self._num_above + 1 if above else 0
                 if self._num_above >= self._attack:
-                    self._start_frame = max(self._first_frame, frame + 1 - self._num_above - self._padding)
+                    start = max(self._first_frame, frame + 1 - self._num_above - self._padding)
+                    # A recording that begins with a transmission loses nothing of it.
+                    self._start_frame = start if start > self._padding else self._first_frame
                     self._num_below = 0
                 continue
             self._num_below = 0 if above else self._num_below + 1

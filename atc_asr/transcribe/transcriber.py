@@ -70,6 +70,7 @@ class Transcriber:
     boost: CallsignBoost
     calibration: Calibration | None
     operators: Operators | None = None  # those that slots are read with, None = slots are not read
+    cleans: bool = True  # whether what receivers add to transmissions is removed from them
 
     def transcribe(self, segments: Iterable[Segment], group_seconds: float) -> Iterator[Transmission]:
         """Transmissions in order; segments without recognised words are left out.
@@ -98,7 +99,9 @@ class Transcriber:
         """Search jobs of segments in order; appends each segment, without its samples, to `pending` before its job."""
         for group in group_by_duration(segments, group_seconds):
             names = [f"{segment.track.file} at {segment.start:.1f} s" for segment in group]
-            signals = [clean(segment.samples, self.recognizer.sample_rate) for segment in group]
+            signals = [segment.samples for segment in group]
+            if self.cleans:
+                signals = [clean(samples, self.recognizer.sample_rate) for samples in signals]
             for segment, log_probs in zip(group, self.recognizer.log_probs(signals, names), strict=True):
                 pending.append(dataclasses.replace(segment, samples=NO_SAMPLES))
                 end = segment.start + segment.duration
