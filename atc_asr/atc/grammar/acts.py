@@ -5,7 +5,6 @@ sign; a request has its verb; a report has the verb of a state, or follows the n
 Doc 4444, 12.3; Doc 9432, 2.7 and 2.8).
 """
 
-import dataclasses
 import itertools
 from collections.abc import Sequence
 
@@ -30,7 +29,7 @@ def tell_acts(words: Sequence[str], slots: Sequence[Slot]) -> list[Slot]:
     act = _act_of_utterance(words, slots)
     request = next((at for at in range(len(words)) if _begins_request(words, at)), len(words))
     return [
-        slot if slot.kind == "callsign" else dataclasses.replace(slot, act="request" if slot.end > request else act)
+        slot if slot.kind == "callsign" else slot._replace(act="request" if slot.end > request else act)
         for slot in slots
     ]
 

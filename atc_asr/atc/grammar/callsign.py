@@ -9,10 +9,10 @@ call sign where one stands: a wrong call sign is worse than one that is counted 
 Operators are rows of atc_asr/atc/vocabulary/operators.csv and of the file `score.operators`.
 """
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from atc_asr.atc.grammar.spoken_numbers import (
     DIGITS,
@@ -91,8 +91,7 @@ class Words(list[str]):
         self.operators = operators
 
 
-@dataclasses.dataclass(frozen=True)
-class Callsign:
+class Callsign(NamedTuple):
     """A spoken call sign.
 
     Attributes:

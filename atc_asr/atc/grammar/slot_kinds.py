@@ -9,14 +9,14 @@ as its numerals. Sources: FAA Order JO 7110.65, chapter 2, section 4 and chapter
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from atc_asr.atc.grammar.callsign import LETTERS, SIDES, STATIONS, Words, read_callsign
 from atc_asr.atc.grammar.spoken_numbers import Numeral, is_number_word, join_digits, join_value, read_run, word_at
 from atc_asr.atc.vocabulary.operators import phraseology
 
 
-@dataclasses.dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One piece of information in an utterance.
 
     Attributes:
@@ -99,7 +99,7 @@ def read_bare_slot(words: Words, position: int) -> Slot | None:
         if kind.is_bare and kind.is_bare(words, position, run):
             slot = read_number_slot(name, words, position, position)
             phrase = next((one for one in kind.phrases if tuple(words[end : end + len(one)]) == one), ())
-            return dataclasses.replace(slot, end=end + len(phrase)) if slot and slot.end == end else slot
+            return slot._replace(end=end + len(phrase)) if slot and slot.end == end else slot
     return Slot("other", None, position, end)
 
 

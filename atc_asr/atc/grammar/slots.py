@@ -6,7 +6,6 @@ EIGHT ZERO) replaces the slot that it corrects. `atc_asr.atc.grammar.slot_kinds`
 `atc_asr.atc.grammar.acts` tells instructions, requests, reports and readbacks.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 from atc_asr.atc.grammar.acts import tell_acts
@@ -46,7 +45,7 @@ def read_slots(words: Sequence[str], operators: Operators | None = None) -> list
     positions = [position for position, word in enumerate(words) if word not in HESITATIONS]
     fluent = Words([_without_plural(words[position]) for position in positions], operators or load_operators())
     return [
-        dataclasses.replace(slot, start=positions[slot.start], end=positions[slot.end - 1] + 1)
+        slot._replace(start=positions[slot.start], end=positions[slot.end - 1] + 1)
         for slot in tell_acts(fluent, _read_fluent(fluent))
     ]
 

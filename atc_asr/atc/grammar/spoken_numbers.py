@@ -4,11 +4,10 @@ SIX EIGHTY SIX is 686, TWENTY ONE OH FOUR 2104, ONE TWENTY FOUR POINT SIX FIVE 1
 Order JO 7110.65, section 2-4-17 to 2-4-18; ICAO Doc 9432, section 2.4). Words are upper case.
 """
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from atc_asr.atc.vocabulary import words as vocabulary
 
@@ -28,8 +27,7 @@ WRITTEN_WITH_LETTERS = re.compile(r"(\d{1,4})([A-Z]{1,2})")
 WRITTEN_SIDES = {"L": "LEFT", "R": "RIGHT", "C": "CENTER"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Numeral:
+class Numeral(NamedTuple):
     """One element of a spoken number: digits of one group (`86`), or a multiplier or point without digits."""
 
     kind: Literal["digits", "hundred", "thousand", "point"]
