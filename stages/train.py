@@ -57,6 +57,7 @@ def run(
     from atc_asr.training import distributed, mixture, run_record, staging, training
     from atc_asr.training.config import TrainingConfig, select_train, training_key
     from atc_asr.training.evaluation import evaluate
+    from atc_asr.training.guard import make_guard
 
     now = datetime.datetime.now()
     train = train.model_copy(update={"num_processes": distributed.check_num_processes(train.num_processes)})
@@ -79,10 +80,12 @@ def run(
         train_set = select_train(train_set, train)
         sets = {"valid": mixture.without_guards(valid_set, used)}
         if flags.test_manifest and not flags.skip_test:
-            sets["test"] = read_manifests(flags.test_manifest)
+            test_set = read_manifests(flags.test_manifest)
+            sets["test"] = mixture.without_guards(test_set, used) or test_set
         tokens = load_tokens(tokenizer, flags, train_set)
         hparams = flags.hparams_file or HPARAMS_FILE
         config = TrainingConfig(train, model, specaugment, augment, lora, tokens, train_set, valid_set, hparams, used)
+        guard = make_guard(config)
         key = training_key(config)
 
     dvc_root = os.environ.get("DVC_ROOT")  # the project's folder, set by DVC for its commands
@@ -102,7 +105,8 @@ def run(
                 split: evaluate(recognizer, rows, beam_size=train.eval_beam_size, batch_seconds=seconds)
                 for split, rows in sets.items()
             }
-            finished = run_record.Run(config, labels, export, result, scores, run_dir, started)
+            guard_wers = guard.measure(recognizer, seconds)
+            finished = run_record.Run(config, labels, export, result, scores, run_dir, started, guard_wers)
             run_record.write(folder, finished, metrics_file=flags.metrics_file, metrics_csv=flags.metrics_csv)
         staging.publish(folder, run_dir)
 

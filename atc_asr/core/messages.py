@@ -23,6 +23,9 @@ TOO_MANY_TOKENS_AT_SPEED = "%d train utterances have more tokens than frames at 
 EPOCH_DONE = "epoch %d of %d: loss %.3f, on valid %.3f, WER on valid %s, %.0f x real time, about %.1f min left"
 CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
 
+ON_GUARD = ", on %s %.1f %%"  # in EPOCH_DONE: corpus, WER
+ABOVE_LIMIT = " (above %g %%)"
+MEAN_ABOVE_LIMIT = "the mean of %d epochs is above train.max_guard_wer; using epoch %d alone"
 # score
 CALLSIGNS_OF_REFERENCES = "references: call sign read in %d, unreadable in %d (not in the accuracy), none in %d"
 

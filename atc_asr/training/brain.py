@@ -4,6 +4,7 @@ B utterances, F mel bands, T encoder frames, D width, V tokens. A step is 10 ms 
 """
 
 import logging
+import math
 import sys
 import time
 from collections import defaultdict
@@ -30,6 +31,7 @@ from atc_asr.training.averaging import Ema
 from atc_asr.training.checkpoints import Checkpoints
 from atc_asr.training.config import TrainingConfig
 from atc_asr.training.data import TrainingData
+from atc_asr.training.guard import WER, make_guard
 from atc_asr.training.recoverables import CorpusLosses, Curves, RandomState
 from atc_asr.training.schedule import make_schedule
 from atc_asr.training.updates import NonblockingBrain
@@ -39,8 +41,6 @@ log = logging.getLogger(__name__)
 
 # SpeechBrain registers only the parent class, so that a resumed training would forget its best epoch.
 register_checkpoint_hooks(EpochCounterWithStopper)
-
-WER = "valid_wer"  # column of the curves by which epochs are selected
 
 
 @dataclass
@@ -204,9 +204,9 @@ class ConformerCTC(NonblockingBrain):
         self.curves.write()
         self.log_epoch(row)
         self.print_epoch(row)
-        self.hparams.epoch_counter.update_metric(row[WER])
+        self.hparams.epoch_counter.update_metric(row[WER] if self.hparams.guard.holds(row) else math.inf)
         self.checkpointer.save_checkpoint(meta=row)
-        self.checkpointer.keep(self.hparams.num_kept, self.hparams.kept_by)
+        self.checkpointer.keep(*self.hparams.selection)
 
     def gather_validation(self) -> dict[str, float | None]:
         """Columns of the curves: mean loss of the utterances and WER in per cent, over all processes.
@@ -235,7 +235,7 @@ class ConformerCTC(NonblockingBrain):
         """Logs a line for people: the last epoch, and the time of those to come at the mean speed so far."""
         rows, epochs = self.curves.rows, self.hparams.epoch_counter.limit
         seconds = sum(done["train_seconds"] + done["valid_seconds"] for done in rows) / len(rows)
-        wer = "unknown" if row[WER] is None else f"{row[WER]:.1f} %"
+        wer = ("unknown" if row[WER] is None else f"{row[WER]:.1f} %") + self.hparams.guard.describe(row)
         left = (epochs - row["epoch"]) * seconds / 60
         losses = (row["train_loss"], row["valid_loss"])
         log.info(messages.EPOCH_DONE, row["epoch"], epochs, *losses, wer, row["throughput"], left)
@@ -279,6 +279,8 @@ def make_brain(
     params = config.train
     groups = optimizer.parameter_groups(hparams.model, hparams.ctc_head, params.encoder_lr)
     num_batches = [len(data.batches.batches(epoch)) for epoch in range(1, params.epochs + 1)]
+    guard = make_guard(config)
+    kept_by = WER if params.average_select == "best" else None  # lowest of this column; None = the newest
     return ConformerCTC(
         modules=hparams.modules,
         opt_class=lambda _: optimizer.make_adamw(groups, lr=params.lr, weight_decay=params.weight_decay),
@@ -293,8 +295,8 @@ def make_brain(
             "inter_ctc": params.inter_ctc,  # weight of the intermediate CTC loss at half of the layers, in [0, 1)
             # A patience of all epochs never stops the training.
             "epoch_counter": EpochCounterWithStopper(params.epochs, params.patience or params.epochs, 0, "min"),
-            "num_kept": params.average_checkpoints,  # epochs whose checkpoints are kept
-            "kept_by": WER if params.average_select == "best" else None,  # lowest of this column; None = the newest
+            "guard": guard,
+            "selection": (params.average_checkpoints, kept_by, guard.holds),  # of the epochs that are kept
             "train_log": folder / run_folder.TRAIN_LOG,
             "curves_file": folder / run_folder.CURVES,
         },

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -169,18 +169,22 @@ class Checkpoints(Checkpointer):
             self.load_checkpoint(checkpoint)
         return checkpoint
 
-    def epochs(self, number: int, min_key: str | None) -> list[Checkpoint]:
+    def epochs(
+        self, number: int, min_key: str | None, holds: Callable[[Mapping[str, Any]], bool] = lambda meta: True
+    ) -> list[Checkpoint]:
         """Checkpoints of finished epochs: the `number` newest, or those with the lowest values of `min_key` in their
-        meta. Of equal ones the newest comes first."""
+        meta; only those for whose meta `holds` is true. Of equal ones the newest comes first."""
         order = {"min_key": min_key} if min_key else {}
         return self.find_checkpoints(
-            ckpt_predicate=lambda checkpoint: checkpoint.meta["end-of-epoch"], max_num_checkpoints=number, **order
+            ckpt_predicate=lambda checkpoint: checkpoint.meta["end-of-epoch"] and holds(checkpoint.meta),
+            max_num_checkpoints=number,
+            **order,
         )
 
     @main_process_only
-    def keep(self, number: int, min_key: str | None) -> None:
-        """Deletes all checkpoints but the newest one and those of `epochs`."""
-        needed = {checkpoint.path for checkpoint in (self.find_checkpoint(), *self.epochs(number, min_key))}
+    def keep(self, *selection: Any) -> None:
+        """Deletes all checkpoints but the newest one and those of `epochs(*selection)`."""
+        needed = {checkpoint.path for checkpoint in (self.find_checkpoint(), *self.epochs(*selection))}
         self.delete_checkpoints(num_to_keep=0, ckpt_predicate=lambda checkpoint: checkpoint.path not in needed)
 
 

@@ -61,6 +61,9 @@ class TrainParams(Section):
     )
     average_checkpoints: int = param("average the weights of N epochs for the final model, 1 = no averaging", ge=1)
     average_select: Literal["best", "last"] = param("epochs to average: best (lowest validation WER) or last")
+    max_guard_wer: float | None = param(
+        "highest validation WER of a guard corpus in an epoch that is used, per cent; null = no limit", ge=0
+    )
     checkpoint_minutes: float = param("minutes between checkpoints within an epoch, 0 = only after epochs", ge=0)
     eval_beam_size: int = param("beam width of the evaluation after training, 1 = greedy", ge=1, flag="beam_size")
     init_from: str | None = param("run folder, SpeechBrain folder or Hub name to start from; null = none")

@@ -37,6 +37,7 @@ class Run:
     scores: Mapping[str, Evaluation]  # by split
     run_dir: Path
     started: datetime.datetime  # when the training was first started, even if it was resumed later
+    guard_wers: Mapping[str, float]  # greedy WERs of the guard corpora on valid, named as in the curves
 
 
 def export_limits(flags: TrainFlags) -> dict[str, float | None]:
@@ -107,6 +108,7 @@ def run_metrics(run: Run, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **row,
         **{f"{split}_wer": score.wer for split, score in run.scores.items()},
+        **run.guard_wers,
         "valid_loss": result.best["valid_loss"],
         "best_epoch": result.best["epoch"],
         **result.stats,
@@ -126,6 +128,7 @@ def dvc_metrics(run: Run) -> dict[str, Any]:
         "loss": record.rounded(run.result.best["valid_loss"], 3),
         "utterances": run.result.stats["train_utterances"],
         **({"test_wer": record.rounded(run.scores["test"].wer)} if "test" in run.scores else {}),
+        **{name: record.rounded(wer) for name, wer in run.guard_wers.items()},
     }
 
 

@@ -5,6 +5,7 @@ staging folder, which is named by `config.training_key`.
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from speechbrain.utils.distributed import ddp_broadcast
 
+from atc_asr.core import messages
 from atc_asr.core.errors import InputError
 from atc_asr.model import network, run_folder
 from atc_asr.training import checkpoints, cpu_fast_path, distributed, launcher, lora
@@ -22,6 +24,8 @@ from atc_asr.training.checkpoints import make_checkpoints
 from atc_asr.training.config import TrainingConfig
 from atc_asr.training.data import make_data
 from atc_asr.training.initial_weights import init_weights
+
+log = logging.getLogger(__name__)
 
 AUTO_PRECISION = {"cuda": "fp16", "cpu": "fp32"}  # train.precision: auto (specification, section 5)
 
@@ -84,7 +88,11 @@ def flush_denormals() -> Iterator[None]:
 
 @flush_denormals()
 def fit(config: TrainingConfig, staging_dir: Path) -> TrainingResult | None:
-    """Trains in this process; the first process saves the weights and returns the result."""
+    """Trains in this process; the first process saves the weights and returns the result.
+
+    Raises:
+        InputError: something in the configuration cannot be used, or no epoch is within `train.max_guard_wer`.
+    """
     params = config.train
     device = network.pick_device()
     precision = AUTO_PRECISION[device.type] if params.precision == "auto" else params.precision
@@ -110,9 +118,22 @@ def fit(config: TrainingConfig, staging_dir: Path) -> TrainingResult | None:
     if distributed.rank():
         return None
 
-    kept = checkpointer.epochs(brain.hparams.num_kept, brain.hparams.kept_by)
-    stats["averaged_epochs"] = len(kept)
+    kept, guard = checkpointer.epochs(*brain.hparams.selection), brain.hparams.guard
+    if not kept:
+        best = min(curves, key=guard.worst)
+        raise InputError(
+            f"train.max_guard_wer: the lowest WER on the guard corpora is {guard.worst(best):.2f} %, in epoch "
+            f"{best['epoch']} of {len(curves)}, wanted at most {guard.max_wer:g} %; nothing is published, curves and "
+            f"the last checkpoint are in {staging_dir}"
+        )
     load_mean(hparams.model, kept, ema=params.ema_decay > 0)
+    if len(kept) > 1 and guard.max_wer is not None:
+        recognizer = run_folder.Recognizer(hparams, config.tokens, device)
+        if not guard.holds(guard.measure(recognizer, stats["batch_seconds"])):
+            log.warning(messages.MEAN_ABOVE_LIMIT, len(kept), kept[0].meta["epoch"])
+            kept = kept[:1]
+            load_mean(hparams.model, kept, ema=params.ema_decay > 0)
+    stats["averaged_epochs"] = len(kept)
     adapted = lora.adapted_names(hparams.conformer)
     lora.merge_adapters(hparams.conformer)
     run_folder.save_weights(staging_dir, hparams_text=hparams_text, hparams=hparams, tokens=config.tokens)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from atc_asr.core import cli
 from atc_asr.core.errors import InputError
-from atc_asr.core.manifest import Utterance, write_manifest
+from atc_asr.core.manifest import Utterance, read_manifest, write_manifest
 from atc_asr.model.run_folder import MODEL, load_recognizer
 from atc_asr.tracking.sweep_csv import SWEEP_COLUMNS
 from atc_asr.training import checkpoints, distributed, staging, training
@@ -120,6 +122,41 @@ def test_the_metrics_for_dvc(arguments, tmp_path):
     assert run["best_epoch"] == 1
     assert all(isinstance(value, int | float) for value in found.values())
     assert run.keys() >= RUN_KEYS
+
+
+@pytest.fixture
+def with_guard(arguments, manifests, tmp_path):
+    """Arguments of a training in which the last row of valid and of test is of a guard corpus."""
+    for path in manifests.values():
+        rows = read_manifest(path)
+        path.unlink()
+        names = ["radio"] * len(rows) if path.stem == "train" else [*["radio"] * (len(rows) - 1), "digits"]
+        write_manifest(path, [replace(row, columns={"corpus": name}) for row, name in zip(rows, names, strict=True)])
+    corpora = "{radio: {weight: 1.0, role: train, export: {}}, digits: {weight: 0.0, role: guard, export: {}}}"
+    text = (ROOT / "params.yaml").read_text().replace("\ncorpora: {}", f"\ncorpora: {corpora}")
+    (tmp_path / "params.yaml").write_text(text)
+    return [*arguments, "--params", str(tmp_path / "params.yaml")]
+
+
+def test_the_wer_of_a_guard_corpus_is_recorded(with_guard, tmp_path):
+    metrics_file, run_dir = tmp_path / "m.json", tmp_path / "out" / "run"
+    train.main([*with_guard, "--metrics_file", str(metrics_file), "--run_dir", str(run_dir), "--max_guard_wer", "1000"])
+    found, run = json.loads(metrics_file.read_text()), json.loads((run_dir / "metrics.json").read_text())
+    assert found["valid_wer_digits"] == round(run["valid_wer_digits"], 2)
+    (row,) = csv.DictReader((run_dir / "curves.csv").open())
+    assert float(row["valid_wer_digits"]) == pytest.approx(run["valid_wer_digits"])
+    assert float(row["valid_wer"]) == pytest.approx(run["valid_wer"])
+
+
+def test_a_run_above_the_limit_of_the_guard_is_not_published(with_guard, tmp_path, capsys):
+    paths = ["--metrics_file", str(tmp_path / "m.json"), "--metrics_csv", str(tmp_path / "sweep.csv")]
+    with pytest.raises(SystemExit) as ended:
+        cli.enter(lambda: train.main([*with_guard, *paths, "--max_guard_wer", "0"]))
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 2 and "train.max_guard_wer: the lowest WER on the guard corpora is " in line
+    (left,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert str(left) in line and (left / "curves.csv").is_file() and not (left / MODEL).exists()
+    assert not (tmp_path / "m.json").exists() and not (tmp_path / "sweep.csv").exists()
 
 
 def test_other_files_of_an_existing_run_folder_stay(arguments, tmp_path):

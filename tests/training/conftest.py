@@ -51,6 +51,7 @@ def config(texts, make_utterances):
     train = TrainParams(
         epochs=2, lr=5e-3, batch_size=6, grad_accum=1, num_processes=1, seed=1, train_subset=0, schedule="linear",
         warmup_epochs=0.5, patience=0, ema_decay=0.0, average_checkpoints=1, average_select="best",
+        max_guard_wer=None,
         weight_decay=0.01, inter_ctc=0.3, max_grad_norm=5.0, precision="fp32", audio_cache_mb=0, cpu_fast_path=True,
         num_workers=0, checkpoint_minutes=0.0, eval_beam_size=1, init_from=None, min_loaded_fraction=0.5,
         freeze_layers=0, encoder_lr=1.0,

@@ -121,6 +121,18 @@ def test_keeps_the_newest_and_the_selected_epochs(layer, tmp_path, number, min_k
     assert {path.name for path in tmp_path.iterdir()} == {f"CKPT+{name}" for name in left}
 
 
+@pytest.mark.parametrize(("min_key", "names"), [("wer", ["3", "1"]), (None, ["3", "2"])])
+def test_selects_among_the_epochs_that_hold_a_condition(layer, tmp_path, min_key, names):
+    made = Checkpoints(tmp_path, {"layer": layer})
+    for name, wer in {"1": 5.0, "2": 7.0, "3": 5.0, "4": 6.0}.items():
+        made.save_checkpoint({"wer": wer}, name=name)
+    for excluded, kept in ({6.0}, names), ({5.0, 6.0, 7.0}, []):
+        selection = (2, min_key, lambda meta, excluded=excluded: meta["wer"] not in excluded)
+        assert [checkpoint.path.name for checkpoint in made.epochs(*selection)] == [f"CKPT+{name}" for name in kept]
+        made.keep(*selection)
+        assert {path.name for path in tmp_path.iterdir()} == {f"CKPT+{name}" for name in {*kept, "4"}}
+
+
 def resume(folder):
     """A process with a disk of its own; returns the weights of all processes."""
     with distributed.group():
