@@ -4,13 +4,18 @@ from collections.abc import Sequence
 
 from atc_asr.core import cli, workers
 from atc_asr.core.errors import InputError
-from atc_asr.core.params import CorporaParams
+from atc_asr.core.params import CorporaParams, OperatorsParams
 from atc_asr.corpus.named import check_corpora, sections_of
 from atc_asr.corpus.params import CheckParams, ExportFlags, ExportParams, SyntheticParams
 
 
 def run(
-    params: ExportParams, checks: CheckParams, synthetic: SyntheticParams, corpora: CorporaParams, flags: ExportFlags
+    params: ExportParams,
+    checks: CheckParams,
+    synthetic: SyntheticParams,
+    corpora: CorporaParams,
+    operators: OperatorsParams,
+    flags: ExportFlags,
 ) -> None:
     """Export every configuration of a corpus to its folder under `flags.out_dir`, or join the exports of all corpora.
 
@@ -36,12 +41,12 @@ def run(
         )  # fmt: skip
         return
     processes = flags.processes or workers.available_cores()
-    sources = open_sources(params, synthetic, flags.name)
-    export(sources, params, checks, out_dir=flags.out_dir, processes=processes)
+    sources = open_sources(params, synthetic, flags.name, operators.operators)
+    export(sources, params, checks, out_dir=flags.out_dir, processes=processes, shard=flags.shard)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    run(*cli.parse(argv, ExportParams, CheckParams, SyntheticParams, CorporaParams, ExportFlags))
+    run(*cli.parse(argv, ExportParams, CheckParams, SyntheticParams, CorporaParams, OperatorsParams, ExportFlags))
 
 
 if __name__ == "__main__":

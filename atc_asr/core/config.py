@@ -9,11 +9,12 @@ The model holds type, limits, choices and help text of every key. The command-li
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from atc_asr.core.documents import read_yaml as read_yaml
 from atc_asr.core.errors import InputError
@@ -54,6 +55,21 @@ class Flags(BaseModel):
 
 
 AnySection = TypeVar("AnySection", bound=Section)
+
+
+def check_shard(text: str) -> str:
+    """The text of a shard, `I/N`.
+
+    Raises:
+        InputError: it is another text, or I is not in 1..N.
+    """
+    found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise InputError(f"--shard: got {text!r}, wanted I/N with I from 1 to N: 2/10 is the second of ten parts")
+    return text
+
+
+Shard = Annotated[str, AfterValidator(check_shard)]
 
 
 def param(help_text: str, *, flag: str | None = None, **limits: Any) -> Any:

@@ -2,6 +2,8 @@
 
 # export
 EXPORT_RESUMED = "resuming: %d of %d shards are already there"
+EXPORT_SHARD_DONE = "--shard %s: %d of %d shards are in %s; the command without --shard joins them"
+EXPORT_SHARDS_MISSING = "--shard %s: not found, exported here"
 EXPORT_DONE = "%s: %s"  # folder, counts
 NO_SUCH_SPLIT = "%s: has no split %s"
 TEXT_REMOVED = "%s: removed from the transcripts: %d %s, most often %s"  # folder, number, kind, examples
@@ -9,10 +11,10 @@ NO_TRANSMISSIONS_IN = "%s: has no transmissions, left out"
 DAMAGED_XML = "%s: %s; the transmissions before are used"
 WRONG_LENGTHS = "%s: the headers of %d WAV files have another length than the audio, which is used; first: %s"
 WRONG_BYTE_ORDER = "%s: the header's byte order is wrong, using the other one"
-
-# tokenizer, lm
 LEAKAGE = "corpora: %s"
 NO_SUCH_CORPUS = "%s: is of no corpus in section corpora, left out"
+
+# tokenizer, lm
 TOKENIZER_DONE = "%s: %d %s tokens, blank included"
 FALLBACK_DISCOUNTS = "orders %s: too little text to estimate discounts, using %s"
 
@@ -21,11 +23,11 @@ WEIGHTS_LOADED = "%s: loaded %.1f %% of the parameters, %d of %d tokens"
 TOO_MANY_TOKENS = "%d of %d train utterances have more tokens than frames and are left out, first: %s"
 TOO_MANY_TOKENS_AT_SPEED = "%d train utterances have more tokens than frames at the highest speed: no loss there"
 EPOCH_DONE = "epoch %d of %d: loss %.3f, on valid %.3f, WER on valid %s, %.0f x real time, about %.1f min left"
-CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
-
 ON_GUARD = ", on %s %.1f %%"  # in EPOCH_DONE: corpus, WER
 ABOVE_LIMIT = " (above %g %%)"
 MEAN_ABOVE_LIMIT = "the mean of %d epochs is above train.max_guard_wer; using epoch %d alone"
+CHECKPOINT_REMOVED = "%s: %s; removed, the training resumes from the checkpoint before it"
+
 # score
 CALLSIGNS_OF_REFERENCES = "references: call sign read in %d, unreadable in %d (not in the accuracy), none in %d"
 
@@ -51,6 +53,10 @@ WRONG_LENGTH = "%s: the header announces %d bytes of audio, using the %d that ar
 TRUNCATED = "%s: is truncated: %d of %d bytes of audio are missing"
 TRUNCATED_FRAMES = "%s: is truncated: %.1f s of %.1f s could be read"
 
+# readback
+READBACK_COUNTED = "%s: %d %s"  # transcript, number, lines or clearances that are not as they should be
+READBACK_DONE = "%d transmissions, %d clearances, %d of them read back: %d alerts"
+
 # find_batch
 BATCH_TRIED = "batch_size %d: %s"  # size, peak memory
 
@@ -62,9 +68,10 @@ TRIAL_FINISHED = "%s: %s%s"  # experiment, state, metric
 EXPERIMENT_SKIPPED = "left out: %s"
 SWEEP_CSV_DONE = "%s: %d experiments, %d new, %d changed, %d left out"
 
-# preset, export_onnx
+# preset, export_onnx, deploy_sherpa
 PRESET_CHANGE = "%s: %s -> %s"  # section.key, old value, new value
 PRESET_DONE = "%s: %d values of %s changed"
+SHERPA_DONE = "%s: model.onnx and tokens.txt, log-probabilities within %.1e of the recogniser's"
 ONNX_DONE = "%s: %.1f MB, log-probabilities within %.1e of the recogniser's"
 
 # package, recogniser folders

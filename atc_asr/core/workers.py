@@ -6,12 +6,22 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 from atc_asr.core.errors import InputError
+
+Item = TypeVar("Item")
+
+
+def take_shard(items: Sequence[Item], shard: str | None) -> Sequence[Item]:
+    """The items of a shard `I/N`, the I-th of N consecutive parts; all items without a shard."""
+    if shard is None:
+        return items
+    index, count = map(int, shard.split("/"))
+    return items[len(items) * (index - 1) // count : len(items) * index // count]
 
 
 def map_unordered(function: Callable[[Any], Any], tasks: Iterable[Any], processes: int) -> Iterator[Any]:

@@ -41,12 +41,19 @@ _CONFIG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def export(
-    sources: Mapping[str, Source], params: ExportParams, checks: CheckParams, *, out_dir: Path, processes: int
+    sources: Mapping[str, Source],
+    params: ExportParams,
+    checks: CheckParams,
+    *,
+    out_dir: Path,
+    processes: int,
+    shard: str | None = None,
 ) -> None:
     """Export each configuration to `<out_dir>/<config>`; either all configurations are written or none.
 
     Finished shards are kept in a hidden staging folder beside `out_dir` until the end, so that a killed export
-    resumes there.
+    resumes there. An export with `shard` I/N ends with its part of the shards in a staging folder of its own, which the
+    export without it takes over.
 
     Raises:
         InputError: the data fail validation, the output folder has other content, or the disk is full.
@@ -54,10 +61,12 @@ def export(
     out_dir = out_dir.resolve()
     for config in sources:
         check_out_dir(out_dir, config)
-    staging_dir = out_dir.with_name(f".{out_dir.name}.partial")
+    staging_dir = shards.staging_dir(out_dir, shard)
     with shards.locked(staging_dir):
         try:
-            folders = export_shards(sources, params, checks, staging_dir, processes)
+            folders = export_shards(sources, params, checks, out_dir, processes, shard)
+            if shard is not None:
+                return
             rows = {
                 config: [row for shard in folders[config] for row in shards.read_shard(shard)] for config in folders
             }
@@ -102,14 +111,21 @@ def subset_sizes(all_shards: Sequence[Shard], params: ExportParams) -> dict[str,
 
 
 def export_shards(
-    sources: Mapping[str, Source], params: ExportParams, checks: CheckParams, staging_dir: Path, processes: int
+    sources: Mapping[str, Source],
+    params: ExportParams,
+    checks: CheckParams,
+    out_dir: Path,
+    processes: int,
+    part: str | None,
 ) -> dict[str, list[Path]]:
-    """Write all shards that do not exist yet.
+    """Write all shards of a part I/N (None = all) that do not exist yet.
 
     Returns:
         Configuration -> the folders of its shards, in the corpus's order.
     """
+    staging_dir = shards.staging_dir(out_dir, part)
     tasks: dict[str, list[shards.Task]] = {}
+    keys: dict[str, str] = {}
     convention = conventions.choose(params.convention, params.layout)
     for config, source in sources.items():
         all_shards = source.shards()
@@ -117,9 +133,12 @@ def export_shards(
         if not any(sizes.values()):
             raise InputError(f"{config}: the corpus has no rows")
         folder = staging_dir / config
-        shards.prepare(folder, shards.run_key(source.identity(), all_shards, config, checks, convention, sizes))
+        keys[config] = shards.run_key(source.identity(), all_shards, config, checks, convention, sizes)
+        shards.prepare(folder, keys[config])
         tasks[config] = shards.make_tasks(source, all_shards, config, checks, convention, sizes, folder)
-    everything = [task for config in tasks for task in tasks[config]]
+    everything = workers.take_shard([task for config in tasks for task in tasks[config]], part)
+    if part is None:
+        shards.take_over(out_dir, keys)
     missing = [task for task in everything if not task.folder.is_dir()]
     if len(missing) < len(everything):
         log.info(messages.EXPORT_RESUMED, len(everything) - len(missing), len(everything))
@@ -129,6 +148,8 @@ def export_shards(
     with tqdm(total=total, initial=done, unit="clip", desc="export", disable=None) as bar:
         for count in workers.map_unordered(shards.export_shard, missing, processes):
             bar.update(count)
+    if part is not None:
+        log.info(messages.EXPORT_SHARD_DONE, part, len(everything), sum(map(len, tasks.values())), staging_dir)
     return {config: [task.folder for task in tasks[config]] for config in tasks}
 
 
@@ -197,6 +218,7 @@ def write_folder(
         manifest.write_manifest(folder / f"{split}.csv", utterances)
     write_rejected(folder / REJECTED_FILE, rows)
     every = {split: stats.describe_split([row for row in rows if row.split == split], frame_ms) for split in splits}
+    stats.write_histograms(folder / HISTOGRAMS, every)
     content = {"text_version": text.VERSION, "splits": every, **info}
     files.write_text(folder / manifest.STATS_FILE, stats.to_json(content))
 
@@ -218,7 +240,6 @@ def write_rejected(path: Path, rows: Iterable[Row]) -> None:
     files.write_csv(path, ["id", "split", "reason", "value", "limit"], lines)
 
 
-    stats.write_histograms(folder / HISTOGRAMS, every)
 def write_boost(folder: Path, rows: Sequence[Row], nearby: Mapping[str, Sequence[str]]) -> None:
     """Write the call signs that were near each recording, as `--boost` of decode and transcribe reads them.
 

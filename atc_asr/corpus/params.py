@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from atc_asr.core.config import Flags, Section, argument, param
+from atc_asr.core.config import Flags, Section, Shard, argument, param
 
 
 class ExportParams(Section):
@@ -91,3 +91,6 @@ class ExportFlags(Flags):
         "exports of all corpora, with export.corpus null: <name>/<config> (data/corpora)", Path("data/corpora")
     )
     processes: PositiveInt | None = argument("number of processes; changes no output (one for each core)", None)
+    shard: Shard | None = argument(
+        "I/N: only the I-th of N parts, for several machines; afterwards the command without it joins the parts", None
+    )

@@ -8,7 +8,9 @@ reuses them if its key is the same.
 import contextlib
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,13 +18,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from atc_asr.core import files, outputs
+from atc_asr.core import files, messages, outputs
 from atc_asr.core.errors import InputError
 from atc_asr.corpus import audio, clips
 from atc_asr.corpus.checks import Rejection
 from atc_asr.corpus.clips import Row
 from atc_asr.corpus.params import CheckParams
 from atc_asr.corpus.source import Shard, Source
+
+log = logging.getLogger(__name__)
 
 KEY_FILE = "key"
 LOCK_FILE = "lock"
@@ -79,6 +83,45 @@ def run_key(
         for file in sorted(path for path in (Path(__file__).parents[1] / folder).iterdir() if path.is_file()):
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def staging_dir(out_dir: Path, part: str | None) -> Path:
+    """The staging folder of an export, or of its part I/N."""
+    name = f"{out_dir.name}.{part.replace('/', '-of-')}" if part else out_dir.name
+    return out_dir.with_name(f".{name}.partial")
+
+
+def take_over(out_dir: Path, keys: Mapping[str, str]) -> None:
+    """Move the shards that exports of parts I/N have finished to the staging folder, and name missing parts in the log.
+
+    Args:
+        out_dir: the output folder.
+        keys: configuration -> key of the run.
+
+    Raises:
+        InputError: a part is still running, or was exported from other data or with other settings.
+    """
+    pattern = rf"\.{re.escape(out_dir.name)}\.([0-9]+)-of-([0-9]+)\.partial"
+    found = [match for name in sorted(os.listdir(out_dir.parent)) if (match := re.fullmatch(pattern, name))]
+    for match in found:
+        folder = out_dir.with_name(match[0])
+        with locked(folder):
+            parts = {path.parent.name: path.read_text() for path in folder.glob(f"*/{KEY_FILE}")}
+            if parts and parts != keys:
+                raise InputError(
+                    f"{folder}: --shard {match[1]}/{match[2]} had other data or settings, wanted the same command as "
+                    "there, or the folder deleted"
+                )
+            for config in parts:
+                for shard in sorted(path for path in (folder / config).iterdir() if path.is_dir()):
+                    target = staging_dir(out_dir, None) / config / shard.name
+                    if "." not in shard.name and not target.exists():
+                        os.rename(shard, target)
+            clear(folder)
+    for count in {match[2] for match in found}:
+        there = {int(match[1]) for match in found if match[2] == count}
+        for index in sorted(set(range(1, int(count) + 1)) - there):
+            log.warning(messages.EXPORT_SHARDS_MISSING, f"{index}/{count}")
 
 
 @contextlib.contextmanager

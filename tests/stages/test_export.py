@@ -18,6 +18,7 @@ import soundfile as sf
 from atc_asr.core import manifest
 from atc_asr.core.config import read_yaml
 from atc_asr.core.errors import InputError
+from atc_asr.corpus import shards
 from stages import export
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,9 +117,32 @@ def test_the_built_in_corpus(tmp_path):
     assert set(manifest.read_manifest(tmp_path / "out/base/test.csv")[0].columns) == {"callsign", "role", "speaker"}
 
 
+def test_the_parts_of_an_export_are_joined(corpus, tmp_path, whole, caplog):
+    configs = ("--configs", "base", "part2")
+    for shard in ("2/3", "1/3"):
+        call(corpus, tmp_path / "out", *configs, "--shard", shard)
+    names = {".out.1-of-3.partial", ".out.2-of-3.partial"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    finished = {path.parent.name for name in names for path in (tmp_path / name).glob("*/*/rows.jsonl")}
+    assert len(finished) == 2
+    with pytest.raises(InputError, match=r"1-of-3\.partial: --shard 1/3 had other data or settings, wanted the same"):
+        call(corpus, tmp_path / "out", "--config", "base")
+    assert {path.parent.name for name in names for path in (tmp_path / name).glob("*/*/rows.jsonl")} == finished
+    with shards.locked(tmp_path / ".out.2-of-3.partial"), pytest.raises(InputError, match="another export is running"):
+        call(corpus, tmp_path / "out", *configs)
+    caplog.set_level("INFO")
+    call(corpus, tmp_path / "out", *configs)
+    assert contents(tmp_path / "out") == contents(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert "--shard 3/3: not found, exported here" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("flags", "wanted"),
     [
+        (["--shard", "4/3"], r"--shard: got '4/3', wanted I/N with I from 1 to N"),
+        (["--shard", "0/3"], r"--shard: got '0/3', wanted I/N"),
+        (["--shard", "1"], r"--shard: got '1', wanted I/N"),
         (["--train_fraction", "0"], r"--train_fraction: got 0.0, wanted float > 0 <= 1"),
         (["--train_fraction", "1.5"], r"--train_fraction"),
         (["--validation_samples", "-1"], r"--validation_samples"),
