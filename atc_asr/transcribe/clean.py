@@ -4,9 +4,8 @@ The network has not learnt them: its features are not those of a filter in the v
 """
 
 import numpy as np
-import scipy  # loads scipy.fft, which takes half a second, when it is used
 
-from atc_asr.transcribe.detectors import VoiceBand
+from atc_asr.transcribe.detectors import VoiceBand, fft_size
 
 MAINS = (50.0, 60.0)  # Hz
 HARMONICS = range(1, 21)
@@ -49,8 +48,8 @@ def find_hum(samples: np.ndarray, sample_rate: int, mains: float) -> float | Non
     It is that of the strongest harmonic that stands out of the spectrum and has the same phase in all parts of the
     transmission, which no harmonic of a voice has.
     """
-    size = scipy.fft.next_fast_len(PADDING * len(samples), real=True)
-    spectrum = np.abs(scipy.fft.rfft(samples * np.hanning(len(samples)), size))
+    size = fft_size(PADDING * len(samples))
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), size))
     per_hertz = size / sample_rate
     found = []
     for number in HARMONICS:

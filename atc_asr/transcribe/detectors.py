@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import scipy  # loads scipy.signal, which takes half a second, when it is used
 
 from atc_asr.core.errors import InputError
 from atc_asr.transcribe.params import SegmentParams
 
 VOICE_BAND = (300.0, 3400.0)  # Hz; receivers add a constant offset and mains hum below it
 BAND_ORDER = 6  # 83 dB of attenuation at 60 Hz, 48 dB at 120 Hz
+FADED = 1e-10  # of the peak: where the impulse response ends
 MIN_POWER = 1e-10  # power of digital silence, -100 dB of full scale
 FLOOR_PERCENTILE = 10.0  # percentile of the recent levels that is the noise floor
 FLOOR_SECONDS = 10.0  # duration of the recent levels
@@ -27,25 +27,43 @@ VAD_CONTEXT = 64
 VAD_THRESHOLD = 0.5  # probability of speech
 
 
+def band_response(sample_rate: int) -> np.ndarray:
+    """Impulse response (R,) of a Butterworth band-pass for `VOICE_BAND`, made digital by the bilinear transform."""
+    low, high = np.tan(np.pi / sample_rate * np.minimum(VOICE_BAND, 0.45 * sample_rate))
+    size = fft_size(max(1024, sample_rate // 4))  # so long that the end of the response has faded
+    frequencies = np.tan(np.pi * np.arange(1, size // 2) / size)
+    lowpass = 1j * (frequencies**2 - low * high) / (frequencies * (high - low))
+    poles = np.exp(1j * np.pi * (0.5 + (np.arange(BAND_ORDER) + 0.5) / BAND_ORDER))
+    gains = 1 / np.prod(lowpass[:, None] - poles, axis=1)
+    response = np.fft.irfft(np.concatenate(([0], gains, [0])), size)
+    return response[: np.flatnonzero(np.abs(response) > FADED * np.abs(response).max())[-1] + 1]
+
+
+def fft_size(num_samples: int) -> int:
+    """A power of two, at least `num_samples`."""
+    return 1 << (num_samples - 1).bit_length()
+
+
 class VoiceBand:
     """A band-pass filter of a stream of samples (S, ...) at `sample_rate` (Hz)."""
 
     def __init__(self, sample_rate: int) -> None:
-        low, high = VOICE_BAND
-        self._sos = scipy.signal.butter(
-            BAND_ORDER, (low, min(high, 0.45 * sample_rate)), "bandpass", False, "sos", sample_rate
-        )
-        self._state: np.ndarray | None = None
+        self._response = band_response(sample_rate)
+        self._past: np.ndarray | None = None  # the last samples (R - 1, ...)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """The next samples (S, ...) in the band, float32."""
         if not len(samples):
             return samples
-        if self._state is None:  # as after a long time at the first sample, so that an offset causes no click
-            steady = scipy.signal.sosfilt_zi(self._sos)
-            self._state = np.multiply.outer(steady, samples[0]).astype(np.float64)
-        filtered, self._state = scipy.signal.sosfilt(self._sos, samples, axis=0, zi=self._state)
-        return filtered.astype(np.float32)
+        num_past = len(self._response) - 1
+        if self._past is None:  # as after a long time at the first sample, so that an offset causes no click
+            self._past = np.broadcast_to(samples[0], (num_past, *samples.shape[1:]))
+        extended = np.concatenate((self._past, samples))
+        self._past = extended[len(samples) :]
+        size = fft_size(len(extended))
+        gains = np.fft.rfft(self._response, size).reshape(-1, *(1 for _ in samples.shape[1:]))
+        filtered = np.fft.irfft(np.fft.rfft(extended.astype(np.float64), size, axis=0) * gains, size, axis=0)
+        return filtered[num_past : len(extended)].astype(np.float32)
 
 
 def decibels(power: np.ndarray | float) -> np.ndarray:
@@ -162,7 +180,7 @@ def _vad_file() -> Path:
     """The network in the package silero_vad, whose import would load torch and set its number of threads."""
     package = importlib.util.find_spec("silero_vad")
     if package is None or not package.submodule_search_locations:
-        raise InputError("segment.detector: got vad without the package silero-vad, wanted it installed, or level")
+        raise InputError("segment.detector: got vad without the package silero-vad: pip install --no-deps silero-vad")
     return Path(package.submodule_search_locations[0]) / VAD_FILE
 
 

@@ -242,6 +242,20 @@ def test_the_scores_of_the_voice_detector_are_those_of_its_own_package(open_sque
     assert np.abs(found - wanted).max() < 1e-4
 
 
+@pytest.mark.parametrize("rate", [1000, 8000, 16000, 44100])
+def test_the_voice_band_is_that_of_scipy_in_blocks_of_any_size(rate: int) -> None:
+    signal = pytest.importorskip("scipy.signal")
+    samples = (0.3 + 0.1 * np.random.default_rng(3).standard_normal((rate, 2))).astype(np.float32)
+    edges = (300, min(3400, 0.45 * rate))
+    filters = signal.butter(detectors.BAND_ORDER, edges, "bandpass", output="sos", fs=rate)
+    state = np.multiply.outer(signal.sosfilt_zi(filters), samples[0])
+    wanted, _ = signal.sosfilt(filters, samples, axis=0, zi=state)
+    band = detectors.VoiceBand(rate)
+    found = np.concatenate([band(samples[first:last]) for first, last in itertools.pairwise([0, 1, 7, 300, 777, rate])])
+    assert np.abs(found - wanted).max() < 1e-6
+    assert np.abs(wanted).max() > 0.1
+
+
 def test_levels_are_decibels_of_full_scale() -> None:
     detector = detectors.LevelDetector(PARAMS)
     frames = np.stack([np.full(160, 0.1), np.zeros(160)]).astype(np.float32)
