@@ -91,6 +91,18 @@ def test_slots_have_times_of_the_recording(run_dir: Path, capsys: pytest.Capture
     assert "slots" not in json.loads(capsys.readouterr().out.splitlines()[0])
 
 
+def test_the_parts_of_a_folder_are_one_run(run_dir: Path, capsys: pytest.CaptureFixture) -> None:
+    for number in range(3):
+        soundfile.write(run_dir / f"{number}.wav", recording()[number * 100 :], SAMPLE_RATE, subtype="FLOAT")
+    parts = []
+    for more in ([], ["--shard", "1/2"], ["--shard", "2/2"], ["--shard", "1/4"]):
+        transcribe.main(flags(run_dir, run_dir, *more))
+        parts.append(capsys.readouterr().out)
+    whole, first, second, nothing = parts
+    assert first.count("0.wav") and second.count("2.wav") and nothing == ""
+    assert first + second == whole
+
+
 def test_a_folder_with_several_audio_formats(run_dir: Path) -> None:
     folder = run_dir / "tapes"
     (folder / "day").mkdir(parents=True)
@@ -173,6 +185,8 @@ def test_live_transmissions_are_written_before_the_stream_ends(run_dir: Path) ->
     [
         (["missing.wav"], r"missing\.wav: no such file"),
         (["-", "other.wav"], "wanted standard input alone"),
+        (["-", "--shard", "1/2"], "wanted standard input alone"),
+        ([__file__, "--shard", "3/2"], r"--shard: got '3/2', wanted I/N with I from 1 to N"),
         ([__file__, "--device", "tape7"], "--device tape7: cannot be used"),
         ([__file__, "--search", "lexicon", "--beam_size", 1], "decode.beam_size: got 1 with decode.search lexicon"),
         (["-", "--pcm_rate", "10"], "--pcm_rate: got '10', wanted int >= 1000"),
