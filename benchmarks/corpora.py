@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def write_list(path: Path, rows: Sequence[Sequence[Any]]) -> None:
         csv.writer(file).writerows([["id", "wav", "duration", "transcript"], *rows])
 
 
-def corpora_section(work: Path, weights: dict[str, float]) -> dict[str, Any]:
+def corpora_section(work: Path, weights: Mapping[str, float]) -> dict[str, Any]:
     """The section `corpora` for corpora of `write_corpus`."""
     found = {}
     for name, weight in weights.items():

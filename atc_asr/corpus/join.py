@@ -58,15 +58,16 @@ def join(
         raise InputError(f"corpora: {leakage.describe(leaks)}, wanted none (checks.allow_leakage: true accepts them)")
     if leaks:
         log.warning(messages.LEAKAGE, leakage.describe(leaks))
+    added = {split: stats.add_up(described[split]) for split in splits}
     content = {
         "text_version": text.VERSION,
-        "splits": {split: stats.add_up(described[split]) for split in splits},
+        "splits": added,
         "leakage": leakage.counts(leaks),
     }
     with new_folder(out_dir / config, NAMES) as folder:
         for split, rows in splits.items():
             manifest.write_manifest(folder / f"{split}.csv", rows)
-        stats.write_histograms(folder / HISTOGRAMS, content["splits"])
+        stats.write_histograms(folder / HISTOGRAMS, added)
         files.write_text(folder / manifest.STATS_FILE, stats.to_json(content))
     counts = ", ".join(f"{split} {len(rows)} rows" for split, rows in splits.items())
     log.info(messages.EXPORT_DONE, out_dir / config, counts)

@@ -46,14 +46,16 @@ def make_data(config: TrainingConfig, hparams: SimpleNamespace, device: torch.de
     seconds = batch_seconds(train_set, params.batch_size)
     durations = [row.duration for row in train_set]
     valid_durations = [row.duration for row in config.valid_set]
-    process = {"rank": distributed.rank(), "world_size": distributed.world_size()}
+    rank, world_size = distributed.rank(), distributed.world_size()
     draw = WeightedDraw(train_set, config.corpora, params.seed) if config.corpora else None
-    mixed = {"max_seconds": seconds, "seed": params.seed, "draw": draw}
     all_batches = DurationBatches(durations, max_seconds=seconds, seed=params.seed)
-    train_batches = DistributedBatches(durations, equal=True, **mixed, **process)
-    valid_batches = DistributedBatches(
-        valid_durations, max_seconds=max(seconds, *valid_durations), seed=None, equal=False, **process
+    train_batches = DistributedBatches(
+        durations, max_seconds=seconds, seed=params.seed, rank=rank, world_size=world_size, equal=True, draw=draw
     )
+    valid_batches = DistributedBatches(
+        valid_durations, max_seconds=max(seconds, *valid_durations), seed=None, rank=rank, world_size=world_size,
+        equal=False,
+    )  # fmt: skip
 
     def dataset(rows: Sequence[Utterance], encode: Callable[[str], list[int]]) -> ManifestDataset:
         data = ManifestDataset(rows, sample_rate=sample_rate, encode=encode)

@@ -125,9 +125,7 @@ def test_a_subset_has_rows_of_every_corpus(config, changed):
 def mixed(config):
     """The training of `config` with its first 8 utterances as us, the others as icao; valid has a guard, too."""
     names = ["us"] * 8 + ["icao"] * 16
-    rows = [
-        replace(row, columns={"corpus": name}) for row, name in zip(config.train_set, names, strict=True)
-    ]
+    rows = [replace(row, columns={"corpus": name}) for row, name in zip(config.train_set, names, strict=True)]
     guard = [replace(row, id=f"g{row.id}", columns={"corpus": "digits"}) for row in rows[8:10]]
     corpora = section(us=(3, "train"), icao=(1, "train"), digits=(0, "guard")).by_name
     return replace(config, train_set=rows, valid_set=[*rows[6:10], *guard], corpora=corpora)
