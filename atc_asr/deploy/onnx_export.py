@@ -9,7 +9,7 @@ B utterances, S samples, T encoder frames, D width, V tokens.
 import contextlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -129,6 +129,44 @@ def largest_difference(
     )
 
 
+def write_graph(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    path: Path,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+    metadata: Mapping[str, str],
+) -> None:
+    """Write a module as an ONNX file by tracing it with example inputs.
+
+    Args:
+        module: on the CPU, from `traceable`.
+        example: its inputs.
+        path: the file.
+        inputs: their names.
+        outputs: names of the outputs.
+        axes: input or output -> its free axes with their names.
+        metadata: for the file.
+    """
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that tracing is old, and of constants in the trace
+        torch.onnx.export(
+            module,
+            example,
+            path,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
+            opset_version=OPSET,
+            dynamo=False,  # torch.export fixes the batch size and the duration of SpeechBrain's attention
+        )
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save(model, path)
+
+
 def export(recognizer: Recognizer, path: Path) -> float:
     """Write the recogniser as an ONNX file with free axes B, S and T, and compare both.
 
@@ -151,21 +189,16 @@ def export(recognizer: Recognizer, path: Path) -> float:
         "frame_seconds": str(recognizer.frame_seconds),
     }
     with outputs.new_file(path, LIKE) as partial:
-        with traceable(recognizer) as module, torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that tracing is old, and of constants in the trace
-            torch.onnx.export(
+        with traceable(recognizer) as module:
+            write_graph(
                 module,
                 (torch.zeros(2, rate), torch.tensor([rate, rate // 2])),
                 partial,
-                input_names=INPUTS,
-                output_names=OUTPUTS,
-                dynamic_axes={name: dict(enumerate(axes)) for name, axes in AXES.items()},
-                opset_version=OPSET,
-                dynamo=False,  # torch.export fixes the batch size and the duration of SpeechBrain's attention
+                inputs=INPUTS,
+                outputs=OUTPUTS,
+                axes={name: dict(enumerate(axes)) for name, axes in AXES.items()},
+                metadata=metadata,
             )
-        model = onnx.load(partial)
-        onnx.helper.set_model_props(model, metadata)
-        onnx.save(model, partial)
         random = torch.Generator().manual_seed(0)
         try:
             session = onnxruntime.InferenceSession(partial, providers=["CPUExecutionProvider"])
