@@ -25,7 +25,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadscope --no-loads
 setup: $(STAMP)
 
 # The stamp appears last: after an interruption the next make begins anew, in an empty environment.
-$(STAMP): requirements.txt
+$(STAMP): requirements.txt pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
 		{ echo "error: $(PYTHON) is not Python 3.11 to 3.14; try make PYTHON=python3.13" >&2; exit 2; }
 	@echo "setup: installing requirements.txt into $(VENV) (about 6 GB, a few minutes); less without CUDA, for a"
@@ -34,6 +34,7 @@ $(STAMP): requirements.txt
 	@rm -f $(STAMP)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		$(addprefix --extra-index-url ,$(TORCH_INDEX)) -r requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 repro: $(STAMP)

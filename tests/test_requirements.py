@@ -9,6 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+# Builds an empty package, with nothing installed.
+BACKEND = """
+import zipfile
+
+def build_editable(folder, *_):
+    with zipfile.ZipFile(f"{folder}/nothing-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("nothing-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: nothing\\nVersion: 1\\n")
+        wheel.writestr("nothing-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("nothing-1.dist-info/RECORD", "")
+    return "nothing-1-py3-none-any.whl"
+"""
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -34,11 +46,19 @@ def index() -> None:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_line_has_a_wheel(index: None, python: str) -> None:
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    found = resolve(text, python)
+    found = resolve(REQUIREMENTS, python)
     assert found.returncode == 0, found.stderr
-    pins = [line.split("#")[0].strip() for line in text.splitlines()]
+    pins = [line.split("#")[0].strip() for line in REQUIREMENTS.splitlines()]
     assert {normalized(pin) for pin in pins if pin} <= set(map(normalized, found.stdout.splitlines()))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_plain_installation_is_small(index: None, python: str) -> None:
+    """Without torch and scipy, which take 2 GB and 140 MB."""
+    found = resolve(REQUIREMENTS.partition("# Training")[0], python)
+    assert found.returncode == 0, found.stderr
+    packages = {line.partition("==")[0] for line in found.stdout.splitlines() if "==" in line}
+    assert {"numpy", "onnxruntime"} <= packages and not packages & {"torch", "scipy", "onnx", "silero-vad"}
 
 
 def test_a_line_without_a_wheel_is_noticed(index: None) -> None:
@@ -49,11 +69,14 @@ def test_a_line_without_a_wheel_is_noticed(index: None) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The Makefile without requirements."""
+    """The Makefile and a project of nothing."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "requirements.txt").write_text("# none\n")
+    backend = 'requires = []\nbuild-backend = "backend"\nbackend-path = ["."]'
+    (tmp_path / "pyproject.toml").write_text(f"[build-system]\n{backend}\n")
+    (tmp_path / "backend.py").write_text(BACKEND)
     return tmp_path
 
 

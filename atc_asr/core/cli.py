@@ -31,6 +31,13 @@ OWN_LOGGERS = ("atc_asr", "stages", "__main__")
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE, as shells report a program that writes to `| head -1`
 
 
+_PARSER_ONLY: Sequence[str] = ("",)  # arguments with which `parse` raises _BuiltError
+
+
+class _BuiltError(Exception):
+    """Carries a parser to `parser_of`."""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with errors as `InputError`: one line and a suggestion instead of the usage."""
 
@@ -61,12 +68,26 @@ def parse(argv: Sequence[str] | None, *models: type[BaseModel]) -> list[Any]:
     parser.add_argument("--params", type=Path, help=f"parameter file ({default})")
     for model in models:
         _add_flags(parser, model)
+    if argv is _PARSER_ONLY:
+        raise _BuiltError(parser)
     given = vars(parser.parse_args([_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]))
     if given["params"] is None:
         given["params"] = next((model.params_file(given) for model in models if issubclass(model, Flags)), default)
     needs_file = any(issubclass(model, Section) for model in models)
     content = config.read_yaml(given["params"]) if needs_file else {}
     return [_fill(model, given, content) for model in models]
+
+
+def parser_of(main: Callable[[Sequence[str]], None]) -> argparse.ArgumentParser:
+    """The parser of a command whose `main` begins with `parse`; the command does not run.
+
+    Its actions have the attribute `schema`, the JSON schema of the value.
+    """
+    try:
+        main(_PARSER_ONLY)
+    except _BuiltError as built:
+        return built.args[0]
+    raise TypeError(f"{main.__module__}.main does not begin with cli.parse(argv, …)")
 
 
 def _underscores(word: str) -> str:
@@ -88,11 +109,14 @@ def _add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
             settings["nargs"] = "*" if section or not field.is_required() else "+"
         if schema.get("positional"):
             settings |= {"nargs": settings.get("nargs", None if field.is_required() else "?"), "metavar": name}
-            group.add_argument(name, **settings)
+            action = group.add_argument(name, **settings)
         elif section:
-            group.add_argument(f"--{config.flag_name(model, name)}", dest=f"{section}.{name}", **settings)
+            action = group.add_argument(f"--{config.flag_name(model, name)}", dest=f"{section}.{name}", **settings)
         elif name != "params":
-            group.add_argument(f"--{name}", dest=name, required=field.is_required(), **settings)
+            action = group.add_argument(f"--{name}", dest=name, required=field.is_required(), **settings)
+        else:
+            continue
+        vars(action)["schema"] = schema
 
 
 def _fill(model: type[BaseModel], given: Mapping[str, Any], content: Mapping[str, Any]) -> BaseModel:
@@ -176,6 +200,15 @@ def enter(main: Callable[[], None]) -> None:
         # Python would report it once more when it flushes standard output at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in OWN_LOGGERS:
+            raise
+        print(
+            f"error: the package {package} is not installed; in the folder of this project: pip install '.[train]'",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_BAD_INPUT)
     except (InputError, OSError, UnicodeError) as error:
         print(f"error: {printable(describe_error(error))}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
