@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import json
 import os
 import pkgutil
 import re
@@ -43,6 +44,7 @@ COMMANDS = {
     "stages.report": "--ref_manifest {data}/test.csv --hyp_file {data}/hyps.jsonl --scorecard_file {data}/card.json",
     "stages.package": "--checkpoint_dir {data}/none",
     "atc_asr.commands.transcribe": "{data}/a.wav --checkpoint_dir {data}/none",
+    "atc_asr.commands.readback": "{data}/transcript.jsonl",
     "atc_asr.commands.export_onnx": "--checkpoint_dir {data}/none",
     "atc_asr.commands.sweep": "--metrics m.json --run_metrics r.json --space train.lr=0.1",
     "atc_asr.commands.sweep_csv": "--run_metrics none.json",
@@ -114,6 +116,8 @@ def data(tmp_path_factory):
         score: "--metrics_file {data}/m.json --scorecard_file {data}/card.json --alignments_file {data}/a.txt",
     }
     for module, out in outs.items():
+    turn = {"hyp": "UNITED SIX EIGHTY SIX TURN LEFT HEADING TWO SEVEN ZERO", "start": 0, "end": 3}
+    (folder / "transcript.jsonl").write_text(json.dumps({"id": "a", **turn}) + "\n")
         module.main([*f"{COMMANDS[module.__name__]} {out}".format(data=folder).split(), *common])
     return folder
 

@@ -26,7 +26,7 @@ core
 tracking tokenizer wer atc/vocabulary hypotheses
 atc/grammar model lm corpus
 posteriors deploy training
-decoding scoring
+decoding scoring readback
 transcribe report sweep
 commands
 """.split("\n")[1:-1]
@@ -110,6 +110,7 @@ def test_dependencies_are_folders_and_the_stage_itself(name):
         ("atc_asr/scoring", {"score", "report"}),
         ("atc_asr/atc/grammar", {"decode", "score"}),
         ("atc_asr/report", {"report"}),
+        ("atc_asr/readback", {"report"}),
         ("atc_asr/lm", {"lm", "decode"}),
         ("atc_asr/deploy", {"package"}),
         ("atc_asr/corpus", {"corpora", "export"}),

@@ -7,7 +7,7 @@ Texts are lower-case letters and single spaces; letters that are spelled out are
 
 import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -343,6 +343,7 @@ class Speaker:
 
 
 # Instructions with their relative frequency.
+Instruction = Callable[[Speaker], tuple[str, str]]
 AIRBORNE = (
     (Speaker.change_altitude, 5), (Speaker.turn, 5), (Speaker.fly_heading, 2), (Speaker.change_speed, 4),
     (Speaker.contact, 4), (Speaker.set_squawk, 2), (Speaker.direct, 1), (Speaker.cross, 1), (Speaker.approach, 3),
@@ -354,12 +355,14 @@ SURFACE = (
 )  # fmt: skip
 
 
-def draw_instructions(speaker: Speaker, max_words: int) -> list[tuple[str, str]]:
+def draw_instructions(
+    speaker: Speaker, max_words: int, left_out: Collection[Instruction] = ()
+) -> dict[Instruction, tuple[str, str]]:
     """One or two different instructions, airborne or on the surface; a second one only within `max_words` words."""
     table = AIRBORNE if speaker.chance(0.7) else SURFACE
-    makers: list[Callable] = [maker for maker, weight in table for _ in range(weight)]
+    makers = [maker for maker, weight in table for _ in range(weight) if maker not in left_out]
     wanted = speaker.pick((1, 1, 1, 1, 2))
-    chosen: dict[Callable, tuple[str, str]] = {}
+    chosen: dict[Instruction, tuple[str, str]] = {}
     while len(chosen) < wanted:
         maker = speaker.pick(makers)
         if maker in chosen:
@@ -369,7 +372,7 @@ def draw_instructions(speaker: Speaker, max_words: int) -> list[tuple[str, str]]
         if used + len(made[0].split()) > max_words and chosen:
             break
         chosen[maker] = made
-    return list(chosen.values())
+    return chosen
 
 
 def controller_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> list[str]:
@@ -378,12 +381,13 @@ def controller_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> 
     if speaker.chance(0.1):
         opening.append(speaker.pick((speaker.facility("approach", "tower", "departure"), "roger", "good morning")))
     used = sum(len(clause.split()) for clause in opening)
-    return opening + [order for order, _ in draw_instructions(speaker, max_words - used)]
+    return opening + [order for order, _ in draw_instructions(speaker, max_words - used).values()]
 
 
 def readback_clauses(speaker: Speaker, callsign: Callsign, max_words: int) -> list[str]:
     """`left heading two seven zero united six eighty six`."""
-    readbacks = [readback for _, readback in draw_instructions(speaker, max_words - len(callsign.words.split()))]
+    chosen = draw_instructions(speaker, max_words - len(callsign.words.split()))
+    readbacks = [readback for _, readback in chosen.values()]
     return [callsign.words, *readbacks] if speaker.chance(0.2) else [*readbacks, callsign.words]
 
 

@@ -61,8 +61,7 @@ def make_clip(split: str, number: int, voices: list[str], params: SyntheticParam
     style = SpeakingStyle(pilot_fraction=params.pilot_fraction, group_fraction=params.group_fraction)
     transmission = make_transmission(split, rng, style)
     voice = draw_voice(rng, voices)
-    speech = speak(add_pauses(transmission, rng), voice, SAMPLE_RATE)
-    samples = transmit(add_margins(speech, rng), SAMPLE_RATE, rng, (params.snr_low, params.snr_high))
+    samples = record(transmission, voice, rng, params)
     columns = {"role": transmission.role, "callsign": transmission.callsign.icao, "speaker": voice.voice}
     return Clip(f"{number:06d}", samples, SAMPLE_RATE, transmission.text, columns)
 
@@ -79,6 +78,14 @@ def draw_voice(rng: np.random.Generator, voices: list[str]) -> VoiceSettings:
 
 def add_pauses(transmission: Transmission, rng: np.random.Generator) -> str:
     """The text for the voice, with a comma, which is spoken as a pause, at some clause boundaries."""
+def record(
+    transmission: Transmission, voice: VoiceSettings, rng: np.random.Generator, params: SyntheticParams
+) -> np.ndarray:
+    """A transmission as a receiver hears it, (S,) float32 at 16 kHz."""
+    speech = speak(add_pauses(transmission, rng), voice, SAMPLE_RATE)
+    return transmit(add_margins(speech, rng), SAMPLE_RATE, rng, (params.snr_low, params.snr_high))
+
+
     text = transmission.clauses[0]
     for clause in transmission.clauses[1:]:
         text += (", " if rng.random() < PAUSE_FRACTION else " ") + clause

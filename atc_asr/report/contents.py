@@ -15,6 +15,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.core.files import cell_text, read_lines
 from atc_asr.core.manifest import Utterance
 from atc_asr.hypotheses.hypotheses import Hypothesis, read_hypotheses
+from atc_asr.readback.exchanges import Exchange, read_exchanges
 from atc_asr.report.params import ReportFlags
 from atc_asr.scoring.pairs import read_pairs
 from atc_asr.wer.wer import ScoredPair, score_pair
@@ -104,7 +105,7 @@ class Contents:
     confusions: tuple[tuple[str, str, int], ...]  # (reference word, hypothesis word, count), most frequent first
     rows: tuple[Row, ...]  # in the order of the manifest
     run: Mapping[str, Any]  # the run's metrics.json; empty if it is not given
-
+    readbacks: tuple[Exchange, ...] | None = None  # clearances and their readbacks; None if no file is given
     # The same scores of all corpora together and of each; empty where there are not several.
     corpora: Mapping[str, tuple[Score | None, ...]] = field(default_factory=dict)
 
@@ -136,6 +137,8 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
         rows=rows,
         run=run,
     )
+        readbacks=tuple(read_exchanges(files.readback_file)) if files.readback_file else None,
+        corpora=_compare_corpora(scores, by_corpus),
 
         corpora=_compare_corpora(scores, by_corpus),
 

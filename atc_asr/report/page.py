@@ -16,6 +16,7 @@ import soundfile
 from atc_asr.core.audio_files import AudioError, read_samples
 from atc_asr.core.errors import InputError
 from atc_asr.hypotheses.hypotheses import Hypothesis, Word, slot_fields
+from atc_asr.readback.exchanges import Exchange
 from atc_asr.report.contents import Contents, Row
 from atc_asr.wer.wer import Step
 
@@ -53,6 +54,19 @@ def _encode_slots(hypothesis: Hypothesis) -> list[Any]:
     return [fields["role"], fields["role_confidence"], *slots]
 
 
+def _encode_readbacks(exchanges: Sequence[Exchange]) -> dict[str, Any]:
+    """Number of clearances, and the alerts: file, start, call sign, texts, faults (kind, cleared, read, confidence)."""
+    alerts = [
+        [
+            one.file, round(one.clearance.start, 1), one.callsign, one.clearance.hyp, one.readback and one.readback.hyp,
+            [[slot.kind, slot.cleared, slot.read, slot.confidence] for slot in one.slots if slot.is_fault],
+        ]
+        for one in exchanges
+        if one.alert
+    ]  # fmt: skip
+    return {"count": len(exchanges), "alerts": alerts}
+
+
 def _worst_rows(rows: Sequence[Row], count: int) -> list[int]:
     """Indices of the rows with the highest word error rate, in the order in which the page first shows them."""
 
@@ -88,6 +102,7 @@ def _page_data(contents: Contents, out_dir: Path) -> dict[str, Any]:
         "confusions": contents.confusions,
         "columns": columns,
         "sample_rate": SAMPLE_RATE,
+        "readback": None if contents.readbacks is None else _encode_readbacks(contents.readbacks),
         "utterances": [_encode_row(row, columns, out_dir) for row in rows],
         "times": {i: [*map(_encode_word, row.hypothesis.words)] for i, row in enumerate(rows) if row.hypothesis.words},
         "slots": {i: _encode_slots(row.hypothesis) for i, row in enumerate(rows) if row.hypothesis.slots is not None},

@@ -17,7 +17,8 @@ class ReportFlags(Flags):
     """Write a page, a summary sheet and a model card from scores and utterances.
 
     Reads   ref_manifest (CSV or JSONL), hyp_file (decode.jsonl), scorecard_file (all rates with intervals)
-            if given: slices_file (WER by slice), curves_file (training curves), run_metrics (the run's metrics.json)
+            if given: slices_file (WER by slice), curves_file (training curves), run_metrics (the run's metrics.json),
+            readback_file (exchanges of the command readback)
     Writes  out_dir/report.html              one page: numbers, curves, slices, every utterance with its audio
             out_dir/summary.pdf, summary.png one sheet
             out_dir/model_card.md
@@ -29,4 +30,5 @@ class ReportFlags(Flags):
     slices_file: Path | None = argument("WER by slice, CSV", None)
     curves_file: Path | None = argument("training curves, CSV", None)
     run_metrics: Path | None = argument("metrics.json of the run", None)
+    readback_file: Path | None = argument("exchanges of the command readback, JSON Lines", None)
     out_dir: Path = argument("output folder", output=True)

@@ -18,6 +18,7 @@ import soundfile
 from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import Utterance, write_manifest
 from atc_asr.hypotheses.hypotheses import Hypothesis, SlotRow, Word, write_hypotheses
+from atc_asr.readback.exchanges import Comparison, Exchange, Said, lines
 from atc_asr.report.contents import LEVEL_LABELS, SLICE_COLUMNS, Chart, Contents, Row, Score, make_subtitle
 from atc_asr.report.page import render_page
 from atc_asr.report.params import ReportFlags, ReportParams
@@ -91,6 +92,16 @@ def make_utterances(folder: Path) -> list[tuple[Utterance, Hypothesis]]:
     return pairs
 
 
+def make_exchange(file: str, kind: str, callsign: str, text: str, alert: bool = True) -> Exchange:
+    """A left that is read back as right, with a call sign that cannot be read."""
+    slots = (
+        Comparison("callsign", callsign, None, "missing", 0.5),
+        Comparison(kind, "LEFT", "RIGHT", "wrong", 0.9),
+        Comparison("heading", "270", "270", "correct", 0.8),
+    )
+    return Exchange("a", alert, file, callsign, Said("a", 75.5, 78.0, text), Said("b", 80.0, 82.0, text), slots)
+
+
 def write_lines(path: Path, lines: list[list]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(lines)
@@ -125,6 +136,8 @@ def inputs(tmp_path_factory) -> Path:
             ["duration", "1.05-1.1 s", 9, 7, 11, 5],
         ],
     )
+    exchanges = [make_exchange("a.wav", "turn", "UAL686", "LEFT", alert) for alert in (True, False)]
+    (folder / "readback.jsonl").write_text(lines(exchanges))
     write_record(folder / "run.json", {"model": "m", "git_commit": "abc", "epochs": 2, "notes": "`x` | <b>"})
     return folder
 
@@ -149,6 +162,15 @@ def written(inputs) -> Path:
 
 def data_of(page: str) -> dict:
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_page_data_has_the_readback_alerts(inputs, tmp_path):
+    page = run(inputs, tmp_path / "report", readback_file=inputs / "readback.jsonl") / "report.html"
+    readback = data_of(page.read_text(encoding="utf-8"))["readback"]
+    assert readback == {
+        "count": 2,
+        "alerts": [["a.wav", 75.5, "UAL686", "LEFT", "LEFT", [["turn", "LEFT", "RIGHT", 0.9]]]],
+    }
 
 
 def test_page_data_has_the_scores_and_every_utterance(written):
@@ -427,6 +449,7 @@ def test_browser_shows_markup_in_any_text_as_text(chromium, inputs, server, monk
         confusions=((markup, MARKUP_COLUMN, 3),),
         rows=(row,),
         run={},
+        readbacks=(make_exchange(markup, markup, markup, markup),),
         corpora={markup: (score,)},
     )
     monkeypatch.setattr("atc_asr.report.page.NUM_EMBEDDED", 0)
@@ -435,6 +458,7 @@ def test_browser_shows_markup_in_any_text_as_text(chromium, inputs, server, monk
     chromium.get(f"{server}/markup.html")
     assert chromium.title == markup
     assert markup in text_of(chromium, "#alignment") and "onerror" in text_of(chromium, "#grid-rows")
+    assert text_of(chromium, "#readback").count(markup) == 5
     assert run_script(chromium, "return document.querySelectorAll('script').length") == 2
     assert run_script(chromium, "return document.querySelectorAll('img').length") == 0
     for place in (

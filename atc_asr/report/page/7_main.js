@@ -31,6 +31,21 @@ function drawScores() {
   }
 }
 
+// A row for each alert: what was cleared and not read back, or read back as another value.
+function drawReadback() {
+  if (!data.readback) return;
+  const { count: clearances, alerts } = data.readback;
+  const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+  const rows = alerts.map(([file, start, callsign, clearance, readback, faults]) => [
+    `${file} ${clock(start)}`, callsign ?? "",
+    faults.map(([kind, cleared, read]) => `${kind.replaceAll("_", " ")} ${cleared} ${read === null ? "not read back" : `read back as ${read}`}`).join(", "),
+    Math.max(...faults.map((fault) => fault[3])).toFixed(2), clearance, readback ?? "no readback",
+  ]);
+  find("readback-count").textContent = `${plural(alerts.length, "alert")} in ${plural(clearances, "clearance")}.`;
+  const headers = [["Recording", ""], ["Call sign", ""], ["Alert", ""], ["Confidence", "number"], ["Clearance", ""], ["Readback", ""]];
+  show("readback", ...(rows.length ? [table(headers, rows, "Readback alerts")] : []));
+}
+
 function drawCharts() {
   if (data.charts.length) show("charts", ...data.charts.map(lineChart));
 }
@@ -143,6 +158,7 @@ drawSlices();
 fillColumns();
 updateGrid();
 select(0);
+drawReadback();
 performance.mark("ready");
 
 // Prepares what the first search and the first sort by name need, while the browser is idle.
