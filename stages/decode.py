@@ -14,8 +14,9 @@ from atc_asr.core import cli, messages
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.core.outputs import check_file, is_stream, together
+from atc_asr.core.params import OperatorsParams
 from atc_asr.decoding.boost import CallsignBoost, read_expected
-from atc_asr.decoding.params import DecodeFlags, DecodeParams, OperatorsParams
+from atc_asr.decoding.params import DecodeFlags, DecodeParams
 from atc_asr.decoding.search import Job, SearchSources, check_boost, decode_all, describe, log_search, resolve
 from atc_asr.hypotheses.confidence import read_calibration, recalibrate
 from atc_asr.hypotheses.hypotheses import LIKE, Hypothesis, write_hypotheses

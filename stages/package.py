@@ -8,7 +8,8 @@ from atc_asr.core import cli, messages
 from atc_asr.core.documents import read_json
 from atc_asr.core.files import read_text
 from atc_asr.core.outputs import check_folder, new_folder
-from atc_asr.decoding.params import DecodeParams, OperatorsParams
+from atc_asr.core.params import OperatorsParams
+from atc_asr.decoding.params import DecodeParams
 from atc_asr.deploy import recognizer_folder
 from atc_asr.deploy.params import PackageFlags
 from atc_asr.posteriors.params import PosteriorsParams

@@ -21,8 +21,9 @@ from atc_asr.core.config import Flags, Shard, argument
 from atc_asr.core.errors import InputError
 from atc_asr.core.files import write_text
 from atc_asr.core.outputs import check_file
+from atc_asr.core.params import OperatorsParams
 from atc_asr.decoding.boost import CallsignBoost, read_expected
-from atc_asr.decoding.params import DecodeParams, OperatorsParams
+from atc_asr.decoding.params import DecodeParams
 from atc_asr.decoding.search import SearchSources, check_boost, log_search, resolve
 from atc_asr.deploy.recognizer_folder import RecognizerFolder, find_params, open_folder
 from atc_asr.hypotheses.confidence import read_calibration

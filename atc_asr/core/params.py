@@ -1,4 +1,4 @@
-"""The section `corpora` of params.yaml, which the export and the training read."""
+"""Sections of params.yaml, and parts of them, that several packages read."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +10,14 @@ from atc_asr.core.config import Section, make_section, param
 from atc_asr.core.errors import InputError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")  # also a folder, a part of ids and a stage of dvc.yaml
+
+
+class OperatorsParams(Section):
+    """The key of `score` that the synthetic corpus, boosting and slots read too."""
+
+    model_config = ConfigDict(extra="ignore")
+    section: ClassVar[str] = "score"
+    operators: str | None = param("CSV (icao,telephony) of operators added to those of the package; null = none")
 
 
 class CorpusParams(Section):

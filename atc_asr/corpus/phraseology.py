@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from atc_asr.atc.vocabulary.operators import Operator, read_operators
+from atc_asr.atc.vocabulary.operators import Operator, read_added, read_operators
 from atc_asr.atc.vocabulary.words import (
     AIRCRAFT,
     ALPHABET,
@@ -80,12 +80,13 @@ class SpeakingStyle:
     variant_fraction: float = 0.15  # speakers who say niner, tree, fife
     hesitation_fraction: float = 0.06  # transmissions with an "ah" or "uh"
     max_words: int = 24  # longest transmission
+    operators: str | None = None  # file of operators added to those of the package
 
 
 @functools.cache
-def synthetic_operators() -> tuple[Operator, ...]:
-    """The operators of the synthetic corpus."""
-    return tuple(operator for operator in read_operators() if operator.synthetic)
+def synthetic_operators(path: str | None = None) -> tuple[Operator, ...]:
+    """The operators of the synthetic corpus, and those of a user's file."""
+    return (*(operator for operator in read_operators() if operator.synthetic), *read_added(path))
 
 
 def split_of(name: str) -> str:
@@ -150,7 +151,7 @@ class Speaker:
                 return callsign
 
     def _flight(self) -> Callsign:
-        operator = self.pick(synthetic_operators())
+        operator = self.pick(synthetic_operators(self._style.operators))
         number = self.number(2, 9999) if self.chance(0.35) else self.number(2, 999)
         words = group_words(number) if self._groups else self.spell(str(number))
         heavy = " heavy" if self.chance(0.06) else ""

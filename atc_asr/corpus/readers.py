@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from atc_asr.atc.vocabulary.operators import read_added
 from atc_asr.core.corpora import CORPUS
 from atc_asr.core.errors import InputError
 from atc_asr.corpus.atco2 import open_atco2
@@ -29,8 +30,10 @@ OPENERS: Mapping[str, Callable[..., Source]] = {
 }
 
 
-def open_sources(params: ExportParams, synthetic: SyntheticParams, name: str | None = None) -> dict[str, Source]:
-    """Configuration -> its source; `name` is that of one of several corpora.
+def open_sources(
+    params: ExportParams, synthetic: SyntheticParams, name: str | None = None, operators: str | None = None
+) -> dict[str, Source]:
+    """Configuration -> its source; `name` is that of one of several corpora, `operators` a file of further operators.
 
     Raises:
         InputError: the corpus cannot be opened, or the names of the configurations are not unique.
@@ -39,7 +42,7 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams, name: str | N
         raise InputError(f"export.configs: got {params.configs}, wanted one or more different names")
     if params.corpus == SYNTHETIC and len(params.configs) > 1:
         raise InputError(f"export.configs: got {params.configs}, wanted one name for the synthetic corpus")
-    sources = {config: _open_source(params, synthetic, config) for config in params.configs}
+    sources = {config: _open_source(params, synthetic, operators, config) for config in params.configs}
     if params.id_pattern:
         sources = {config: IdColumnsSource(source, params.id_pattern) for config, source in sources.items()}
     if name is not None:
@@ -47,11 +50,12 @@ def open_sources(params: ExportParams, synthetic: SyntheticParams, name: str | N
     return sources
 
 
-def _open_source(params: ExportParams, synthetic: SyntheticParams, config: str) -> Source:
+def _open_source(params: ExportParams, synthetic: SyntheticParams, operators: str | None, config: str) -> Source:
     if params.corpus is None:
         raise InputError("export.corpus: got null, wanted a corpus")
     if params.corpus == SYNTHETIC:
-        return SyntheticSource(synthetic)
+        read_added(operators)  # raises its errors here, not in a process
+        return SyntheticSource(synthetic, operators)
     splits = {"train": params.train_split, "valid": params.valid_split, "test": params.test_split}
     if params.layout in OPENERS:
         return OPENERS[params.layout](params.corpus, config, splits=splits)

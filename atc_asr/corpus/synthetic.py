@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from atc_asr.atc.vocabulary.operators import read_added
 from atc_asr.corpus.audio import SAMPLE_RATE
 from atc_asr.corpus.params import SyntheticParams
 from atc_asr.corpus.phraseology import SpeakingStyle, Transmission, make_transmission
@@ -32,11 +33,18 @@ class SyntheticSource:
     """Clips of 16 kHz mono float32 samples, multiples of 1 / 32768, with the columns `role`, `callsign`, `speaker`."""
 
     params: SyntheticParams
+    operators: str | None = None  # file of operators added to those of the package
 
     def identity(self) -> dict[str, Any]:
-        """All parameters, and the version of the voice library."""
+        """All parameters, the version of the voice library, and the operators of a user's file."""
         version = importlib.metadata.version("espeakng-loader")
-        return {"corpus": "synthetic", "synthetic": self.params.model_dump(), "espeakng_loader": version}
+        added = [(one.icao, one.telephony) for one in read_added(self.operators)]
+        return {
+            "corpus": "synthetic",
+            "synthetic": self.params.model_dump(),
+            "espeakng_loader": version,
+            **({"operators": added} if added else {}),
+        }
 
     def shards(self) -> list[Shard]:
         """Ranges of utterance numbers."""
@@ -51,19 +59,31 @@ class SyntheticSource:
         """
         voices = split_voices()[shard.split]
         for number in shard.items:
-            yield make_clip(shard.split, number, voices, self.params)
+            yield make_clip(shard.split, number, voices, self.params, self.operators)
 
 
-def make_clip(split: str, number: int, voices: list[str], params: SyntheticParams) -> Clip:
+def make_clip(
+    split: str, number: int, voices: list[str], params: SyntheticParams, operators: str | None = None
+) -> Clip:
     """Utterance `number` of a split, with its own random generator."""
     key = (SPLITS.index(split), number)
     rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=key))
-    style = SpeakingStyle(pilot_fraction=params.pilot_fraction, group_fraction=params.group_fraction)
+    style = SpeakingStyle(
+        pilot_fraction=params.pilot_fraction, group_fraction=params.group_fraction, operators=operators
+    )
     transmission = make_transmission(split, rng, style)
     voice = draw_voice(rng, voices)
     samples = record(transmission, voice, rng, params)
     columns = {"role": transmission.role, "callsign": transmission.callsign.icao, "speaker": voice.voice}
     return Clip(f"{number:06d}", samples, SAMPLE_RATE, transmission.text, columns)
+
+
+def record(
+    transmission: Transmission, voice: VoiceSettings, rng: np.random.Generator, params: SyntheticParams
+) -> np.ndarray:
+    """A transmission as a receiver hears it, (S,) float32 at 16 kHz."""
+    speech = speak(add_pauses(transmission, rng), voice, SAMPLE_RATE)
+    return transmit(add_margins(speech, rng), SAMPLE_RATE, rng, (params.snr_low, params.snr_high))
 
 
 def draw_voice(rng: np.random.Generator, voices: list[str]) -> VoiceSettings:
@@ -78,14 +98,6 @@ def draw_voice(rng: np.random.Generator, voices: list[str]) -> VoiceSettings:
 
 def add_pauses(transmission: Transmission, rng: np.random.Generator) -> str:
     """The text for the voice, with a comma, which is spoken as a pause, at some clause boundaries."""
-def record(
-    transmission: Transmission, voice: VoiceSettings, rng: np.random.Generator, params: SyntheticParams
-) -> np.ndarray:
-    """A transmission as a receiver hears it, (S,) float32 at 16 kHz."""
-    speech = speak(add_pauses(transmission, rng), voice, SAMPLE_RATE)
-    return transmit(add_margins(speech, rng), SAMPLE_RATE, rng, (params.snr_low, params.snr_high))
-
-
     text = transmission.clauses[0]
     for clause in transmission.clauses[1:]:
         text += (", " if rng.random() < PAUSE_FRACTION else " ") + clause

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict
-
 from atc_asr.core.config import Flags, Section, argument, param
 from atc_asr.core.errors import InputError
 
@@ -44,14 +42,6 @@ def check_search(params: DecodeParams) -> None:
         raise InputError(f"decode.beam_size: got 1 with decode.search {search}, wanted 2 or more (for instance 50)")
     if search == "lexicon_free" and not params.lm_weight:
         raise InputError("decode.lm_weight: got 0 with decode.search lexicon_free, wanted a weight above 0, or beam")
-
-
-class OperatorsParams(Section):
-    """The key of `score` that boosting and slots read too."""
-
-    model_config = ConfigDict(extra="ignore")
-    section: ClassVar[str] = "score"
-    operators: str | None = param("CSV (icao,telephony) of operators added to those of the package; null = none")
 
 
 class DecodeFlags(Flags):

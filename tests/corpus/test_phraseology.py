@@ -208,3 +208,12 @@ def test_a_too_small_limit_of_words_is_an_error() -> None:
             20,
             dataclasses.replace(STYLE, tail_fraction=1.0, group_fraction=0.0, variant_fraction=0.0, max_words=4),
         )
+
+
+def test_operators_of_a_file_are_spoken(tmp_path):
+    (tmp_path / "operators.csv").write_text("icao,telephony\nKST,Kistler Air\n")
+    style = dataclasses.replace(STYLE, operators=str(tmp_path / "operators.csv"), tail_fraction=0.0)
+    rng = np.random.default_rng(0)
+    callsigns = [make_transmission("train", rng, style).callsign for _ in range(400)]
+    spoken = {one.words.rpartition(" air ")[0] for one in callsigns if one.icao.startswith("KST")}
+    assert spoken == {"kistler"} and len({one.icao[:3] for one in callsigns}) > 10

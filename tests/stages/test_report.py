@@ -325,7 +325,7 @@ def test_flags_replace_params(inputs, tmp_path, monkeypatch):
     flags += ["--scorecard_file", inputs / "scorecard.json", "--out_dir", "out", "--title", "B"]
     report.main([str(flag) for flag in flags])
     data = data_of(Path("out/report.html").read_text())
-    assert data["title"] == "B" and data["slots"].keys() == {"8", "10"}
+    assert data["title"] == "B" and len(data["slots"]) == 2
 
 
 # The page in a browser.

@@ -103,16 +103,24 @@ def load_operators(path: str | None = None) -> Operators:
     Raises:
         InputError: the file or a row cannot be used; the message names the line.
     """
-    return Operators(_read_added(Path(path)) if path is not None else ())
+    return Operators(read_added(path))
 
 
-def _read_added(path: Path) -> list[Operator]:
+@functools.cache
+def read_added(path: str | None) -> tuple[Operator, ...]:
+    """The operators of a user's file, none without a file.
+
+    Raises:
+        InputError: the file or a row cannot be used; the message names the line.
+    """
+    if path is None:
+        return ()
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             if not {"icao", "telephony"} <= set(reader.fieldnames or ()):
                 raise InputError(f"{path}:1: got columns {reader.fieldnames}, wanted icao and telephony")
-            return [_added_row(row, f"{path}:{reader.line_num}") for row in reader]
+            return tuple(_added_row(row, f"{path}:{reader.line_num}") for row in reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 
