@@ -7,6 +7,7 @@ import numpy as np
 
 from atc_asr.transcribe.detectors import VoiceBand, fft_size
 
+MIN_OFFSET = 0.01  # smaller offsets are no receiver's, as a fraction of the standard deviation of the samples
 MAINS = (50.0, 60.0)  # Hz
 HARMONICS = range(1, 21)
 TOLERANCE = 0.005  # relative error of the mains frequency, with that of the recorder's clock
@@ -22,8 +23,10 @@ ACTIVE_DB = 30.0  # frames at most this far below the loudest one count as speec
 
 def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Samples (S,) float32 without offset and hum, at a level between `LEVELS`."""
-    cleaned = remove_hum(samples - samples.mean(), sample_rate)
-    return set_level(cleaned, sample_rate)
+    offset = samples.mean()
+    if abs(offset) > MIN_OFFSET * samples.std():
+        samples = samples - offset
+    return set_level(remove_hum(samples, sample_rate), sample_rate)
 
 
 def remove_hum(samples: np.ndarray, sample_rate: int) -> np.ndarray:
