@@ -44,8 +44,8 @@ CHARTS = (
     ("Word error rate", "WER, %", ("valid_wer",)),
     ("Learning rate", "learning rate", ("lr",)),
 )
+ALL_CORPORA = "all"
 NUM_CONFUSIONS = 30
-ALL_CORPORA = "all corpora"
 RUN_LABELS = {"model": "model", "dataset_part": "data", "epochs": "epochs", "git_commit": "commit"}
 
 

@@ -183,7 +183,7 @@ def test_page_data_has_the_scores_and_every_utterance(written):
     assert data["interval"] == "95 % interval" and data["columns"] == ["role", "speaker"]
     matrix = [(name, [score and (score["value"], score["low"]) for score in row]) for name, row in data["corpora"]]
     assert matrix == [
-        ("all corpora", [(12.34, 10.1), (5.0, None)]),
+        ("all", [(12.34, 10.1), (5.0, None)]),
         ("digits", [(2.0, 1.0), (1.0, 0.5)]),
         ("us", [(13.0, 11.0), None]),
     ]

@@ -15,7 +15,7 @@ function drawScores() {
     element("dd", { class: "count", text: score.count === null ? "" : `of ${plural(score.count, score.counted)}` }),
   )));
   if (data.corpora.length) {
-    const scores = data.corpora[0][1].map((score) => [`${score.label}, %`, "number"]);
+    const scores = data.corpora[0][1].map((score) => [score.label, "number"]);
     const rows = data.corpora.map(([name, row]) => [name, ...row.map((score) => (score === null ? "–" : describe({ ...score, count: null })))]);
     const title = `Scores by corpus, each with its ${data.interval}`;
     show("corpora", table([["Corpus", ""], ...scores], rows, title), element("p", { class: "help", text: title }));
