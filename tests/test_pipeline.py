@@ -92,17 +92,21 @@ class Project:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def reproduce(folder):
-    """A small project after `dvc repro`, in a new folder."""
+def copy_checkout(folder):
+    """Copy the files of this checkout without its results, to a folder that may be new."""
     files = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.split("\0")  # fmt: skip
     for name in filter(None, files):
-        # The results of the last run of this checkout are left out.
         if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+
+
+def reproduce(folder):
+    """A small project after `dvc repro`, in a new folder."""
+    copy_checkout(folder)
     (folder / "spoken").mkdir()
     speak(folder / "spoken")
     (folder / "small.yaml").write_text(SMALL, encoding="utf-8")
@@ -217,10 +221,6 @@ def test_the_corpus_reruns_everything(project):
 
 
 @pytest.mark.endurance
-def test_two_queued_experiments_side_by_side(project):
-    rates = {"slow": 1e-05, "fast": 2e-03}
-    for name, rate in rates.items():
-@pytest.mark.endurance
 def test_a_further_corpus_exports_only_itself(project):
     project.edit("corpora: {}", "corpora: {a: {weight: 3, role: train, export: {corpus: spoken}}}")
     project.edit("corpus: spoken ", "corpus: null   ")
@@ -235,6 +235,10 @@ def test_a_further_corpus_exports_only_itself(project):
     project.run("git", "clean", "-fdxq", "data/corpora")
 
 
+@pytest.mark.endurance
+def test_two_queued_experiments_side_by_side(project):
+    rates = {"slow": 1e-05, "fast": 2e-03}
+    for name, rate in rates.items():
         project.run("dvc", "exp", "run", "--queue", "-n", name, "-S", f"train.lr={rate}", "-S", "train.epochs=2")
     project.run("dvc", "queue", "start", "-j", "2")
     states = []

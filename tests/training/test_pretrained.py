@@ -5,7 +5,6 @@ import json
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
 
 from atc_asr.core.errors import InputError
 from atc_asr.core.hub_token import TOKEN_VARIABLES
@@ -14,131 +13,9 @@ from atc_asr.tokenizer.tokens import char_tokens, train_spm
 from atc_asr.training import pretrained, training
 from atc_asr.training.load_pretrained import load_pretrained
 from tests import tiny_network
+from tests.pretrained_folder import LAYOUTS, build
 
 TEXTS = ["AB CD", "DCBA ABC", "A B C D", "ABBA CD"]
-SHARED = """
-sample_rate: 16000
-n_fft: {n_fft}
-n_mels: 20
-win_length: {win_length}
-d_model: 16
-nhead: 2
-num_encoder_layers: 2
-num_decoder_layers: {num_decoder_layers}
-d_ffn: 32
-transformer_dropout: 0.1
-activation: !name:torch.nn.GELU
-output_neurons: {num_tokens}
-blank_index: 0
-attention_type: {attention_type}
-
-tokenizer: !new:{tokenizer}
-{normalizer}: !new:speechbrain.processing.features.InputNormalization
-    norm_type: global
-    update_until_epoch: 4
-compute_features: !new:speechbrain.lobes.features.Fbank
-    sample_rate: !ref <sample_rate>
-    n_fft: !ref <n_fft>
-    n_mels: !ref <n_mels>
-    win_length: !ref <win_length>
-CNN: !new:speechbrain.lobes.models.convolution.ConvolutionFrontEnd
-    input_shape: (8, 10, 20)
-    num_blocks: {num_blocks}
-    num_layers_per_block: 1
-    out_channels: {channels}
-    kernel_sizes: {kernels}
-    strides: {strides}
-    residuals: {residuals}
-Transformer: !new:speechbrain.lobes.models.transformer.TransformerASR.TransformerASR # yamllint disable-line
-    input_size: {input_size}
-    tgt_vocab: !ref <output_neurons>
-    d_model: !ref <d_model>
-    nhead: !ref <nhead>
-    num_encoder_layers: !ref <num_encoder_layers>
-    num_decoder_layers: !ref <num_decoder_layers>
-    d_ffn: !ref <d_ffn>
-    dropout: !ref <transformer_dropout>
-    activation: !ref <activation>
-    {extra}
-    encoder_module: conformer
-    attention_type: !ref <attention_type>
-    kernel_size: 7
-    normalize_before: True
-    causal: False
-"""
-ATTENTION = """
-ctc_lin: !new:speechbrain.nnet.linear.Linear
-    input_size: !ref <d_model>
-    n_neurons: !ref <output_neurons>
-seq_lin: !new:speechbrain.nnet.linear.Linear
-    input_size: !ref <d_model>
-    n_neurons: !ref <output_neurons>
-asr_model: !new:torch.nn.ModuleList
-    - [!ref <CNN>, !ref <Transformer>, !ref <seq_lin>, !ref <ctc_lin>]
-pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
-    loadables:
-        {normalizer}: !ref <{normalizer}>
-        {file}: !ref <asr_model>
-        tokenizer: !ref <tokenizer>
-"""
-TRANSDUCER = """
-joint_dim: 24
-enc: !new:speechbrain.lobes.models.transformer.TransformerASR.EncoderWrapper
-    transformer: !ref <Transformer>
-proj_enc: !new:speechbrain.nnet.linear.Linear
-    input_size: !ref <d_model>
-    n_neurons: !ref <joint_dim>
-    bias: False
-proj_ctc: !new:speechbrain.nnet.linear.Linear
-    input_size: !ref <joint_dim>
-    n_neurons: !ref <output_neurons>
-dec: !new:speechbrain.nnet.RNN.LSTM
-    input_shape: [null, null, !ref <output_neurons> - 1]
-    hidden_size: 8
-    num_layers: 1
-model: !new:torch.nn.ModuleList
-    - [!ref <CNN>, !ref <enc>, !ref <dec>, !ref <proj_enc>, !ref <proj_ctc>]
-pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
-    loadables:
-        model: !ref <model>
-        {normalizer}: !ref <{normalizer}>
-        tokenizer: !ref <tokenizer>
-"""
-TWO_BLOCKS = {"num_blocks": 2, "channels": "(4, 3)", "kernels": "(3, 3)", "strides": "(2, 2)",
-              "residuals": "(False, False)", "input_size": 15}  # fmt: skip
-THREE_BLOCKS = {"num_blocks": 3, "channels": "(4, 4, 3)", "kernels": "(5, 5, 1)", "strides": "(2, 2, 1)",
-                "residuals": "(False, False, False)", "input_size": 15}  # fmt: skip
-PLAIN = {"n_fft": 400, "win_length": 25, "extra": "", "num_decoder_layers": 1, "normalizer": "normalizer"}
-LAYOUTS = {  # those of the published folders of these names
-    "conformersmall": (ATTENTION, PLAIN | TWO_BLOCKS | {"attention_type": "RelPosMHAXL", "file": "asr"}),
-    "conformer": (ATTENTION, PLAIN | THREE_BLOCKS | {"attention_type": "RelPosMHAXL", "file": "asr", "n_fft": 512,
-                                                     "win_length": 32}),
-    "rope": (ATTENTION, PLAIN | TWO_BLOCKS | {"attention_type": "RoPEMHA", "file": "model", "normalizer": "normalize"}),
-    "streaming": (TRANSDUCER, PLAIN | TWO_BLOCKS | {"attention_type": "RelPosMHAXL", "num_decoder_layers": 0,
-                                                    "normalizer": "normalize"}),
-    "loquacious": (ATTENTION, PLAIN | TWO_BLOCKS | {"attention_type": "RelPosMHAXL", "file": "model",
-                                                    "extra": "conformer_activation: !ref <activation>"}),
-}  # fmt: skip
-
-
-def build(folder, layout, *, tokens):
-    """Write a pretrained folder with random weights; returns its modules."""
-    template, values = LAYOUTS[layout]
-    kind = "sentencepiece.SentencePieceProcessor"
-    text = (SHARED + template).format(num_tokens=len(tokens), tokenizer=kind, **values)
-    torch.manual_seed(5)
-    modules = load_hyperpyyaml(text)
-    network_key = "asr_model" if template is ATTENTION else "model"
-    for weight in modules[network_key].parameters():
-        torch.nn.init.normal_(weight, std=0.2)
-    statistics = {"count": 9, "glob_mean": torch.randn(20), "glob_std": torch.rand(20) + 0.5, "spk_dict_mean": {}}
-    modules[values["normalizer"]]._load_statistics_dict(statistics)
-    folder.mkdir()
-    (folder / "hyperparams.yaml").write_text(text)
-    torch.save(modules[network_key].state_dict(), folder / f"{values.get('file', 'model')}.ckpt")
-    torch.save(statistics, folder / f"{values['normalizer']}.ckpt")
-    (folder / "tokenizer.ckpt").write_bytes(tokens.spm_model)
-    return modules
 
 
 @pytest.fixture(scope="module")
