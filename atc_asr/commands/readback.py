@@ -33,7 +33,7 @@ class ReadbackFlags(Flags):
     max_seconds: Annotated[float, Field(ge=0)] = argument(
         "longest time between a clearance and its readback, seconds (20)", 20.0
     )
-    threshold: Annotated[float, Field(ge=0, le=1)] = argument("lowest confidence of an alert, 0 to 1 (0.5)", 0.5)
+    threshold: Annotated[float, Field(ge=0, le=1)] = argument("lowest confidence of an alert, 0 to 1 (0.7)", 0.7)
 
 
 def run(operators: OperatorsParams, flags: ReadbackFlags) -> list[Exchange]:

@@ -17,11 +17,13 @@ from atc_asr.atc.vocabulary.callsigns import is_short_form
 from atc_asr.hypotheses.hypotheses import SlotRow
 from atc_asr.readback.exchanges import Comparison, Exchange, Result, Said
 from atc_asr.readback.transcript import Transmission
+from atc_asr.wer.wer import count_edits
 
 KINDS = frozenset("altitude vertical_rate heading speed frequency squawk runway altimeter clearance point".split())
 NOT_READ_BACK = frozenset({("squawk", "IDENT"), ("squawk", "STANDBY")})
 SIDES = frozenset({"LEFT", "RIGHT"})
 WORDS_BEFORE_HEADING = 2  # among which the side of a turn stands: TURN LEFT HEADING, LEFT TURN TO
+MAX_POINT_DISTANCE = 2  # letters in which two spellings of a name that is not in the lexicon differ
 INFORMATION = "TRAFFIC"  # its numbers are not cleared, up to the next word of an order
 
 
@@ -74,11 +76,10 @@ def _find_readback(clearance: Transmission, following: Sequence[Transmission]) -
 
     Else the next one, where it repeats a value, or a kind of slot without a call sign that can be read.
     """
-    name = _callsign(clearance).value
-    same = next((one for one in following if _is_same(name, _callsign(one).value)), None)
+    same = next((one for one in following if _has_callsign_of(clearance, one)), None)
     if same is not None or not following:
         return same
-    answer = following[0]
+    answer, name = following[0], _callsign(clearance).value
     cleared, read = cleared_items(clearance), _items(answer)
     if _callsign(answer).value is None or name is None:
         return answer if {item.kind for item in cleared} & {item.kind for item in read} else None
@@ -87,9 +88,10 @@ def _find_readback(clearance: Transmission, following: Sequence[Transmission]) -
 
 def _is_clearance(one: Transmission, items: Sequence[Item]) -> bool:
     """Whether a transmission after a clearance with these items is another clearance."""
-    labelled = one.hypothesis.role_confidence is None
-    differs = {item.kind for item in items}.isdisjoint(item.kind for item in _items(one))
-    return one.hypothesis.role == "controller" and (labelled or differs)
+    if one.hypothesis.role == "controller" and one.hypothesis.role_confidence is None:
+        return True
+    others = {item.kind for item in cleared_items(one)}
+    return bool(others) and others.isdisjoint(item.kind for item in items)
 
 
 def cleared_items(one: Transmission) -> list[Item]:
@@ -142,6 +144,23 @@ def _callsign(one: Transmission) -> Item:
     return Item("callsign", slot.value, slot.last_word, _or_one(slot.confidence))
 
 
+def _has_callsign_of(clearance: Transmission, one: Transmission) -> bool:
+    """Whether a transmission has the call sign of the clearance, or its words where they are read in another way.
+
+    UNITED SIX TWO HUNDRED KNOTS has the words of UNITED SIX, and could be UAL6200.
+    """
+    spoken = _callsign_words(clearance)
+    return _is_same(_callsign(clearance).value, _callsign(one).value) or (
+        _callsign(one).value is None and spoken != "" and f" {spoken} " in f" {one.hypothesis.hyp} "
+    )
+
+
+def _callsign_words(one: Transmission) -> str:
+    words = one.hypothesis.hyp.split()
+    found = (slot for slot in one.slots if slot.kind == "callsign" and slot.value is not None)
+    return next((" ".join(words[slot.first_word : slot.last_word + 1]) for slot in found), "")
+
+
 def _is_same(one: str | None, other: str | None) -> bool:
     """Whether two call signs are equal or one is a short form of the other."""
     return one is not None and other is not None and (is_short_form(one, other) or is_short_form(other, one))
@@ -174,13 +193,15 @@ def _compare_callsigns(clearance: Transmission, readback: Transmission | None) -
     if readback is None:
         return []
     cleared, read = _callsign(clearance), _callsign(readback)
-    confidence = cleared.confidence * read.confidence
-    if _is_same(cleared.value, read.value):
-        return [Comparison("callsign", cleared.value, read.value, "correct", confidence)]
-    if cleared.value and read.value:
-        return [Comparison("callsign", cleared.value, read.value, "wrong", confidence)]
-    is_said = any(slot.kind == "callsign" for slot in readback.slots)
-    return [Comparison("callsign", cleared.value, read.value, "unreadable" if is_said else "missing", confidence)]
+    result: Result
+    if _has_callsign_of(clearance, readback):
+        result = "correct"
+    elif cleared.value is None or read.value is None:
+        is_said = any(slot.kind == "callsign" for slot in readback.slots)
+        result = "unreadable" if is_said else "missing"
+    else:
+        result = "unreadable" if _may_be_misheard(cleared, read) else "wrong"
+    return [Comparison("callsign", cleared.value, read.value, result, cleared.confidence * read.confidence)]
 
 
 def _compare_items(clearance: Transmission, items: Sequence[Item], readback: Transmission | None) -> list[Comparison]:
@@ -200,8 +221,9 @@ def _compare_items(clearance: Transmission, items: Sequence[Item], readback: Tra
 
 def _compare(clearance: Transmission, item: Item, read: Item | None, readback: Transmission | None) -> Comparison:
     if read is not None:
-        is_known = item.value is not None and read.value is not None
-        result: Result = "correct" if _is_equal(item, read) else "wrong" if is_known else "unreadable"
+        result: Result = "correct" if _is_equal(item, read) else "wrong"
+        if item.value is None or read.value is None or (result == "wrong" and _may_be_misheard(item, read)):
+            result = "unreadable"
         return Comparison(item.kind, item.value, read.value, result, item.confidence * read.confidence)
     if item.value is None:
         return Comparison(item.kind, None, None, "unreadable", item.confidence)
@@ -209,19 +231,42 @@ def _compare(clearance: Transmission, item: Item, read: Item | None, readback: T
         # The readback may be lost because the clearance is none, or has another call sign.
         doubt = _callsign(clearance).confidence * _or_one(clearance.hypothesis.role_confidence)
         return Comparison(item.kind, item.value, None, "missing", item.confidence * doubt)
-    if _is_heard(item, readback):
+    if _is_heard(item, _callsign_words(clearance), readback):
         return Comparison(item.kind, item.value, item.value, "correct", item.confidence)
     confidences = [word.confidence for word in readback.hypothesis.words] or [1.0]
     clarity = sum(confidences) / len(confidences)
     return Comparison(item.kind, item.value, None, "missing", item.confidence * clarity)
 
 
-def _is_heard(item: Item, readback: Transmission) -> bool:
-    """Whether the digits of a value are said as a whole number, without the words that tell its kind."""
+def _may_be_misheard(one: Item, other: Item) -> bool:
+    """Whether the recogniser rather than the pilot makes two different values of these; never without confidences.
+
+    Call signs that differ in a character or in the operator, or of which one lacks characters; names of points that
+    sound alike; runways of which one lacks its side. All of them have many values, or words that are easily lost.
+    """
+    if one.confidence == other.confidence == 1 or not (one.value and other.value):
+        return False
+    short, long = sorted((one.value, other.value), key=len)
+    distance = count_edits([*short], [*long]).errors
+    if one.kind == "callsign":
+        rest = iter(long)
+        return distance <= 1 or all(character in rest for character in short) or short[3:] == long[3:]
+    if one.kind == "runway":
+        return short == long[:-1]
+    return one.kind == "point" and distance <= MAX_POINT_DISTANCE
+
+
+def _is_heard(item: Item, callsign: str, readback: Transmission) -> bool:
+    """Whether the digits of a value are said as a whole number, without the words that tell its kind.
+
+    `callsign` has the words of the call sign, which are no part of the number.
+    """
     digits = _plain(item) or ""
     if not re.fullmatch(r"[\d.]+", digits):
         return False
     digits = digits.rstrip("0").replace(".", "") if item.kind == "frequency" else digits
-    words = [word for word in fold_groups(readback.hypothesis.hyp.split()) if word != "POINT"]
+    message = f" {readback.hypothesis.hyp} ".replace(f" {callsign} ", " / ")
+    words = [word for word in fold_groups(message.split()) if word != "POINT"]
     spoken = "".join(word if word.isdigit() else " " for word in words)
-    return digits in spoken.split()
+    # TWENTY FOUR SIXTY FIVE is 124.65.
+    return bool({digits, digits[item.kind == "frequency" :]} & set(spoken.split()))

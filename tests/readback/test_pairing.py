@@ -66,6 +66,7 @@ def test_a_turn_is_compared_with_its_side(readback, wanted):
         ("CONTACT BOSTON TOWER ONE TWO FOUR POINT SIX FIVE", "TWENTY FOUR SIXTY FIVE GOOD DAY", []),
         ("CONTACT BOSTON TOWER ONE TWO FOUR POINT SIX FIVE", "ONE TWO FOUR POINT SIX NINE",
          [("frequency", "124.650", "124.690", "wrong")]),
+        ("CONTACT BOSTON TOWER TWENTY FOUR SIXTY FIVE", "OVER TO TWENTY FOUR SIXTY FIVE", []),
         ("SQUAWK FOUR SIX TWO ONE AND IDENT", "SQUAWKING FOUR SIX TWO ONE", []),
         ("CLEARED I L S RUNWAY TWO SEVEN LEFT APPROACH", "CLEARED I L S RUNWAY TWO SEVEN RIGHT APPROACH",
          [("runway", "27L", "27R", "wrong")]),
@@ -119,6 +120,32 @@ def test_the_next_transmission_of_the_call_sign_answers():
 def test_call_signs_may_be_shortened(full, short):
     found = judge(f"{full} FLY HEADING TWO SEVEN ZERO", f"HEADING TWO SEVEN ZERO {short}")
     assert {one[3] for one in found} == {"correct"}
+
+
+def test_a_call_sign_that_runs_into_a_number_is_found_by_its_words():
+    name = "AIR SHUTTLE ONE OH SEVEN"
+    found = judge(f"{name} MAINTAIN TWO HUNDRED KNOTS", f"{name} TWO HUNDRED KNOTS")
+    assert {one[3] for one in found} == {"correct"}
+
+
+@pytest.mark.parametrize(
+    ("cleared", "read"),
+    [
+        (
+            "UNITED SIX EIGHTY SIX TURN LEFT HEADING TWO SEVEN ZERO",
+            "LEFT HEADING TWO SEVEN ZERO UNITED SIX EIGHTY EIGHT",
+        ),
+        ("UNITED SIX EIGHTY SIX TURN LEFT HEADING TWO SEVEN ZERO", "LEFT HEADING TWO SEVEN ZERO UNITED SIX"),
+        ("AIR SHUTTLE TEN CROSS RUNWAY TWO SEVEN LEFT", "CROSSING RUNWAY TWO SEVEN LEFT SHUTTLE TEN"),
+        ("DELTA TEN CROSS RUNWAY TWO SEVEN LEFT", "CROSSING RUNWAY TWO SEVEN DELTA TEN"),
+        ("DELTA TEN CLEARED DIRECT TETOL", "DIRECT SETOL DELTA TEN"),
+    ],
+)
+def test_what_the_recogniser_may_have_misheard_is_an_alert_only_in_texts_without_confidences(cleared, read):
+    for confidence, alert in ((None, True), (0.95, False)):
+        ((exchange,), _) = find_exchanges([said(cleared, 0, confidence), said(read, 4, confidence)], 20, 0.5)
+        assert exchange.alert is alert
+        assert any(slot.result == ("wrong" if alert else "unreadable") for slot in exchange.slots)
 
 
 def test_another_call_sign_with_the_same_values_is_wrong():
