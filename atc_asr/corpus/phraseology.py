@@ -343,8 +343,8 @@ class Speaker:
         )  # fmt: skip
 
 
-# Instructions with their relative frequency.
 Instruction = Callable[[Speaker], tuple[str, str]]
+# Instructions with their relative frequency.
 AIRBORNE = (
     (Speaker.change_altitude, 5), (Speaker.turn, 5), (Speaker.fly_heading, 2), (Speaker.change_speed, 4),
     (Speaker.contact, 4), (Speaker.set_squawk, 2), (Speaker.direct, 1), (Speaker.cross, 1), (Speaker.approach, 3),

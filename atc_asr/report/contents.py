@@ -109,6 +109,7 @@ class Contents:
     # The same scores of all corpora together and of each; empty where there are not several.
     corpora: Mapping[str, tuple[Score | None, ...]] = field(default_factory=dict)
 
+
 def read_contents(title: str, files: ReportFlags) -> Contents:
     """Read everything that the report shows.
 
@@ -117,9 +118,9 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
     """
     run = read_json(files.run_metrics) if files.run_metrics else {}
     scorecard = read_json(files.scorecard_file)
+    by_corpus = scorecard.pop("corpora", None)
     scores = _find_scores(scorecard)
     if not scores:
-    by_corpus = scorecard.pop("corpora", None)
         wanted = "wanted at least wer, wer_low and wer_high"
         raise InputError(f"{files.scorecard_file}: holds no score with its interval, {wanted}")
     confidence = _number(scorecard.get("confidence"))
@@ -136,11 +137,10 @@ def read_contents(title: str, files: ReportFlags) -> Contents:
         confusions=_count_confusions(rows),
         rows=rows,
         run=run,
-    )
         readbacks=tuple(read_exchanges(files.readback_file)) if files.readback_file else None,
         corpora=_compare_corpora(scores, by_corpus),
+    )
 
-        corpora=_compare_corpora(scores, by_corpus),
 
 def _flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested keys joined by `_`: `{"callsign": {"accuracy": 1}}` -> `{"callsign_accuracy": 1}`."""
@@ -175,9 +175,6 @@ def _find_scores(scorecard: Mapping[str, Any]) -> dict[str, Score]:
     }
 
 
-def _score_order(name: str) -> tuple[int, int, str]:
-    """Sort key of a score's name."""
-    headline = HEADLINE_SCORES.index(name) if name in HEADLINE_SCORES else len(HEADLINE_SCORES)
 def _compare_corpora(scores: Mapping[str, Score], scorecards: Any) -> dict[str, tuple[Score | None, ...]]:
     """The scores that corpora have, by corpus, all together first; nothing for fewer than two corpora."""
     cards = scorecards.items() if isinstance(scorecards, Mapping) else ()
@@ -187,6 +184,9 @@ def _compare_corpora(scores: Mapping[str, Score], scorecards: Any) -> dict[str, 
     return {row: tuple(map(found.get, names)) for row, found in rows.items()} if len(corpora) > 1 else {}
 
 
+def _score_order(name: str) -> tuple[int, int, str]:
+    """Sort key of a score's name."""
+    headline = HEADLINE_SCORES.index(name) if name in HEADLINE_SCORES else len(HEADLINE_SCORES)
     ending = next((place for place, ending in enumerate(ENDINGS) if name.endswith(ending)), len(ENDINGS))
     return headline, ending, name
 

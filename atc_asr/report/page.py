@@ -96,13 +96,14 @@ def _page_data(contents: Contents, out_dir: Path) -> dict[str, Any]:
         "interval": contents.interval_name,
         "headline": [vars(score) for score in contents.headline],
         "scorecard": [vars(score) for score in contents.scorecard],
+        "corpora": [[name, [score and vars(score) for score in row]] for name, row in contents.corpora.items()],
         "levels": contents.levels,
         "slices": {name: [vars(score) for score in scores] for name, scores in contents.slices.items()},
         "charts": [vars(chart) for chart in contents.charts],
         "confusions": contents.confusions,
         "columns": columns,
-        "sample_rate": SAMPLE_RATE,
         "readback": None if contents.readbacks is None else _encode_readbacks(contents.readbacks),
+        "sample_rate": SAMPLE_RATE,
         "utterances": [_encode_row(row, columns, out_dir) for row in rows],
         "times": {i: [*map(_encode_word, row.hypothesis.words)] for i, row in enumerate(rows) if row.hypothesis.words},
         "slots": {i: _encode_slots(row.hypothesis) for i, row in enumerate(rows) if row.hypothesis.slots is not None},
@@ -111,7 +112,6 @@ def _page_data(contents: Contents, out_dir: Path) -> dict[str, Any]:
 
 
 def _embed_json(content: Any) -> str:
-        "corpora": [[name, [score and vars(score) for score in row]] for name, row in contents.corpora.items()],
     """JSON for a script element: `<`, `>`, `&` and line separators are escaped, so that no text ends the element."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

@@ -37,12 +37,12 @@ function drawReadback() {
   const { count: clearances, alerts } = data.readback;
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
   const rows = alerts.map(([file, start, callsign, clearance, readback, faults]) => [
-    `${file} ${clock(start)}`, callsign ?? "",
+    `${file.split("/").pop()} ${clock(start)}`, callsign ?? "",
     faults.map(([kind, cleared, read]) => `${kind.replaceAll("_", " ")} ${cleared} ${read === null ? "not read back" : `read back as ${read}`}`).join(", "),
     Math.max(...faults.map((fault) => fault[3])).toFixed(2), clearance, readback ?? "no readback",
   ]);
   find("readback-count").textContent = `${plural(alerts.length, "alert")} in ${plural(clearances, "clearance")}.`;
-  const headers = [["Recording", ""], ["Call sign", ""], ["Alert", ""], ["Confidence", "number"], ["Clearance", ""], ["Readback", ""]];
+  const headers = [["Recording", ""], ["Call sign", "number"], ["Alert", ""], ["Confidence", "number"], ["Clearance", ""], ["Readback", ""]];
   show("readback", ...(rows.length ? [table(headers, rows, "Readback alerts")] : []));
 }
 
@@ -147,6 +147,9 @@ find("previous").addEventListener("click", () => move(-1));
 find("next").addEventListener("click", () => move(1));
 find("play").addEventListener("click", playOrPause);
 find("theme").addEventListener("click", () => setTheme(theme === "dark" ? "light" : "dark"));
+find("slots").addEventListener("click", (event) => {
+  if (event.target.dataset.query) { view.query = find("search").value = event.target.dataset.query; updateGrid(); }
+});
 find("search").addEventListener("input", (event) => { view.query = event.target.value; updateGrid(); });
 find("column").addEventListener("change", (event) => { view.column = Number(event.target.value); view.value = ""; fillValues(); updateGrid({ keep: true }); });
 find("value").addEventListener("change", (event) => { view.value = event.target.value; updateGrid(); });
@@ -155,15 +158,12 @@ setTheme(theme);
 drawScores();
 drawCharts();
 drawSlices();
+drawReadback();
 fillColumns();
 updateGrid();
 select(0);
-drawReadback();
 performance.mark("ready");
 
 // Prepares what the first search and the first sort by name need, while the browser is idle.
 const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
 whenIdle(() => { utterances.forEach(searchable); ORDERS.id(); ORDERS.slice(); });
-find("slots").addEventListener("click", (event) => {
-  if (event.target.dataset.query) { view.query = find("search").value = event.target.dataset.query; updateGrid(); }
-});
