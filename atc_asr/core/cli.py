@@ -70,7 +70,8 @@ def parse(argv: Sequence[str] | None, *models: type[BaseModel]) -> list[Any]:
         _add_flags(parser, model)
     if argv is _PARSER_ONLY:
         raise _BuiltError(parser)
-    given = vars(parser.parse_args([_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]))
+    words = [_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]
+    given = vars(parser.parse_intermixed_args(words))
     if given["params"] is None:
         given["params"] = next((model.params_file(given) for model in models if issubclass(model, Flags)), default)
     needs_file = any(issubclass(model, Section) for model in models)

@@ -75,6 +75,10 @@ def test_flags_have_the_fields_types(parse, argv, field, value):
         assert getattr(parse(*argv)[0], field) == value
 
 
+def test_inputs_may_stand_around_flags(parse):
+    assert parse("--count", "3", "y.wav")[1].inputs == [Path("x.wav"), Path("y.wav")]
+
+
 @pytest.mark.parametrize("argv", [["--out-dir", "a b"], ["--out_dir", "a b"], ["--out-dir=a b"]])
 def test_dashes_and_underscores_are_the_same_flag(parse, argv):
     assert parse(*argv)[1].out_dir == Path("a b")
