@@ -183,7 +183,7 @@ def widen_degenerate(interval: Interval, rate: Rate, resampling: Resampling) -> 
     counted, groups = np.flatnonzero(rate.denominators), resampling.groups
     if rate.rows is not None:
         counted = rate.rows[counted]
-    count = len(counted) if groups is None else len({groups[row] for row in counted})
+    count = len(counted) if groups is None else len({groups[row] for row in counted.tolist()})
     width = 100.0 * (1.0 - ((100.0 - resampling.confidence) / 200.0) ** (1.0 / count))
     low, high = (0.0, width) if interval.rate == 0.0 else (100.0 - width, 100.0)
     return dataclasses.replace(interval, low=low, high=high)
