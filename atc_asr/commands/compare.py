@@ -24,7 +24,7 @@ class CompareFlags(Flags):
     `workspace` for the hyp_path of the working tree. The references come from the working tree.
 
     Prints the rates of A and B, their differences with intervals and p values, and whether the WER differs
-    significantly.
+    significantly, over all utterances and on each corpus of the manifest column `corpus`.
     """
 
     a: str = argument("decode.jsonl or revision", positional=True)
