@@ -46,6 +46,7 @@ COMMANDS = {
     "atc_asr.commands.transcribe": "{data}/a.wav --checkpoint_dir {data}/none",
     "atc_asr.commands.readback": "{data}/transcript.jsonl",
     "atc_asr.commands.export_onnx": "--checkpoint_dir {data}/none",
+    "atc_asr.commands.deploy_sherpa": "{data}/none",
     "atc_asr.commands.sweep": "--metrics m.json --run_metrics r.json --space train.lr=0.1",
     "atc_asr.commands.sweep_csv": "--run_metrics none.json",
 }
@@ -115,9 +116,9 @@ def data(tmp_path_factory):
         decode: "--out_file {data}/hyps.jsonl",
         score: "--metrics_file {data}/m.json --scorecard_file {data}/card.json --alignments_file {data}/a.txt",
     }
-    for module, out in outs.items():
     turn = {"hyp": "UNITED SIX EIGHTY SIX TURN LEFT HEADING TWO SEVEN ZERO", "start": 0, "end": 3}
     (folder / "transcript.jsonl").write_text(json.dumps({"id": "a", **turn}) + "\n")
+    for module, out in outs.items():
         module.main([*f"{COMMANDS[module.__name__]} {out}".format(data=folder).split(), *common])
     return folder
 
@@ -170,7 +171,8 @@ def point(data, tmp_path, monkeypatch, capsys):
             paths["output_dir"] = tmp_path / "new" / "runs"
         arguments = COMMANDS[name].format(data=data).split()
         for other, given in (paths | {flag: path}).items():
-            arguments += [f"--{other}", str(given)]
+            positional = MODELS[name].model_fields[other].json_schema_extra["positional"]
+            arguments += [str(given)] if positional else [f"--{other}", str(given)]
         return call((name, arguments), capsys)
 
     return run
