@@ -32,6 +32,8 @@ def run(
     if flags.config is not None:
         params = params.model_copy(update={"configs": [flags.config]})
     if params.corpus is None:
+        if flags.shard is not None:
+            raise InputError(f"--shard: got {flags.shard} for the join of all corpora, wanted one of them with --name")
         check_corpora(corpora, (params, checks, synthetic))
         if len(params.configs) != 1:
             raise InputError(f"export.configs: got {params.configs}, wanted one name for the joined corpora")

@@ -14,7 +14,7 @@ import pytest
 from dvc.cli import DvcParserError
 from dvc.cli.parser import get_main_parser
 
-from atc_asr.commands import preset
+from atc_asr.commands import main, preset, transcribe
 from atc_asr.core import cli
 from atc_asr.core.config import read_yaml
 from atc_asr.core.errors import InputError
@@ -35,8 +35,8 @@ PARSED_ONLY = {
     "make ": "sets up a virtual environment of its own",
     "echo HF_TOKEN": "a secret",
     "python -m atc_asr.commands.preset": "a gated corpus and the Hub; tests/commands/test_preset.py runs both kinds",
-    "python -m atc_asr.commands.sweep ": "twenty trainings; tests/commands/test_sweep.py runs it",
-    "python -m atc_asr.commands.find_batch": "many trainings; tests/commands/test_find_batch.py runs it",
+    "atc-asr sweep ": "twenty trainings; tests/commands/test_sweep.py runs it",
+    "atc-asr find-batch": "many trainings; tests/commands/test_find_batch.py runs it",
     "python -m stages.": "a gated corpus; tests/stages run them",
     "torchrun ": "several processes; tests/training runs it",
     "arecord ": "a microphone; tests/commands/test_transcribe.py reads raw PCM",
@@ -46,6 +46,13 @@ PARSED_ONLY = {
     "dvc queue": "tests/test_pipeline.py runs it",
     "dvc plots show models/.training": "while a training runs",
     "dvc get": "another repository; tests/test_pipeline.py gets a run folder from a clone",
+    "atc-asr preset": "as the line above",
+    "pip install": "an environment of its own; tests/commands/test_main.py reads the package",
+    "dvc remote": "a remote; tests/test_machines.py uses one",
+    "dvc push": "as dvc remote",
+    "dvc pull": "as dvc remote",
+    "dvc artifacts get": "another repository; tests/test_pipeline.py gets the recogniser folder from a clone",
+    "hf ": "the Hub",
     "pytest -m gpu": "needs a GPU; tests/benchmarks/ runs the script that calls it",
     "dvc repro": "tests/test_pipeline.py runs it",
 }
@@ -80,6 +87,7 @@ def parse_only(monkeypatch):
         raise ParsedError
 
     monkeypatch.setattr(cli, "parse", stop)
+    monkeypatch.setattr(transcribe, "find_params", lambda path: ROOT / "params.yaml")
     monkeypatch.chdir(ROOT)
 
 
@@ -100,6 +108,8 @@ def words_of(document: str, command: str) -> list[str]:
 
 
 def check_python(words: list[str]) -> None:
+    if words[0] == "atc-asr":
+        words = ["python", "-m", main.__name__, *words[1:]]
     assert words[1] == "-m"
     with pytest.raises(ParsedError):
         importlib.import_module(words[2]).main(words[3:])
@@ -124,7 +134,7 @@ def check_make(words: list[str]) -> None:
 
 def test_there_are_commands_of_every_kind():
     programs = {shlex.split(command, comments=True)[0] for _, command in COMMANDS}
-    assert programs == {"python", "dvc", "make", "echo", "cp", "torchrun", "arecord", "pytest"}
+    assert programs == {"python", "atc-asr", "dvc", "make", "echo", "cp", "torchrun", "arecord", "pytest", "hf", "pip"}
     assert len(COMMANDS) > 40
     for beginning in PARSED_ONLY:
         assert any(command.startswith(beginning) for _, command in COMMANDS), beginning
@@ -133,7 +143,7 @@ def test_there_are_commands_of_every_kind():
 @pytest.mark.parametrize(("document", "command"), COMMANDS)
 def test_its_program_accepts_the_command(document, command, request, tmp_path):
     words = words_of(document, command)
-    if words[0] == "python":
+    if words[0] in ("python", "atc-asr"):
         request.getfixturevalue("parse_only")
         check_python(words)
     elif words[0] == "dvc":
@@ -244,8 +254,8 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
     assert {"metrics/test.json:wer", "metrics/test.json:callsign", "decode.search"} <= set(shown.split())
     assert output("--format srt").startswith("1\n00:00:0")
     assert (project.folder / "transcripts" / "recording.vtt").read_text(encoding="utf-8").startswith("WEBVTT")
-    assert "A and B make the same number of word errors" in output("commands.compare greedy.jsonl")
-    assert "-S" in output("commands.tune_decoding")
+    assert "A and B make the same number of word errors" in output("compare greedy.jsonl")
+    assert "-S" in output("tune-decoding")
     header = (project.folder / "sweep_master.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.split(",") == list(SWEEP_COLUMNS)
     assert (project.folder / "asr.onnx").stat().st_size > 0

@@ -143,6 +143,7 @@ def test_the_parts_of_an_export_are_joined(corpus, tmp_path, whole, caplog):
         (["--shard", "4/3"], r"--shard: got '4/3', wanted I/N with I from 1 to N"),
         (["--shard", "0/3"], r"--shard: got '0/3', wanted I/N"),
         (["--shard", "1"], r"--shard: got '1', wanted I/N"),
+        (["--shard", "1/2", "--corpus", "null"], r"--shard: got 1/2 for the join of all corpora, wanted one of them"),
         (["--train_fraction", "0"], r"--train_fraction: got 0.0, wanted float > 0 <= 1"),
         (["--train_fraction", "1.5"], r"--train_fraction"),
         (["--validation_samples", "-1"], r"--validation_samples"),
