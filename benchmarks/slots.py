@@ -11,7 +11,7 @@ RESULTS.md.
 import argparse
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,7 @@ NUM_TEXTS = 100_000
 STYLE = phraseology.SpeakingStyle(pilot_fraction=0.5, group_fraction=0.6)
 SURE = 0.95
 # Ways to combine the confidences of a slot's words.
-COMBINATIONS = {"lowest": np.min, "product": np.prod, "mean": np.mean}
+COMBINATIONS: dict[str, Callable[[Sequence[float]], float]] = {"lowest": np.min, "product": np.prod, "mean": np.mean}
 
 
 def per_cent(fractions: Sequence[tuple[float, float]]) -> str:

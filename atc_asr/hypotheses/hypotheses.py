@@ -15,7 +15,7 @@ from atc_asr.core.outputs import new_file
 LIKE = r'\{"id": [^\n]*"hyp": '  # beginning of the file
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # how a line is validated; constructors do not validate
 Shape = TypeVar("Shape")
-DOUBTFUL = 0.7  # confidence below which a word of a slot is doubtful
+DOUBTFUL = 0.9  # confidence below which a word of a slot is doubtful
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,10 @@ def rate_slot(slot: SlotRow, words: Sequence[Word]) -> SlotRow:
     """
     own = words[slot.first_word : slot.last_word + 1]
     if not own:
-        return replace(slot, start=None, end=None, confidence=None, doubtful=())
-    return replace(
-        slot,
-        start=own[0].start,
-        end=own[-1].end,
-        confidence=min(word.confidence for word in own),
-        doubtful=tuple(word.word for word in own if word.confidence < DOUBTFUL),
-    )
+        return slot if slot.confidence is None else replace(slot, start=None, end=None, confidence=None, doubtful=())
+    confidences = [word.confidence for word in own]
+    doubtful = tuple(word.word for word in own if word.confidence < DOUBTFUL)
+    return replace(slot, start=own[0].start, end=own[-1].end, confidence=min(confidences), doubtful=doubtful)
 
 
 def word_rows(words: Iterable[Word]) -> list[dict[str, Any]]:

@@ -89,6 +89,7 @@ class Words(list[str]):
     def __init__(self, words: Sequence[str], operators: Operators) -> None:
         super().__init__(words)
         self.operators = operators
+        self.runs: dict[int, list[Numeral]] = {}  # by their first position, see `read_run`
 
 
 class Callsign(NamedTuple):

@@ -32,8 +32,9 @@ PHRASES = {
     "AFFIRM": -0.5, "AFFIRMATIVE": -0.5, "FROM YOU": -0.5, "INBOUND": -0.5, "ON YOUR": -0.5, "SAY AGAIN": -0.5,
     "THANK YOU": -0.5, "THANKS": -0.5, "YOU TOO": -0.5,
 }  # fmt: skip
-WEIGHTS = {tuple(phrase.split()): weight for phrase, weight in PHRASES.items()}
+WEIGHTS: dict[tuple[str | None, ...], float] = {tuple(phrase.split()): weight for phrase, weight in PHRASES.items()}
 MAX_PHRASE_WORDS = max(map(len, WEIGHTS))
+FIRST_WORDS = frozenset(phrase[0] for phrase in WEIGHTS)
 ORDERS = frozenset(
     "CLIMB DESCEND TURN FLY MAINTAIN REDUCE INCREASE CONTACT MONITOR SQUAWK CLEARED HOLD LINE PROCEED CONTINUE STOP "
     "EXPEDITE CROSS TAXI SET KEEP CALL FOLLOW VACATE RESUME SLOW IDENT JOIN ENTER PUSH GIVE".split()
@@ -95,7 +96,7 @@ def _from_phrases(message: Sequence[str | None]) -> float:
     found: dict[tuple[str | None, ...], float] = {}
     position = 0
     while position < len(message):
-        for length in range(MAX_PHRASE_WORDS, 0, -1):
+        for length in range(MAX_PHRASE_WORDS if message[position] in FIRST_WORDS else 0, 0, -1):
             phrase = tuple(message[position : position + length])
             if phrase in WEIGHTS:
                 found[phrase] = WEIGHTS[phrase]

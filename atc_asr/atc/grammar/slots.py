@@ -30,6 +30,7 @@ CORRECTIONS = (
 )  # fmt: skip
 FIRST_OF_CORRECTIONS = frozenset(phrase[0] for phrase in CORRECTIONS)
 CORRECTION_DISTANCE = 6  # words between a correction and the corrected slot
+NAMES = frozenset([*DIGITS, *TEENS, *TENS, *LETTERS])  # that may have a plural
 # Keywords whose numbers are skipped.
 NO_SLOT_KEYWORDS = frozenset(
     "VISIBILITY CEILING RVR RADIAL DME GATE SPOT TAXIWAY BOEING AIRBUS MD DASH GROUNDSPEED TRACK COURSE TOPS "
@@ -54,8 +55,7 @@ def _without_plural(word: str) -> str:
     """ONE for ONES, the normalisation of TWENTY ONE'S WITH YOU; 19 for 19ER, one niner of other recognisers."""
     if word.endswith("9ER") and word[:-2].isdigit():
         return word[:-2]
-    stem = word[:-1]
-    return stem if word.endswith("S") and any(stem in names for names in (DIGITS, TEENS, TENS, LETTERS)) else word
+    return word[:-1] if word.endswith("S") and word[:-1] in NAMES else word
 
 
 def _read_fluent(words: Words) -> list[Slot]:

@@ -46,12 +46,22 @@ def is_number_word(word: str) -> bool:
 
 
 def read_run(words: Sequence[str], start: int) -> list[Numeral]:
-    """The longest run of numerals from position `start`; empty where no number begins."""
-    run: list[Numeral] = []
+    """The longest run of numerals from position `start`; empty where no number begins.
+
+    The readers of an utterance ask for the same run several times: `Words` keeps the runs in its attribute `runs`.
+    """
     if start >= len(words) or not (
         words[start] in NUMBER_WORDS or words[start] in REPEATS or words[start][:1].isdigit()
     ):
-        return run
+        return []
+    known: dict[int, list[Numeral]] = getattr(words, "runs", {})
+    if start not in known:
+        known[start] = _read_run(words, start)
+    return known[start]
+
+
+def _read_run(words: Sequence[str], start: int) -> list[Numeral]:
+    run: list[Numeral] = []
     position = start
     while position < len(words):
         # TWO HUNDRED AND TEN

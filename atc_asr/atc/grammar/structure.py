@@ -11,16 +11,16 @@ UNITS = {
     "altitude": "ft", "vertical_rate": "ft/min", "heading": "deg", "speed": "kt", "frequency": "MHz",
     "altimeter": "inHg/100", "wind": "deg/kt",
 }  # fmt: skip
-# Beginnings of values with another unit.
-OTHER_UNITS = {("altitude", "FL"): "FL", ("speed", "M."): "Mach", ("altimeter", "Q"): "hPa", ("wind", "CALM"): None}
+# Beginnings of values with another unit, and that unit.
+OTHER_UNITS = {"altitude": ("FL", "FL"), "speed": ("M.", "Mach"), "altimeter": ("Q", "hPa"), "wind": ("CALM", None)}
 
 
 def unit_of(kind: str, value: str | None) -> str | None:
     """The unit of a slot's value; None for an unreadable one and for kinds without units."""
     if value is None:
         return None
-    other = (unit for (name, beginning), unit in OTHER_UNITS.items() if name == kind and value.startswith(beginning))
-    return next(other, UNITS.get(kind))
+    beginning, unit = OTHER_UNITS.get(kind, (" ", None))
+    return unit if value.startswith(beginning) else UNITS.get(kind)
 
 
 def add_slots(hypothesis: Hypothesis, operators: Operators | None = None) -> Hypothesis:

@@ -60,7 +60,7 @@ def test_a_slot_has_the_times_and_the_lowest_confidence_of_its_words():
     callsign, altitude = found.slots
     assert (callsign.kind, callsign.value, callsign.unit, callsign.act) == ("callsign", "UAL686", None, None)
     assert (callsign.first_word, callsign.last_word, callsign.start, callsign.end) == (0, 3, 0.0, 2.0)
-    assert (callsign.confidence, callsign.doubtful) == (0.8, ())
+    assert (callsign.confidence, callsign.doubtful) == (0.8, ("EIGHTY",))
     assert (altitude.kind, altitude.value, altitude.unit, altitude.act) == ("altitude", "5000", "ft", "instruction")
     assert TEXT.split()[altitude.first_word : altitude.last_word + 1][-2:] == ["FIVE", "THOUSAND"]
     assert (altitude.end, altitude.confidence, altitude.doubtful) == (4.5, 0.3, ("FIVE",))
