@@ -166,6 +166,7 @@ def cut_short(name, stand_ins):
 
 
 @pytest.mark.endurance
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_pipeline_runs_with_a_recipe_cut_short(tmp_path, stand_ins, name):
     project = Project(tmp_path / "a project")
