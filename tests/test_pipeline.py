@@ -284,16 +284,14 @@ def test_dvc_get_brings_a_run_folder_that_stands_alone(project, tmp_path):
 def test_the_artifact_gives_the_texts_of_the_pipeline_elsewhere_and_without_torch(project, tmp_path):
     elsewhere = Project(tmp_path)
     elsewhere.environment["PYTHONPATH"] = str(ROOT)
+    project.run("git", "tag", "-a", "recognizer@v1.0.0", "-m", "First")
     elsewhere.run("dvc", "artifacts", "get", str(project.folder), "recognizer")
-    clips = str(project.folder / "spoken")
-    lines = elsewhere.run(sys.executable, "-c", f"{WITHOUT_TORCH}transcribe.main()", "recognizer", clips).splitlines()
-    texts = {}
-    for row in map(json.loads, lines):
-        texts.setdefault(Path(row["file"]).stem, []).append(row["hyp"])
+    words = ("recognizer", str(project.folder / "spoken"), "--detector", "none")
+    lines = elsewhere.run(sys.executable, "-c", f"{WITHOUT_TORCH}transcribe.main()", *words).splitlines()
+    texts = {Path(row["file"]).stem: row["hyp"] for row in map(json.loads, lines)}
     decoded = (project.folder / "data" / "decoded" / "test.jsonl").read_text().splitlines()
-    assert {name: " ".join(found) for name, found in texts.items()} == {
-        row["id"]: row["hyp"] for row in map(json.loads, decoded)
-    }
+    assert texts == {row["id"]: row["hyp"] for row in map(json.loads, decoded) if row["hyp"]}
+    assert len(texts) == NUM_UTTERANCES
 
 
 def test_a_token_reaches_no_file_of_the_project(project):
