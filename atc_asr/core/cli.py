@@ -11,6 +11,7 @@ A parameter that no flag gives comes from params.yaml. `--beam_size` and `--beam
 
 import argparse
 import contextlib
+import itertools
 import logging
 import os
 import re
@@ -71,7 +72,7 @@ def parse(argv: Sequence[str] | None, *models: type[BaseModel]) -> list[Any]:
     if argv is _PARSER_ONLY:
         raise _BuiltError(parser)
     words = [_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]
-    given = vars(parser.parse_intermixed_args(words))
+    given = vars(parser.parse_intermixed_args(_without_swallowing(words, parser)))
     if given["params"] is None:
         given["params"] = next((model.params_file(given) for model in models if issubclass(model, Flags)), default)
     needs_file = any(issubclass(model, Section) for model in models)
@@ -95,6 +96,18 @@ def _underscores(word: str) -> str:
     """`--beam-size=4` as `--beam_size=4`."""
     name, equals, value = word.partition("=")
     return name[:2] + name[2:].replace("-", "_") + equals + value if re.fullmatch(r"--[A-Za-z][\w-]*", name) else word
+
+
+def _without_swallowing(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """`--slots=true recording.wav` for `--slots recording.wav`, where a command has inputs without a flag."""
+    actions = parser._actions
+    if all(action.option_strings for action in actions):
+        return [*words]
+    switches = {flag for action in actions if action.const == "true" for flag in action.option_strings}
+    return [
+        f"{word}=true" if word in switches and following.lower() not in ("true", "false") else word
+        for word, following in itertools.zip_longest(words, words[1:], fillvalue="")
+    ]
 
 
 def _add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:

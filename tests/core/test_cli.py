@@ -53,6 +53,12 @@ def test_params_yaml_gives_the_values_that_no_flag_gives(parse):
     assert flags == ExampleFlags(inputs=[Path("x.wav")])
 
 
+def test_a_switch_does_not_swallow_an_input(parse):
+    for argv in (("--flag", "y.wav"), ("--flag", "true", "y.wav"), ("y.wav", "--flag")):
+        section, flags = parse("--skip", *argv)
+        assert (section.flag, flags.skip, flags.inputs) == (True, True, [Path("x.wav"), Path("y.wav")])
+
+
 @pytest.mark.parametrize(
     ("argv", "field", "value"),
     [
@@ -96,9 +102,9 @@ def test_path_flags_have_their_types(parse):
         parse("--number", "x")
 
 
-@pytest.mark.parametrize("argv", [["--count", "0"], ["--count", "1.5"], ["--rate", "x"], ["--flag", "perhaps"]])
+@pytest.mark.parametrize("argv", [["--count", "0"], ["--count", "1.5"], ["--rate", "x"], ["--flag=perhaps"]])
 def test_a_wrong_flag_is_named(parse, argv):
-    with pytest.raises(InputError, match=f"^{argv[0]}: got "):
+    with pytest.raises(InputError, match=f"^{argv[0].partition('=')[0]}: got "):
         parse(*argv)
 
 
