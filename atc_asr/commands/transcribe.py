@@ -30,6 +30,7 @@ from atc_asr.hypotheses.confidence import read_calibration
 from atc_asr.posteriors.params import PosteriorsParams
 from atc_asr.transcribe.detectors import make_detector
 from atc_asr.transcribe.formats import FORMATS, LIKE, Transmission, jsonl
+from atc_asr.transcribe.onnx_network import OnnxNetwork
 from atc_asr.transcribe.params import SegmentParams
 from atc_asr.transcribe.recording import (
     find_audio,
@@ -40,7 +41,6 @@ from atc_asr.transcribe.recording import (
     select_channels,
 )
 from atc_asr.transcribe.segment import Segment, Segmenter, Track, detect
-from atc_asr.transcribe.onnx_network import OnnxNetwork
 from atc_asr.transcribe.transcriber import Recognizer, Transcriber
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ BATCHES_PER_GROUP = 4  # batches whose segments are sorted by duration together
 class TranscribeFlags(Flags):
     """Transcribe recordings of any length, or live audio, into transmissions with times.
 
-    A recogniser folder of stages.package has all settings in it, and needs no torch: transcribe RECOGNIZER recording.wav
+    A recogniser folder of stages.package has all settings in it and needs no torch: transcribe RECOGNIZER recording.wav
     """
 
     inputs: list[Path] = argument(
@@ -137,9 +137,7 @@ class RecordingReader:
                 log.warning(messages.CLIPPED, track.file, 100 * num_clipped / num_samples)
 
 
-def _run_files(
-    transcriber: Transcriber, params: SegmentParams, group_seconds: float, flags: TranscribeFlags
-) -> None:
+def _run_files(transcriber: Transcriber, params: SegmentParams, group_seconds: float, flags: TranscribeFlags) -> None:
     """Transcribe files and folders; a transcript is written as soon as the next recording has transmissions.
 
     Raises:

@@ -61,10 +61,8 @@ def find_params(path: Path) -> Path:
     """
     if not (path / DESCRIPTION).is_file():
         if any((path / name).is_file() for name in RUN_FILES):
-            raise InputError(
-                f"{path}: got a run folder, wanted a recogniser folder, which this makes: "
-                f"python -m stages.package --checkpoint_dir {path} --out_dir models/recognizer (or --checkpoint_dir {path})"
-            )
+            make = f"atc-asr package --checkpoint_dir {path} --lm_dir models/lm --out_dir models/recognizer"
+            raise InputError(f"{path}: got a run folder, wanted a recogniser folder, which this makes: {make}")
         raise InputError(f"{path}: has no {DESCRIPTION}, wanted a recogniser folder of stages.package first")
     return path / PARAMS
 

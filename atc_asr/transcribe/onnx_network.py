@@ -56,7 +56,9 @@ class OnnxNetwork:
             metadata = Metadata.model_validate(self._session.get_modelmeta().custom_metadata_map)
         except ValidationError as error:
             name = error.errors()[0]["loc"][0]
-            raise InputError(f"{self._path}: is not the graph of a recogniser: its metadata lacks a valid {name}") from None
+            raise InputError(
+                f"{self._path}: is not the graph of a recogniser: its metadata has no valid {name}"
+            ) from None
         except Exception as error:  # onnxruntime raises several that have no common class
             raise InputError(f"{self._path}: onnxruntime cannot load it: {' '.join(str(error).split())}") from error
         for wanted, nodes in ((INPUTS, self._session.get_inputs()), (OUTPUTS, self._session.get_outputs())):

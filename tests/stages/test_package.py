@@ -54,7 +54,7 @@ def made(tmp_path_factory) -> Path:
     (folder / "lm").mkdir()
     sentences = [sentence.split() for sentence in SENTENCES]
     write_arpa(folder / "lm" / WORD_ARPA, estimate(sentences, 2))
-    (folder / "lm" / WORDS_FILE).write_text("".join(f"{word}\n" for word in sorted({*sum(sentences, [])})))
+    (folder / "lm" / WORDS_FILE).write_text("".join(f"{word}\n" for word in sorted({*" ".join(SENTENCES).split()})))
     (folder / "lm" / "stats.json").write_text("{}")
     (folder / "calibration.json").write_text('{"slope": 0.5, "intercept": 0.25}')
     (folder / "test.json").write_text('{"wer": 2.91, "wer_low": 2.25, "wer_high": 3.62, "callsign": null}')
@@ -189,15 +189,15 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "bytes": (lambda folder: replace_network(folder, b"\0" * 99), r"network\.onnx: onnxruntime cannot load it"),
     "no metadata": (
         lambda folder: replace_network(folder, identity().SerializeToString()),
-        "is not the graph of a recogniser: its metadata lacks a valid tokens",
+        "is not the graph of a recogniser: its metadata has no valid tokens",
     ),
     "other graph": (
         lambda folder: replace_network(folder, with_metadata(identity(), **GOOD)),
         "is not the graph of a recogniser: got .*, wanted .*num_samples",
     ),
     "other tokens": (set_metadata(**GOOD), "its tokens are not those of"),
-    "no rate": (set_metadata(sample_rate="0"), "its metadata lacks a valid sample_rate"),
-    "long frames": (set_metadata(frame_seconds="inf"), "its metadata lacks a valid frame_seconds"),
+    "no rate": (set_metadata(sample_rate="0"), "its metadata has no valid sample_rate"),
+    "long frames": (set_metadata(frame_seconds="inf"), "its metadata has no valid frame_seconds"),
     "width": (wrong_width, r"got log-probabilities of shape \(1, \d+, 56\), wanted \(1, \[\d+\], 28\)"),
 }
 
@@ -214,7 +214,7 @@ def test_a_broken_folder_is_named_in_one_line(made: Path, recognizer: Path, case
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("{made}/run|{made}/b.wav", r"run: got a run folder, .*: python -m stages\.package --checkpoint_dir .*/run --out"),
+        ("{made}/run|{made}/b.wav", r"run: got a run folder, .*: atc-asr package --checkpoint_dir .*/run --lm"),
         ("{made}/b.wav", r"b\.wav: has no recognizer\.json, wanted a recogniser folder of stages\.package first"),
         ("{made}/recognizer", "recognizer: got a recogniser folder alone, wanted recordings after it"),
         ("{made}/recognizer|{made}/b.wav|--device|cuda", "--device: got cuda with a recogniser folder, wanted cpu"),
