@@ -12,7 +12,8 @@ import pytest
 from tests.test_pipeline import Project, project  # noqa: F401 (a fixture)
 
 ROOT = Path(__file__).resolve().parents[1]
-ARRAYS = re.findall(r"^```sh\n(.*--array.*?)^```$", (ROOT / "docs" / "multi_gpu.md").read_text(), re.M | re.S)
+SCRIPTS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "multi_gpu.md").read_text(), re.M | re.S)
+ARRAYS = [script for script in SCRIPTS if "--array" in script]
 
 pytestmark = pytest.mark.endurance
 

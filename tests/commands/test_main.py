@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -114,6 +115,9 @@ def test_the_package_has_every_file_and_the_versions_of_the_requirements(tmp_pat
     with zipfile.ZipFile(tmp_path / hatchling.build.build_wheel(str(tmp_path))) as wheel:
         texts = {name.rpartition("/")[2]: wheel.read(name).decode() for name in wheel.namelist() if "dist-info" in name}
         packed = {name for name in wheel.namelist() if "dist-info" not in name}
+    with tarfile.open(tmp_path / hatchling.build.build_sdist(str(tmp_path))) as source:
+        names = {name.partition("/")[2] for name in source.getnames()}
+    assert packed | {"requirements.txt", "hatch_build.py", "pyproject.toml"} <= names
     files = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "atc_asr", "stages"]
     listed = subprocess.run(files, capture_output=True, text=True, check=True).stdout.split()
     assert packed == {name for name in listed if Path(name).is_file()}
