@@ -80,6 +80,7 @@ SHORT_TAIL_LENGTH = 3
 
 WRITTEN_FLIGHT = re.compile(r"([A-Z]{3})([1-9]\d{0,3}[A-Z]{0,2})")
 WRITTEN_NAME = re.compile(r"([A-Z]{4,})([1-9]\d{0,3}[A-Z]{0,2})")  # HAINAN7931
+QNH = re.compile(r"N(?:9[5-9]\d|10[0-4]\d)")  # a registration that may be a pressure
 WRITTEN_NUMBER = re.compile(r"\d{1,3}[A-Z]{1,2}")
 
 
@@ -192,7 +193,7 @@ def _is_frequency(run: Sequence[Numeral]) -> bool:
 
 def follows_start(words: Sequence[str], start: int) -> bool:
     """Whether a call sign may stand at `start`: first, or after a station, a greeting or an acknowledgement."""
-    if start > 1 and words[start - 1] in ("A", "AND", "FOR"):
+    if start > 0 and words[start - 1] in ("A", "AND", "FOR"):
         start -= 1
     return start == 0 or words[start - 1] in STATIONS or words[start - 1] in TALK
 
@@ -358,6 +359,9 @@ def _read_tail(words: Words, start: int) -> Callsign | None:
     if not named and _names_place(words, start):
         return _read_at_place(words, run, "N")
     found = _read_tail_number(words, position)
+    if not named and found and QNH.fullmatch(found.icao or "") and not follows_start(words, start):
+        # NOVEMBER ONE ZERO ONE NINE: a registration, or information November and the pressure.
+        return Callsign(None, found.end, "N")
     if november or found is None or found.icao is None:
         return found
     is_type = found.icao[1:] in LIGHT_TYPES or len(found.icao) <= SHORT_TAIL_LENGTH
@@ -447,10 +451,10 @@ def read_unknown(words: Words, start: int) -> Callsign | None:
     """Words that have the shape of a call sign where one stands, and cannot be read.
 
     Up to three words that name nothing else, and a number or letters: KISTLER FOUR FIVE SIX. Or a number alone where an
-    utterance begins: SIX EIGHTY SIX.
+    utterance begins or ends: SIX EIGHTY SIX.
     """
     if not follows_start(words, start):
-        return None
+        return _read_last_number(words, start)
     known = phraseology()
     position = start
     while position < min(len(words), start + MAX_UNKNOWN_WORDS) and not _is_known(words[position], known):
@@ -468,6 +472,16 @@ def read_unknown(words: Words, start: int) -> Callsign | None:
     if run and (not is_number or len(digits) > MAX_TAIL_LENGTH or _use_of_run(run, words) != "callsign"):
         return None
     return Callsign(None, end, "")
+
+
+def _read_last_number(words: Words, start: int) -> Callsign | None:
+    """A flight number alone that ends a readback: CLEARED TO LAND EIGHTEEN SIXTY EIGHT."""
+    run, before = read_run(words, start), word_at(words, start - 1)
+    digits = join_digits(run) if all(numeral.kind == "digits" for numeral in run) else None
+    if digits is None or len(digits) not in (3, 4) or before in BEFORE_PLACES | {"TO"} or is_number_word(before):
+        return None
+    letters, end = _letters_from(words, run[-1].end)
+    return Callsign(None, end, "") if len(letters) <= 2 and _precedes_end(words, end) else None
 
 
 def _is_known(word: str, known: frozenset[str]) -> bool:
