@@ -9,6 +9,7 @@ lexicon, n-gram and settings, in turn; times are from start to end of the proces
 
 import argparse
 import json
+import resource
 import statistics
 import tempfile
 import time
@@ -47,7 +48,7 @@ def searched(utterances: Sequence[Utterance]) -> list[str]:
 
 def transcribed(utterances: Sequence[Utterance], work: Path, *more: str) -> list[str]:
     """Texts of utterances as recordings, by the command; the transmissions of a recording are joined."""
-    (work / "clips").mkdir()
+    (work / "clips").mkdir(parents=True)
     for one in utterances:
         (work / "clips" / f"{one.id}.wav").symlink_to(one.wav.resolve())
     run_module(TRANSCRIBE, *RECOGNIZER, work / "clips", "--out_dir", work / "texts", *more)
@@ -60,10 +61,21 @@ def texts(work: Path) -> None:
     utterances = read_manifests([Path("data/corpus/*/test.csv")])
     wanted = {one.id: one.hyp for one in read_hypotheses(Path("data/decoded/test.jsonl"))}
     rows = []
-    for name, found in (("network and search", searched(utterances)), (TRANSCRIBE, transcribed(utterances, work))):
-        same = sum(wanted[one.id] == text for one, text in zip(utterances, found, strict=True))
+    found = {
+        "network and search": searched(utterances),
+        "transcribe --detector none": transcribed(utterances, work / "whole", "--detector", "none"),
+        "transcribe": transcribed(utterances, work / "detected"),
+    }
+    for name, texts_found in found.items():
+        same = sum(wanted[one.id] == text for one, text in zip(utterances, texts_found, strict=True))
         rows.append((name, f"{same} of {len(utterances)}"))
     table(("recogniser folder", "same text as stages.decode"), rows)
+
+
+def cpu_seconds() -> float:
+    """CPU time of all processes that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def recordings(work: Path, hours: Sequence[float], runs: int) -> None:
@@ -73,14 +85,17 @@ def recordings(work: Path, hours: Sequence[float], runs: int) -> None:
         path = work / f"{length:g}h.wav"
         make_recording(path, read_manifests([Path("data/corpus/*/test.csv")]), length * HOUR)
         seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+        cpu: dict[str, list[float]] = {way: [] for way in WAYS}
         memory: dict[str, list[float]] = {way: [] for way in WAYS}
         lines: dict[str, list[str]] = {}
         for _ in range(runs):
             for way, arguments in WAYS.items():
+                before = cpu_seconds()
                 with memory_of_children() as peak:
                     started = time.perf_counter()
                     run_module(TRANSCRIBE, *arguments, path, "--out_dir", work / "out")
                     seconds[way].append(time.perf_counter() - started)
+                cpu[way].append(cpu_seconds() - before)
                 memory[way].append(peak[0])
                 lines[way] = [json.loads(line)["hyp"] for line in (work / "out" / f"{path.stem}.jsonl").open()]
         ours, theirs = lines.values()
@@ -88,9 +103,11 @@ def recordings(work: Path, hours: Sequence[float], runs: int) -> None:
         for way in WAYS:
             speed = length * HOUR / statistics.median(seconds[way])
             spread = f"{min(seconds[way]):.1f} to {max(seconds[way]):.1f}"
-            rows.append((f"{length:g}", way, spread, f"{speed:.0f}", f"{np.max(memory[way]):.0f}", same))
+            used = f"{statistics.median(cpu[way]):.1f}"
+            rows.append((f"{length:g}", way, spread, f"{speed:.0f}", used, f"{np.max(memory[way]):.0f}", same))
         path.unlink()
-    table(("hours", "way", "seconds", "times real time (median)", "peak MiB, all processes", "same texts"), rows)
+    times = ("seconds", "times real time (median)", "CPU seconds (median)")
+    table(("hours", "way", *times, "peak MiB, all processes", "same texts"), rows)
 
 
 def main() -> None:

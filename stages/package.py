@@ -63,14 +63,14 @@ def run(
     card = make_card(flags.checkpoint_dir / README, decode, flags.metrics_file)
     inside = operators.model_copy(update={"operators": None})
     with new_folder(flags.out_dir, recognizer_folder.NAMES) as folder:
-        difference = export(recognizer, folder / recognizer_folder.NETWORK)
-        recognizer.tokens.save(folder)
         if flags.lm_dir is not None:
             recognizer_folder.copy_lm(flags.lm_dir, folder)
         if flags.calibration is not None:
             recognizer_folder.copy(flags.calibration, folder / recognizer_folder.CALIBRATION)
         if operators.operators is not None:
             recognizer_folder.copy(Path(operators.operators), folder / recognizer_folder.OPERATORS)
+        recognizer.tokens.save(folder)
+        difference = export(recognizer, folder / recognizer_folder.NETWORK)
         recognizer_folder.finish(folder, (decode, posteriors, segment, inside), card)
         recognizer_folder.open_folder(folder)
     log.info(messages.PACKAGE_DONE, flags.out_dir, difference)
