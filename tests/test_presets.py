@@ -57,12 +57,11 @@ def test_no_preset_leaves_values_of_one_that_was_applied_before():
         assert sections == {section: keys["atc0"][section] for section in ("corpora", "export", "record")}, name
 
 
-@pytest.mark.parametrize("order", [("us_europe", "atcosim", "atc0"), ("atc0_finetune", "uwb_atcc", "us_europe")])
-def test_the_last_preset_wins(tmp_path, order):
+def test_the_last_preset_wins(tmp_path):
     one, other = (Path(shutil.copy(ROOT / "params.yaml", tmp_path / name)) for name in ("one.yaml", "other.yaml"))
-    for name in order:
+    for name in ("us_europe", "uwb_atcc", "atc0_finetune"):
         preset.run(ROOT / "presets" / f"{name}.yaml", one)
-    preset.run(ROOT / "presets" / f"{order[-1]}.yaml", other)
+    preset.run(ROOT / "presets" / "atc0_finetune.yaml", other)
     assert read_yaml(one) == read_yaml(other)
 
 
