@@ -23,7 +23,9 @@ KINDS = frozenset("altitude vertical_rate heading speed frequency squawk runway 
 NOT_READ_BACK = frozenset({("squawk", "IDENT"), ("squawk", "STANDBY")})
 SIDES = frozenset({"LEFT", "RIGHT"})
 WORDS_BEFORE_HEADING = 2  # among which the side of a turn stands: TURN LEFT HEADING, LEFT TURN TO
+MIN_CALLSIGN = 2  # characters
 MAX_POINT_DISTANCE = 2  # letters in which two spellings of a name that is not in the lexicon differ
+MAX_FOLLOWING = 100  # transmissions in which a readback is searched, whatever their times are
 INFORMATION = "TRAFFIC"  # its numbers are not cleared, up to the next word of an order
 
 
@@ -68,7 +70,7 @@ def find_exchanges(
 
 
 def _until(end: float, transmissions: Iterable[Transmission]) -> list[Transmission]:
-    return [*itertools.takewhile(lambda one: one.start <= end, transmissions)]
+    return [*itertools.islice(itertools.takewhile(lambda one: one.start <= end, transmissions), MAX_FOLLOWING)]
 
 
 def _find_readback(clearance: Transmission, following: Sequence[Transmission]) -> Transmission | None:
@@ -162,8 +164,10 @@ def _callsign_words(one: Transmission) -> str:
 
 
 def _is_same(one: str | None, other: str | None) -> bool:
-    """Whether two call signs are equal or one is a short form of the other."""
-    return one is not None and other is not None and (is_short_form(one, other) or is_short_form(other, one))
+    """Whether two call signs are equal or one is a short form of the other; another program's may be of any length."""
+    if one is None or other is None or min(len(one), len(other)) < MIN_CALLSIGN:
+        return False
+    return is_short_form(one, other) or is_short_form(other, one)
 
 
 def _is_equal(one: Item, other: Item) -> bool:

@@ -47,6 +47,14 @@ def test_slots_of_the_transcript_are_used(tmp_path):
     assert exchange.slots[1].confidence == 0.8
 
 
+@pytest.mark.parametrize("value", ["", "A", "\u00e9" * 50, "*", "N"])
+def test_a_call_sign_of_another_program_may_be_anything(tmp_path, value):
+    slot = {"kind": "callsign", "value": value, "unit": None, "act": None, "first_word": 9, "last_word": 3}
+    answer = line("LEFT HEADING TWO SEVEN ZERO", 4, slots=[slot, slot | {"kind": "heading", "value": "270"}])
+    (exchange,) = run(tmp_path / "t.jsonl", [line(TURN, 0), answer])
+    assert [slot.result for slot in exchange.slots] == ["wrong", "missing", "correct"]
+
+
 def test_recordings_are_kept_apart(tmp_path):
     rows = [line(TURN, 0), line(ANSWER.replace("NINE", "SEVEN"), 4, file="b.wav")]
     (exchange,) = run(tmp_path / "t.jsonl", rows)
