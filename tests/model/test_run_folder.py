@@ -14,11 +14,17 @@ from tests import tiny_network
 TEXTS = ["AB CD", "DCBA ABC", "A B C D", "ABBA CD"]
 
 
-@pytest.fixture(params=["char", "spm"])
-def run_dir(request, tmp_path):
+@pytest.fixture(scope="module", params=["char", "spm"])
+def saved(request, tmp_path_factory):
     tokens = char_tokens(TEXTS) if request.param == "char" else train_spm(TEXTS, 8)
-    tiny_network.save_run(tmp_path / "run", tokens)
-    return tmp_path / "run"
+    folder = tmp_path_factory.mktemp("saved") / "run"
+    tiny_network.save_run(folder, tokens)
+    return folder
+
+
+@pytest.fixture
+def run_dir(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "run")
 
 
 def test_a_moved_folder_gives_the_same(run_dir, tmp_path):

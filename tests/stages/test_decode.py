@@ -44,22 +44,24 @@ def test_stored_log_probabilities_give_the_same_hypotheses(run_dir: Path, tmp_pa
     manifest = write_corpus(tmp_path / "corpus", TEXTS)
     stored = tmp_path / "test.npz"
     posteriors.main(flags(run_dir, manifest, "--out_file", stored))
-    decode.main(flags(run_dir, manifest, "--nbest", 2))
-    by_posteriors = ["--checkpoint_dir", str(run_dir), "--posteriors", str(stored), "--nbest", "2"]
+    more = ("--nbest", "2", "--num_processes", "1")
+    decode.main(flags(run_dir, manifest, *more))
+    by_posteriors = ["--checkpoint_dir", str(run_dir), "--posteriors", str(stored), *more]
     decode.main([*by_posteriors, "--out_file", str(tmp_path / "other.jsonl")])
     assert (tmp_path / "other.jsonl").read_bytes() == (run_dir / "decode.jsonl").read_bytes()
     assert "nbest" in json.loads((tmp_path / "other.jsonl").read_text().splitlines()[0])
 
 
 def test_without_words_and_slots(run_dir: Path, tmp_path: Path) -> None:
-    decode.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), "--words", "false", "--slots", "false"))
+    more = ("--words", "false", "--slots", "false", "--num_processes", 1)
+    decode.main(flags(run_dir, write_corpus(tmp_path / "corpus", TEXTS), *more))
     assert set(json.loads((run_dir / "decode.jsonl").read_text().splitlines()[0])) == {"id", "hyp", "score", "greedy"}
 
 
 def test_slots_with_times_by_the_users_operators(run_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "operators.csv").write_text("icao,telephony\nXYZ,rocket\n")
     manifest = write_corpus(tmp_path / "corpus", {"a": "ROCKET ONE TWO TURN LEFT HEADING TWO SEVEN ZERO", "b": "CLIMB"})
-    more = flags(run_dir, manifest, "--operators", tmp_path / "operators.csv")
+    more = flags(run_dir, manifest, "--operators", tmp_path / "operators.csv", "--num_processes", 1)
     decode.main(more)
     first, second = read_hypotheses(run_dir / "decode.jsonl")
     assert (first.callsign, first.role, [slot.kind for slot in first.slots]) == (
