@@ -2,9 +2,9 @@
 
     python -m benchmarks.kill_events --work_dir DIR [--stages score calibrate ...] [--step 1]
 
-Every stage has outputs of an earlier run with other data. After a kill, its outputs must be of one age; after the
-second run they must be those of an undisturbed one, without hidden files. A training must have one row in its CSV, and
-must not train again if it was finished.
+Every stage has outputs of an earlier run with other data. After a kill, its outputs must be of one age, or each of one
+where they do not belong together; after the second run they must be those of an undisturbed one, without hidden files.
+A training must have one row in its CSV, and must not train again if it was finished.
 """
 
 import argparse
@@ -18,12 +18,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import soundfile
+
 from atc_asr.core.cli import enter
 from atc_asr.core.manifest import read_manifests
 from atc_asr.hypotheses.hypotheses import Hypothesis, Word, write_hypotheses
 from atc_asr.model import run_folder
 from benchmarks import kills
+from benchmarks.onnx_export import random_recognizer
+from stages import score
 
+TINY = Path(__file__).with_name("tiny.yaml")
 TRAIN = [*kills.FLAGS, "--epochs", "1", "--checkpoint_minutes", "0"]
 MEASURED = (run_folder.METRICS, run_folder.CURVES, run_folder.README, run_folder.TRAIN_LOG)  # files with times
 SIGKILLED = -9
@@ -31,11 +37,12 @@ SIGKILLED = -9
 
 @dataclass(frozen=True)
 class Case:
-    """A stage: its module, arguments with {data} and {out}, and whether it has an earlier run's outputs."""
+    """A stage or command: its module, and arguments with {data} and {out}."""
 
     module: str
     arguments: str
-    has_old: bool = True
+    has_old: bool = True  # whether there are outputs of an earlier run
+    separate: bool = False  # whether its outputs do not belong together
 
 
 SPLITS = " ".join(
@@ -56,6 +63,16 @@ CASES = {
         "--metrics_file {out}/m.json --scorecard_file {out}/s.json --alignments_file {out}/a.txt "
         "--slices_file {out}/slices.csv --confusions_file {out}/c.csv --words_file {out}/w.csv",
     ),
+    "report": Case(
+        "stages.report",
+        "--ref_manifest {data}/test.csv --hyp_file {data}/test.jsonl --scorecard_file {data}/scorecard.json "
+        "--out_dir {out}/report",
+    ),
+    "transcribe": Case(
+        "atc_asr.commands.transcribe",
+        "{data}/recordings --checkpoint_dir {data}/run --search greedy --num_processes 1 --out_dir {out}/transcripts",
+        separate=True,
+    ),
     "export": Case(
         "stages.export",
         "--corpus {data} --layout manifests --configs base --processes 1 --max_rejected 1 --split_by null "
@@ -68,7 +85,7 @@ CASES = {
 
 
 def write_data(folder: Path, keep: int) -> None:
-    """Manifests of tones, and hypotheses of which every `keep`-th word is right."""
+    """Manifests of tones, hypotheses of which every `keep`-th word is right, their scorecard, recordings, a network."""
     kills.write_corpus(folder, {"train": 12, "valid": 4, "test": 4 + keep})
     for split in ("valid", "test"):
         hypotheses = []
@@ -77,6 +94,19 @@ def write_data(folder: Path, keep: int) -> None:
             words = tuple(Word(text, 0.0, 0.1, 0.5 + 0.1 * len(text) / 8) for text in texts)
             hypotheses.append(Hypothesis(row.id, " ".join(texts), words=words))
         write_hypotheses(folder / f"{split}.jsonl", hypotheses)
+    score.main(
+        f"--ref_manifest {folder}/test.csv --hyp_file {folder}/test.jsonl --estimate_snr false --resamples 100 "
+        f"--metrics_file {folder}/m.json --scorecard_file {folder}/scorecard.json "
+        f"--alignments_file {folder}/a.txt".split()
+    )
+    (folder / "recordings").mkdir(exist_ok=True)
+    quiet = np.zeros(kills.RATE)
+    for number in range(2):
+        speech = [soundfile.read(folder / f"test{keep + one}.wav")[0] for one in range(number, number + 2)]
+        samples = np.concatenate([quiet, speech[0], quiet, speech[1], quiet])
+        soundfile.write(folder / "recordings" / f"{number}.wav", samples, kills.RATE)
+    (folder / "run").mkdir(exist_ok=True)
+    random_recognizer(TINY, folder / "run")
 
 
 def call(module: str, argv: Sequence[str], log_file: Path, events_file: Path, kill_at: int | None) -> None:
@@ -146,7 +176,7 @@ def kill_everywhere(case: Case, work: Path, step: int, last: int | None) -> tupl
     data = work.parent / "data2"
     events = run(case, data, whole, log_file) or []
     before, wanted = contents(old, hidden=True), contents(whole, hidden=True)
-    wrong: list[str] = []
+    wrong = ["the outputs of the earlier run are the same"] if case.has_old and before == wanted else []
     kills_at = range(max(0, len(events) - last) if last else 0, len(events), step)
     for kill_at in kills_at:
         shutil.rmtree(out)
@@ -154,7 +184,9 @@ def kill_everywhere(case: Case, work: Path, step: int, last: int | None) -> tupl
         if run(case, data, out, log_file, kill_at) is not None:
             wrong.append(f"{kill_at}: was not killed")
             continue
-        if not is_train and not of_one_age(contents(out, hidden=False), before, wanted):
+        found = contents(out, hidden=False)
+        groups = [{name: found[name]} for name in found] if case.separate else [found]
+        if not is_train and not all(of_one_age(group, before, wanted) for group in groups):
             wrong.append(f"{kill_at}: outputs of two ages")
         trained = any(out.rglob(f"{run_folder.CHECKPOINTS}/CKPT+*/files.json")) and any(out.rglob(".training-*.lock"))
         again = run(case, data, out, log_file) or []
@@ -170,6 +202,13 @@ def kill_everywhere(case: Case, work: Path, step: int, last: int | None) -> tupl
     return len(kills_at), wrong
 
 
+def preload() -> None:
+    """Lets the fork server import the stages once."""
+    modules = ["speechbrain.inference", "torch._dynamo", "atc_asr.training.training"]
+    modules += {case.module for case in CASES.values()}
+    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
+
+
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,8 +217,7 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1, help="kill at every step-th change")
     parser.add_argument("--last", type=int, help="kill only at this number of changes at the end")
     args = parser.parse_args()
-    modules = ["speechbrain.inference", *{case.module for case in CASES.values()}, "atc_asr.training.training"]
-    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
+    preload()
     args.work_dir.mkdir(parents=True, exist_ok=True)
     for keep in (1, 2):
         write_data(args.work_dir / f"data{keep}", keep)
