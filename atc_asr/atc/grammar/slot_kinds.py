@@ -87,9 +87,9 @@ def number_after(
 def read_bare_slot(words: Words, position: int) -> Slot | None:
     """The slot of a number without a keyword, from the words around it; of kind `other` where they give no kind."""
     word = words[position]
-    if word.startswith("FL") and word[2:].isdigit():
+    if word.startswith("FL") and word[2:].isdecimal():
         return Slot("altitude", f"FL{int(word[2:]):03d}", position, position + 1)
-    if word[-1:] in ("L", "R", "C") and word[:-1].isdigit() and 1 <= int(word[:-1]) <= MAX_RUNWAY:
+    if word[-1:] in ("L", "R", "C") and word[:-1].isdecimal() and 1 <= int(word[:-1]) <= MAX_RUNWAY:
         return Slot("runway", f"{int(word[:-1]):02d}{word[-1]}", position, position + 1)
     run = read_run(words, position)
     if not run:
@@ -351,7 +351,7 @@ def _is_altitude(words: Words, position: int, run: list[Numeral]) -> bool:
         return False
     kinds, digits = _kinds(run), run[0].digits
     hundreds = "hundred" in kinds and (following == "FEET" or word_at(words, position - 1) in LEVEL_CONTEXT)
-    written = len(run) == 1 and words[position].isdigit() and len(digits) in (4, 5) and digits.endswith("00")
+    written = len(run) == 1 and words[position].isdecimal() and len(digits) in (4, 5) and digits.endswith("00")
     written = written and (following == "FEET" or not LEVEL_CONTEXT.isdisjoint(before))
     return "thousand" in kinds or hundreds or written
 

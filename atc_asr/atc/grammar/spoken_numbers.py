@@ -22,6 +22,7 @@ MULTIPLIERS: dict[str, Multiplier] = {"HUNDRED": "hundred", "THOUSAND": "thousan
 POINTS = frozenset({"POINT", "DECIMAL", "DAYSEEMAL"})
 REPEATS = {"DOUBLE": 2, "TRIPLE": 3}
 NUMBER_WORDS = frozenset([*DIGITS, *TEENS, *TENS, *MULTIPLIERS, *POINTS])
+MAX_RUN = 40  # numerals; keeps the time for a recogniser that repeats itself linear
 WRITTEN = re.compile(r"(\d+)(?:\.(\d+))?")
 WRITTEN_WITH_LETTERS = re.compile(r"(\d{1,4})([A-Z]{1,2})")
 WRITTEN_SIDES = {"L": "LEFT", "R": "RIGHT", "C": "CENTER"}
@@ -63,7 +64,7 @@ def read_run(words: Sequence[str], start: int) -> list[Numeral]:
 def _read_run(words: Sequence[str], start: int) -> list[Numeral]:
     run: list[Numeral] = []
     position = start
-    while position < len(words):
+    while position < len(words) and len(run) < MAX_RUN:
         # TWO HUNDRED AND TEN
         joined = bool(run) and run[-1].kind in ("hundred", "thousand") and words[position] == "AND"
         found = _read_numeral(words, position + joined, first=not run) if position + joined < len(words) else []

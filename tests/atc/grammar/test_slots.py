@@ -118,7 +118,8 @@ def test_spans_are_positions_in_the_utterance_with_its_hesitations():
 
 words = st.sampled_from(
     "UNITED DELTA NOVEMBER CESSNA SIX EIGHTY OH HUNDRED THOUSAND POINT ALPHA X RAY HEADING LEFT RUNWAY LEVEL FLIGHT "
-    "CORRECTION MAINTAIN SQUAWK WIND AT GUSTS GROUND CONTACT TO AND FL350 27L N345AB 124.65 AH O CLOCK . /".split()
+    "CORRECTION MAINTAIN SQUAWK WIND AT GUSTS GROUND CONTACT TO AND FL350 FL² 27L ²L ٣ N345AB 124.65 AH O CLOCK "
+    ". /".split()
 )
 
 
@@ -128,3 +129,9 @@ def test_every_sequence_of_words_can_be_read(sequence):
     for slot in read_slots(sequence):
         assert slot.kind in KINDS and slot.value != ""
         assert 0 <= slot.start < slot.end <= len(sequence)
+
+
+@pytest.mark.parametrize("words", [("ONE", "THOUSAND"), ("TURN", "LEFT"), ("UNITED", "SIX")])
+def test_a_recogniser_that_repeats_itself_is_read(words):
+    """A number of all its words would take minutes."""
+    assert all(slot.kind in KINDS for slot in read_slots(words * 5000))
