@@ -1,11 +1,11 @@
 """benchmarks/guard: what fine-tuning on synthetic radio costs on the digits of real speakers, with and without replay.
 
     nice python -m benchmarks.guard --demo_dir . --real_speech ../shared/real_speech --work_dir /tmp/guard
-        [--train_utterances 1000] [--epochs 2]
+        [--train_utterances 400] [--epochs 2]
 
 DEMO_DIR is a project in which the demo has run. Its network is fine-tuned on the digits (config `base` of REAL_SPEECH),
 and then on a synthetic corpus with a noisier radio channel, of which the digits are the guard corpus: with weight 0
-(scored only) and with `WEIGHT` (replay of every `REPLAYED`-th utterance, so that both see as many seconds of radio).
+(scored only) and with `WEIGHT` (replay of so many digits that both see the same seconds of radio).
 Prints the greedy WERs of all three networks on both test sets, and the paired comparison of the last two. Files that
 are already in WORK_DIR are used.
 """
@@ -27,10 +27,9 @@ from atc_asr.scoring.pairs import read_pairs
 from atc_asr.scoring.params import ScoreParams
 
 WEIGHT = 0.1  # of the digits, against 1 of the radio corpus
-REPLAYED = 4
 RADIO = {"seed": 77, "num_valid": 100, "num_test": 200, "snr_low": 6.0, "snr_high": 16.0}
 COMMON = "--skip_test --lr 6e-4 --batch_size 4 --ema_decay 0.99"
-ON_DIGITS = "--epochs 6"
+ON_DIGITS = "--epochs 2"
 
 
 def stage(name: str, out: Path, params: Path, *flags: str | Path) -> Path:
@@ -54,11 +53,13 @@ def write_params(path: Path, args: argparse.Namespace, weight: float) -> Path:
 
 
 def thin_out(data: Path) -> None:
-    """Keeps every `REPLAYED`-th utterance of the digits in the train manifest of joined corpora."""
+    """Leaves digits with `WEIGHT` times the seconds of the radio corpus in a train manifest of both."""
     path = data / "train.csv"
     rows = read_manifest(path)
-    digits = [row for row in rows if corpus_of(row) == "digits"]
-    write_manifest(path, [*digits[::REPLAYED], *(row for row in rows if corpus_of(row) != "digits")])
+    seconds = {name: sum(row.duration for row in rows if corpus_of(row) == name) for name in ("digits", "radio")}
+    step = max(1, round(seconds["digits"] / (WEIGHT * seconds["radio"])))
+    digits = [row for row in rows if corpus_of(row) == "digits"][::step]
+    write_manifest(path, [*digits, *(row for row in rows if corpus_of(row) == "radio")])
 
 
 def train(run_dir: Path, params: Path, data: Path, source: Path, args: argparse.Namespace, flags: str) -> Path:
@@ -85,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("demo_dir", "real_speech", "work_dir"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--train_utterances", type=int, default=1000, help="of the radio corpus")
+    parser.add_argument("--train_utterances", type=int, default=400, help="of the radio corpus")
     parser.add_argument("--epochs", type=int, default=2, help="of the training on the radio corpus")
     args = parser.parse_args()
     work: Path = args.work_dir
