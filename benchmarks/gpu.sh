@@ -24,6 +24,6 @@ if [ -n "${WHEELS:-}" ]; then
     export PYTHONPATH="$out/packages${PYTHONPATH:+:$PYTHONPATH}"
 fi
 if [ "${DEVICE:-cuda}" = cpu ]; then
-    export CUDA_VISIBLE_DEVICES=
+    export CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1
 fi
 exec "$python" -m benchmarks.gpu --out_dir "$out" --device "${DEVICE:-cuda}"
