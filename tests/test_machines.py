@@ -45,7 +45,7 @@ def test_a_clone_transcribes_with_what_came_back(project, tmp_path):  # noqa: F8
     assert "models/recognizer" in pulled.stderr and "Traceback" not in pulled.stderr
 
 
-@pytest.mark.parametrize(("script", "out"), zip(ARRAYS, ("transcripts", "data/corpus"), strict=True))
+@pytest.mark.parametrize(("script", "out"), [*zip(ARRAYS, ("transcripts", "data/corpus"), strict=True)])
 def test_the_tasks_of_a_job_array_write_what_one_run_writes(project, tmp_path, script, out):  # noqa: F811
     for name in ("one", "array"):
         (tmp_path / name).mkdir()
