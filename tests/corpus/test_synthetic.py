@@ -164,4 +164,3 @@ def test_a_swapped_range_is_an_error() -> None:
     values = load_section(SyntheticParams, PARAMS_FILE).model_dump()
     with pytest.raises(InputError, match=r"synthetic\.snr_low: got"):
         make_section(SyntheticParams, values | {"snr_low": 30.0, "snr_high": 14.0}, "params.yaml: synthetic")
-
