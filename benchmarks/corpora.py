@@ -182,7 +182,9 @@ def measure_wer(work: Path, options: argparse.Namespace) -> None:
             posteriors.main([*run, "--manifest", str(manifest), "--out_file", f"{out}.npz"])
             files = ["--posteriors", f"{out}.npz", "--out_file", f"{out}.jsonl"]
             decode.main([*run, *files, "--search", "greedy"])
-            score.main(["--ref_manifest", str(manifest), "--hyp_file", f"{out}.jsonl", "--metrics_file", f"{out}.json"])
+            scored = {"ref_manifest": manifest, "hyp_file": f"{out}.jsonl", "metrics_file": f"{out}.json"}
+            scored |= {"scorecard_file": f"{out}.card.json", "alignments_file": f"{out}.txt"}
+            score.main([word for flag, path in scored.items() for word in (f"--{flag}", str(path))])
             found = json.loads(Path(f"{out}.json").read_text())
             cells.append(f"{found['wer']:.1f} ({found['wer_low']:.1f} to {found['wer_high']:.1f})")
         lines.append(f"| {' | '.join(cells)} |")
