@@ -34,7 +34,7 @@ ELLIPSIS = "…"
 PARSED_ONLY = {
     "make ": "sets up a virtual environment of its own",
     "echo HF_TOKEN": "a secret",
-    "python -m atc_asr.commands.preset": "a gated corpus and the Hub; tests/commands/test_preset.py runs both kinds",
+    "atc-asr preset": "a gated corpus and the Hub; tests/commands/test_preset.py runs both kinds",
     "atc-asr sweep ": "twenty trainings; tests/commands/test_sweep.py runs it",
     "atc-asr find-batch": "many trainings; tests/commands/test_find_batch.py runs it",
     "python -m stages.": "a gated corpus; tests/stages run them",
@@ -46,7 +46,6 @@ PARSED_ONLY = {
     "dvc queue": "tests/test_pipeline.py runs it",
     "dvc plots show models/.training": "while a training runs",
     "dvc get": "another repository; tests/test_pipeline.py gets a run folder from a clone",
-    "atc-asr preset": "as the line above",
     "pip install": "an environment of its own; tests/commands/test_main.py reads the package",
     "dvc remote": "a remote; tests/test_machines.py uses one",
     "dvc push": "as dvc remote",
