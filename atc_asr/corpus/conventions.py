@@ -20,7 +20,7 @@ from atc_asr.core import text
 PLAIN = "plain"
 SIMILARITY = 0.6  # of a transcribed pronunciation to a word of the radio alphabet, 0 to 1 (`difflib`)
 
-Kind = Literal["marks", "brackets", "comments", "foreign"]
+Kind = Literal["marks", "brackets", "comments", "foreign", "noise"]
 Removed = tuple[Kind, str]  # (kind, what was removed)
 
 
@@ -62,7 +62,7 @@ def _is_similar(pronunciation: str, word: str) -> bool:
     return bool(difflib.get_close_matches(word, [pronunciation, word[0] + pronunciation], cutoff=SIMILARITY))
 
 
-UWB_KINDS: Mapping[str, Kind] = {"comment": "comments", "no_eng": "foreign", "czech": "foreign"}
+UWB_KINDS: Mapping[str, Kind] = {"comment": "comments", "no_eng": "foreign", "czech": "foreign", "noise": "noise"}
 CONVENTIONS: Mapping[str, tuple[Rule, ...]] = {
     PLAIN: (),
     "atc0": (
@@ -71,7 +71,7 @@ CONVENTIONS: Mapping[str, tuple[Rule, ...]] = {
         rule(None, r" ?/+ ?"),  # line breaks
     ),
     "atcosim": (stretch("foreign", "<FL>", "</FL>"),),  # <OT> talk aside </OT> was spoken
-    "uwb": (  # words in other stretches, such as [noise_|] climb [|_noise], are intelligible in the recipe, and kept
+    "uwb": (  # [noise_|] ... [|_noise]; what is said in [unintelligible_|], [background_speech_|], [speaker_|] is kept
         *(stretch(kind, rf"\[{name}_\|\]", rf"\[\|_{name}\]") for name, kind in UWB_KINDS.items()),
         rule("brackets", r"\(([^()]*)\(([^()]*)\) ?\)", spoken_label),
     ),
