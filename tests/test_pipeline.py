@@ -16,7 +16,7 @@ import soundfile
 
 from atc_asr.commands import preset
 from atc_asr.core.config import load_section
-from atc_asr.core.manifest import Utterance, write_manifest
+from atc_asr.core.manifest import Utterance, read_manifest, write_manifest
 from atc_asr.core.text import normalize
 from atc_asr.corpus.params import SyntheticParams
 from atc_asr.corpus.synthetic import SAMPLE_RATE, SyntheticSource
@@ -280,7 +280,8 @@ def test_the_artifact_gives_the_texts_of_the_pipeline_elsewhere_and_without_torc
     elsewhere.environment["PYTHONPATH"] = str(ROOT)
     project.run("git", "tag", "-a", "recognizer@v1.0.0", "-m", "First")
     elsewhere.run("dvc", "artifacts", "get", str(project.folder), "recognizer")
-    words = ("recognizer", str(project.folder / "spoken"), "--detector", "none")
+    rows = read_manifest(next((project.folder / "data" / "corpus").glob("*/test.csv")))
+    words = ("recognizer", *(str(row.wav) for row in rows), "--detector", "none")
     lines = elsewhere.run(sys.executable, "-c", f"{WITHOUT_TORCH}transcribe.main()", *words).splitlines()
     texts = {Path(row["file"]).stem: row["hyp"] for row in map(json.loads, lines)}
     decoded = (project.folder / "data" / "decoded" / "test.jsonl").read_text().splitlines()

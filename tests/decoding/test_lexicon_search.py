@@ -32,6 +32,7 @@ EXHAUSTIVE = DecodeParams(
     beam_threshold=1e6,
     nbest=3,
     words=False,
+    slots=False,
     boost_score=0.0,
     num_processes=1,
 )
