@@ -52,7 +52,7 @@ test-fast: $(STAMP)
 
 test-endurance: $(STAMP)
 	@echo "test: running the tests of kills, restarts and several processes"
-	@$(RUN) $(PYTEST) -m endurance
+	@$(RUN) $(PYTEST) -m "endurance and not rehearsal"
 
 lint: $(STAMP)
 	@echo "lint: ruff and mypy"
