@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def test_the_tasks_of_a_job_array_write_what_one_run_writes(project, tmp_path, s
             (tmp_path / name / link).symlink_to(project.folder / link)
         (tmp_path / name / "recordings").symlink_to("spoken")
     (command,) = re.findall("^atc-asr .*", script, re.M)
-    program = f"{sys.executable} -m atc_asr.commands.main"
+    program = f"{shlex.quote(sys.executable)} -m atc_asr.commands.main"
     environment = project.environment | {"PYTHONPATH": str(project.folder), "SLURM_ARRAY_TASK_COUNT": "2"}
 
     def run(words, folder, task):

@@ -232,7 +232,8 @@ def test_the_metrics_of_the_documents_are_those_of_the_stage():
 def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
     project.run("git", "branch", "-M", "main")
     wav = next((project.folder / "spoken").glob("*.wav"))
-    shutil.copy(wav, project.folder / "recording.wav")
+    for name in ("recording.wav", "tower.wav"):
+        shutil.copy(wav, project.folder / name)
     for name in ("greedy.jsonl", "lexicon.jsonl"):
         shutil.copy(project.folder / "data" / "hyps" / "test.jsonl", project.folder / name)
     outputs: dict[str, str] = {}
