@@ -234,7 +234,7 @@ def test_the_commands_that_can_run_here_do(project):  # noqa: F811 (the fixture)
     wav = next((project.folder / "spoken").glob("*.wav"))
     for name in ("recording.wav", "tower.wav"):
         shutil.copy(wav, project.folder / name)
-    for name in ("greedy.jsonl", "lexicon.jsonl"):
+    for name in ("greedy.jsonl", "lexicon.jsonl", "old.jsonl", "new.jsonl"):
         shutil.copy(project.folder / "data" / "hyps" / "test.jsonl", project.folder / name)
     outputs: dict[str, str] = {}
     for command in dict.fromkeys(command for _, command in COMMANDS):
