@@ -72,7 +72,7 @@ def parse(argv: Sequence[str] | None, *models: type[BaseModel]) -> list[Any]:
     if argv is _PARSER_ONLY:
         raise _BuiltError(parser)
     words = [_underscores(word) for word in (sys.argv[1:] if argv is None else argv)]
-    given = vars(parser.parse_intermixed_args(_without_swallowing(words, parser)))
+    given = vars(parser.parse_intermixed_args(_with_switch_values(words, parser)))
     if given["params"] is None:
         given["params"] = next((model.params_file(given) for model in models if issubclass(model, Flags)), default)
     needs_file = any(issubclass(model, Section) for model in models)
@@ -98,7 +98,7 @@ def _underscores(word: str) -> str:
     return name[:2] + name[2:].replace("-", "_") + equals + value if re.fullmatch(r"--[A-Za-z][\w-]*", name) else word
 
 
-def _without_swallowing(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+def _with_switch_values(words: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """`--slots=true recording.wav` for `--slots recording.wav`, where a command has inputs without a flag."""
     actions = parser._actions
     if all(action.option_strings for action in actions):

@@ -36,7 +36,7 @@ WITHOUT_TORCH = f"import sys; sys.modules |= dict.fromkeys({ABSENT}); from atc_a
 
 
 def tone(seed: int, seconds: float) -> np.ndarray:
-    """A sound that the untrained network hears letters in, between two seconds of near silence."""
+    """A sound in which the untrained network recognises letters, between two seconds of near silence."""
     random = np.random.default_rng(seed)
     times = np.arange(round(seconds * 16000)) / 16000
     sound = sum(0.05 * np.sin(2 * np.pi * (f * times + 40 * np.sin(3 * times))) for f in random.uniform(300, 3000, 5))
