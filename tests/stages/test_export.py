@@ -195,7 +195,7 @@ def test_the_export_does_not_import_torch():
 
 # The stage, which prints a line and waits for a byte in the FIFO at the n-th call of a function in each process.
 HELD_STAGE = """
-import importlib, signal, sys
+import importlib, os, signal, sys
 from atc_asr.core import cli
 from stages import export
 
@@ -207,7 +207,7 @@ function, calls = getattr(module, name), []
 def hold(*args):
     calls.append(args)
     if len(calls) == int(number):
-        print("held", flush=True)
+        os.write(1, b"held\\n")  # in one write: with PYTHONUNBUFFERED, print writes text and line end apart
         open(fifo, "rb", buffering=0).read(1)
     return function(*args)
 
@@ -242,7 +242,9 @@ def start_held(tmp_path, corpus, module, name, number, processes=1):
         start_new_session=True,
     )
     for _ in range(processes):
-        assert process.stdout.readline() == "held\n", process.stderr.read()
+        if (line := process.stdout.readline()) != "held\n":
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"printed {line!r}, then {process.communicate()}")
     return process, held
 
 
