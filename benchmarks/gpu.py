@@ -134,7 +134,7 @@ def run_part(table: Table, name: str, command: list[str], log: Path, limit: floa
             os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
             result, problem = process.communicate()[0].decode(errors="replace"), f"STOPPED after {limit:.0f} s"
         file.write(result)
-    rows = [line for line in result.splitlines() if line.strip()][-12:]
+    rows = [line for line in result.splitlines() if line.strip()][-18:]
     table.add(name, "\n".join([problem, *rows] if problem else rows), time.monotonic() - started)
     return problem is None
 
@@ -268,8 +268,7 @@ def main() -> int:
     commands = {  # with the seconds that they may take
         "synthetic audio": ([*own, "noise"], 40),
         "tests of the GPU": (tests, 100),
-        "variants of the training": ([*speed, *variants], 110),
-        "training beside the recipe": (speed, 100),
+        "training beside the recipe, then in variants": ([*speed, *variants], 210),
         "demo": ([*own, "demo"], 120),
         "inference": ([*own, "inference"], 60),
     }

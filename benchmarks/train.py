@@ -9,8 +9,8 @@ fit_batch, a DynamicItemDataset that reads WAVs, PaddedBatch, AdamW as in its YA
 compete for two cores). Neither uses masks, dropout or an intermediate loss, as in that recipe; both normalise features
 with the same statistics. In the last block every part is timed. Prints audio seconds (without padding) per second, the
 ratio by block, the differences of the losses, the time of each part, and the peak memory of each process. Trains on a
-GPU where there is one, in the precision of `train.precision`. With `--variants`, this project's training alone runs
-once in each of `VARIANTS`.
+GPU where there is one, in the precision of `train.precision`. With `--variants`, this project's training then runs once
+in each of these, alone. What fails says so, and the rest is measured.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import contextlib
 import multiprocessing
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -335,8 +336,9 @@ def times(contender: Contender) -> str:
     return " | ".join(f"{parts[part]:.3f} s {100 * parts[part] / total:.1f} %" for part in PARTS)
 
 
-def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, updates: int) -> None:
-    """Prints the speed and the peak memory of this project's training in each variant; goes on where one fails."""
+def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, updates: int) -> bool:
+    """Prints the speed and the peak memory of this project's training in each variant; False if one failed."""
+    passed = True
     for name in names:
         changed = variant_config(name, config)
         rows, sampler = same_batches(changed)
@@ -350,42 +352,24 @@ def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, 
             contender.process.join()
         except EOFError:
             print(f"{name}: failed", flush=True)
+            passed = False
             continue
         # The first block has the compilation.
         speed = sum(audio[updates:]) / sum(contender.seconds[1:])
         print(f"{name}: {speed:.1f} audio seconds a second, peak {contender.peak:.0f} MiB", flush=True)
+    return passed
 
 
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--train_manifest", type=Path, required=True)
-    parser.add_argument("--preset", type=Path)
-    parser.add_argument("--train_subset", type=int, default=700)
-    parser.add_argument("--blocks", type=int, default=6)
-    parser.add_argument("--updates", type=int, default=40)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="only these, without the recipe")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        params_file = Path(folder) / "params.yaml"
-        params_file.write_text(PARAMS_FILE.read_text(encoding="utf-8"), encoding="utf-8")
-        if args.preset:
-            preset.run(args.preset, params_file)
-        config = make_config(args, params_file)
-    if args.variants:
-        measure_variants(args.variants, config, args.blocks, args.updates)
-        return
+def compare(config: TrainingConfig, blocks: int, updates: int) -> None:
+    """Prints the speed, losses and parts of the recipe's training and of this project's."""
     rows, sampler = same_batches(config)
     epoch = sampler.batches(1)
     durations = [row.duration for row in rows]
-    wanted = args.blocks * args.updates + 1
-    if len(epoch) < wanted:
-        parser.error(f"{len(epoch)} batches in an epoch, wanted {wanted}: raise --train_subset")
     audio = [sum(durations[index] for index in batch) for batch in epoch[1:]]
-    contenders = {name: start(name, config, args.updates) for name in RUNS}
-    for block in range(args.blocks):
+    contenders = {name: start(name, config, updates) for name in RUNS}
+    for block in range(blocks):
         for contender in contenders.values():
-            contender.run_block("measure" if block == args.blocks - 1 else "go")
+            contender.run_block("measure" if block == blocks - 1 else "go")
     for contender in contenders.values():
         contender.pipe.send("stop")
         contender.process.join()
@@ -393,16 +377,16 @@ def main() -> None:
     speeds = {}
     for name, contender in contenders.items():
         seconds = contender.seconds[:-1]
-        speeds[name] = sum(audio[: len(seconds) * args.updates]) / sum(seconds)
-        step = 1000 * sum(seconds) / len(seconds) / args.updates
+        speeds[name] = sum(audio[: len(seconds) * updates]) / sum(seconds)
+        step = 1000 * sum(seconds) / len(seconds) / updates
         print(
             f"{name}: {speeds[name]:.1f} audio seconds a second, {step:.1f} ms an update, peak {contender.peak:.0f} MiB"
         )
     ratios = [left / right for left, right in zip(recipe.seconds[:-1], ours.seconds[:-1], strict=True)]
     print(f"ratio {speeds['ours'] / speeds['recipe']:.2f}; by block {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
     apart = [abs(left - right) / left for left, right in zip(recipe.losses, ours.losses, strict=True)]
-    print(f"mean loss of the last block: recipe {statistics.mean(recipe.losses[-args.updates :]):.4f}, ", end="")
-    print(f"ours {statistics.mean(ours.losses[-args.updates :]):.4f}; ", end="")
+    print(f"mean loss of the last block: recipe {statistics.mean(recipe.losses[-updates :]):.4f}, ", end="")
+    print(f"ours {statistics.mean(ours.losses[-updates :]):.4f}; ", end="")
     print(f"difference at most {100 * max(apart):.3f} %, median {100 * statistics.median(apart):.4f} %")
     print(f"parts: {' | '.join(PARTS)}")
     for name, contender in contenders.items():
@@ -411,8 +395,36 @@ def main() -> None:
     print(
         f"batches of {seconds:.1f} s; padding: here {100 * batches.padding_fraction(durations, epoch):.1f} %, ", end=""
     )
-    print(f"the recipe's DynamicBatchSampler {100 * recipe_padding(rows, seconds):.1f} %")
+    print(f"the recipe's DynamicBatchSampler {100 * recipe_padding(rows, seconds):.1f} %", flush=True)
+
+
+def main() -> int:
+    """Measures and prints; the exit code is 1 if a process failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train_manifest", type=Path, required=True)
+    parser.add_argument("--preset", type=Path)
+    parser.add_argument("--train_subset", type=int, default=700)
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--updates", type=int, default=40)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=[])
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        params_file = Path(folder) / "params.yaml"
+        params_file.write_text(PARAMS_FILE.read_text(encoding="utf-8"), encoding="utf-8")
+        if args.preset:
+            preset.run(args.preset, params_file)
+        config = make_config(args, params_file)
+    available, wanted = len(same_batches(config)[1].batches(1)), args.blocks * args.updates + 1
+    if available < wanted:
+        parser.error(f"{available} batches in an epoch, wanted {wanted}: raise --train_subset")
+    failed = False
+    try:
+        compare(config, args.blocks, args.updates)
+    except EOFError:
+        print("beside the recipe: failed", flush=True)
+        failed = True
+    return int(failed | (not measure_variants(args.variants, config, args.blocks, args.updates)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
