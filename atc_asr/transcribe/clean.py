@@ -15,7 +15,7 @@ PADDING = 4  # zero padding of the spectrum, so that the peak of a tone is found
 NEIGHBOURS = 25.0  # frequencies around a tone that it must exceed, Hz
 MIN_PROMINENCE = 5.0  # by which factor
 NUM_PARTS = 8  # parts of a transmission in which a tone must have the same phase
-MIN_COHERENCE = 0.5  # 1 = the same phase and amplitude in all parts, 1 / NUM_PARTS = random phases
+MIN_COHERENCE = 0.75  # 1 = the same phase and amplitude in all parts, 1 / NUM_PARTS = random phases; speech: up to 0.7
 LEVELS = (-28.0, -18.0)  # of speech, dB of full scale; those of the built-in corpus (atc_asr/corpus/radio.py)
 LEVEL_FRAME = 0.02  # seconds
 ACTIVE_DB = 30.0  # frames at most this far below the loudest one count as speech, dB
