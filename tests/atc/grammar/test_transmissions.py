@@ -22,7 +22,8 @@ def status_of(gold: str, text: str) -> str:
     found = [slot.value for slot in read_slots(normalize(text).split()) if slot.kind == "callsign"]
     values = [value for value in found if value]
     if values:
-        return "read" if gold not in "-?" and all(is_short_form(value, gold) for value in values) else "wrong"
+        wanted = gold.split()
+        return "read" if all(any(is_short_form(value, one) for one in wanted) for value in values) else "wrong"
     return "unreadable" if found else "without"
 
 
