@@ -385,8 +385,8 @@ def compare(config: TrainingConfig, blocks: int, updates: int) -> None:
     ratios = [left / right for left, right in zip(recipe.seconds[:-1], ours.seconds[:-1], strict=True)]
     print(f"ratio {speeds['ours'] / speeds['recipe']:.2f}; by block {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
     apart = [abs(left - right) / left for left, right in zip(recipe.losses, ours.losses, strict=True)]
-    print(f"mean loss of the last block: recipe {statistics.mean(recipe.losses[-updates :]):.4f}, ", end="")
-    print(f"ours {statistics.mean(ours.losses[-updates :]):.4f}; ", end="")
+    print(f"mean loss of the last block: recipe {statistics.mean(recipe.losses[-updates:]):.4f}, ", end="")
+    print(f"ours {statistics.mean(ours.losses[-updates:]):.4f}; ", end="")
     print(f"difference at most {100 * max(apart):.3f} %, median {100 * statistics.median(apart):.4f} %")
     print(f"parts: {' | '.join(PARTS)}")
     for name, contender in contenders.items():
