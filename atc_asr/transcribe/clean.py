@@ -4,6 +4,7 @@ The network has not learnt them: its features are not those of a filter in the v
 """
 
 import numpy as np
+import soxr
 
 from atc_asr.transcribe.detectors import VoiceBand, fft_size
 
@@ -11,6 +12,7 @@ MIN_OFFSET = 0.01  # smaller offsets are no receiver's, as a fraction of the sta
 MAINS = (50.0, 60.0)  # Hz
 HARMONICS = range(1, 21)
 TOLERANCE = 0.005  # relative error of the mains frequency, with that of the recorder's clock
+SEARCH_RATE = 4000  # Hz, at which hum is looked for: all harmonics are below half of it
 PADDING = 4  # zero padding of the spectrum, so that the peak of a tone is found between two frequencies
 NEIGHBOURS = 25.0  # frequencies around a tone that it must exceed, Hz
 MIN_PROMINENCE = 5.0  # by which factor
@@ -31,10 +33,8 @@ def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def remove_hum(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Subtract mains hum and its harmonics from samples (S,) where they are found."""
-    for mains in MAINS:
-        frequency = find_hum(samples, sample_rate, mains)
-        if frequency is None:
-            continue
+    low = soxr.resample(samples, sample_rate, SEARCH_RATE)
+    for frequency in filter(None, (find_hum(low, SEARCH_RATE, mains) for mains in MAINS)):
         fundamental = np.exp(-2j * np.pi * frequency / sample_rate * np.arange(len(samples)))
         carrier = np.ones_like(fundamental)
         for _ in HARMONICS:
