@@ -4,6 +4,7 @@ N frames of F samples.
 """
 
 import collections
+import functools
 import importlib.util
 import math
 from pathlib import Path
@@ -27,6 +28,7 @@ VAD_CONTEXT = 64
 VAD_THRESHOLD = 0.5  # probability of speech
 
 
+@functools.cache
 def band_response(sample_rate: int) -> np.ndarray:
     """Impulse response (R,) of a Butterworth band-pass for `VOICE_BAND`, made digital by the bilinear transform."""
     low, high = np.tan(np.pi / sample_rate * np.minimum(VOICE_BAND, 0.45 * sample_rate))
@@ -40,28 +42,35 @@ def band_response(sample_rate: int) -> np.ndarray:
 
 
 def fft_size(num_samples: int) -> int:
-    """A power of two, at least `num_samples`."""
-    return 1 << (num_samples - 1).bit_length()
+    """A power of two, or three quarters of one, at least `num_samples`."""
+    size = 1 << (num_samples - 1).bit_length()
+    return 3 * size // 4 if 3 * size // 4 >= num_samples else size
+
+
+@functools.lru_cache(maxsize=8)  # the parts of a recording have one length
+def band_gains(sample_rate: int, size: int) -> np.ndarray:
+    """`band_response` at the frequencies of an FFT, (size // 2 + 1,)."""
+    return np.fft.rfft(band_response(sample_rate), size)
 
 
 class VoiceBand:
     """A band-pass filter of a stream of samples (S, ...) at `sample_rate` (Hz)."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._response = band_response(sample_rate)
+        self._sample_rate = sample_rate
         self._past: np.ndarray | None = None  # the last samples (R - 1, ...)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """The next samples (S, ...) in the band, float32."""
         if not len(samples):
             return samples
-        num_past = len(self._response) - 1
+        num_past = len(band_response(self._sample_rate)) - 1
         if self._past is None:  # as after a long time at the first sample, so that an offset causes no click
             self._past = np.broadcast_to(samples[0], (num_past, *samples.shape[1:]))
         extended = np.concatenate((self._past, samples))
         self._past = extended[len(samples) :]
         size = fft_size(len(extended))
-        gains = np.fft.rfft(self._response, size).reshape(-1, *(1 for _ in samples.shape[1:]))
+        gains = band_gains(self._sample_rate, size).reshape(-1, *(1 for _ in samples.shape[1:]))
         filtered = np.fft.irfft(np.fft.rfft(extended.astype(np.float64), size, axis=0) * gains, size, axis=0)
         return filtered[num_past : len(extended)].astype(np.float32)
 
