@@ -17,7 +17,9 @@ PADDING = 4  # zero padding of the spectrum, so that the peak of a tone is found
 NEIGHBOURS = 25.0  # frequencies around a tone that it must exceed, Hz
 MIN_PROMINENCE = 5.0  # by which factor
 NUM_PARTS = 8  # parts of a transmission in which a tone must have the same phase
-MIN_COHERENCE = 0.75  # 1 = the same phase and amplitude in all parts, 1 / NUM_PARTS = random phases; speech: up to 0.7
+# Coherence: 1 = the same phase and amplitude in all parts, 1 / NUM_PARTS = random phases; of a voice up to 0.7.
+HUM_COHERENCE = 0.75  # of the strongest harmonic of a hum
+HARMONIC_COHERENCE = 0.5  # of its further harmonics
 LEVELS = (-28.0, -18.0)  # of speech, dB of full scale; those of the built-in corpus (atc_asr/corpus/radio.py)
 LEVEL_FRAME = 0.02  # seconds
 ACTIVE_DB = 30.0  # frames at most this far below the loudest one count as speech, dB
@@ -40,7 +42,7 @@ def remove_hum(samples: np.ndarray, sample_rate: int) -> np.ndarray:
         for _ in HARMONICS:
             carrier *= fundamental
             amplitude, coherence = _tone(samples, carrier)
-            if coherence > MIN_COHERENCE:
+            if coherence > HARMONIC_COHERENCE:
                 samples = samples - (2 * amplitude * carrier.conj()).real.astype(np.float32)
     return samples
 
@@ -63,7 +65,7 @@ def find_hum(samples: np.ndarray, sample_rate: int, mains: float) -> float | Non
             found.append((spectrum[peak], number, _refine(spectrum, peak) / per_hertz))
     for _, number, frequency in sorted(found, reverse=True):
         carrier = np.exp(-2j * np.pi * frequency / sample_rate * np.arange(len(samples)))
-        if _tone(samples, carrier)[1] > MIN_COHERENCE:
+        if _tone(samples, carrier)[1] > HUM_COHERENCE:
             return frequency / number
     return None
 
