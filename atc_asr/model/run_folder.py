@@ -15,6 +15,7 @@ B utterances, S samples, T encoder frames, V tokens.
 
 import contextlib
 import errno
+import io
 import math
 import os
 import warnings
@@ -109,8 +110,10 @@ def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, t
     files.write_text(folder / HPARAMS, hparams_text, outputs.ANY)
     states = {MODEL: hparams.model.state_dict(), NORMALIZER: hparams.normalizer._statistics_dict()}
     for name, state in states.items():
-        with torch_saves(folder / name), outputs.new_file(folder / name, outputs.ANY) as partial:
-            torch.save(state, partial)
+        archive = io.BytesIO()  # written to a path, it would contain the random name of the partial file
+        torch.save(state, archive)
+        with outputs.new_file(folder / name, outputs.ANY) as partial:
+            partial.write_bytes(archive.getbuffer())
     tokens.save(folder)
     with outputs.new_file(folder / TOKENIZER, outputs.ANY) as partial:
         if tokens.spm_model is not None:

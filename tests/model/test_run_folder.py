@@ -27,6 +27,12 @@ def run_dir(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "run")
 
 
+def test_equal_weights_have_equal_files(saved, tmp_path):
+    tiny_network.save_run(tmp_path, load_recognizer(saved, device="cpu").tokens)
+    for name in ("model.ckpt", "normalizer.ckpt"):  # DVC compares their hashes
+        assert (tmp_path / name).read_bytes() == (saved / name).read_bytes()
+
+
 def test_a_moved_folder_gives_the_same(run_dir, tmp_path):
     wavs, lens = torch.randn(2, 8000), torch.tensor([1.0, 0.5])
     before = load_recognizer(run_dir, device="cpu").log_probs(wavs, lens)
