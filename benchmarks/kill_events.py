@@ -128,7 +128,8 @@ def run(case: Case, data: Path, out: Path, log_file: Path, kill_at: int | None =
     """
     argv = case.arguments.format(data=data, out=out).split()
     if case.module == "stages.train":
-        argv += [*TRAIN, "--metrics_csv", f"{out}/sweep.csv"]
+        seed = data.name.removeprefix("data")  # else both would give the same weights
+        argv += [*TRAIN, "--seed", seed, "--metrics_csv", f"{out}/sweep.csv"]
     events_file = log_file.with_suffix(".json")
     context = multiprocessing.get_context("forkserver")
     process = context.Process(target=call, args=(case.module, argv, log_file, events_file, kill_at))
