@@ -417,13 +417,14 @@ def main() -> int:
     available, wanted = len(same_batches(config)[1].batches(1)), args.blocks * args.updates + 1
     if available < wanted:
         parser.error(f"{available} batches in an epoch, wanted {wanted}: raise --train_subset")
-    failed = False
+    passed = True
     try:
         compare(config, args.blocks, args.updates)
     except EOFError:
         print("beside the recipe: failed", flush=True)
-        failed = True
-    return int(failed | (not measure_variants(args.variants, config, args.blocks, args.updates)))
+        passed = False
+    passed &= measure_variants(args.variants, config, args.blocks, args.updates)
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":

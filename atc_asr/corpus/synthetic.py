@@ -81,7 +81,7 @@ def make_clip(
 def record(
     transmission: Transmission, voice: VoiceSettings, rng: np.random.Generator, params: SyntheticParams
 ) -> np.ndarray:
-    """A transmission as a receiver hears it, (S,) float32 at 16 kHz."""
+    """A transmission as a receiver outputs it, (S,) float32 at 16 kHz."""
     speech = speak(add_pauses(transmission, rng), voice, SAMPLE_RATE)
     return transmit(add_margins(speech, rng), SAMPLE_RATE, rng, (params.snr_low, params.snr_high))
 

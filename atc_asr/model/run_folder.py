@@ -13,14 +13,10 @@ hyperparams.yaml is HyperPyYAML, which can run code when it is loaded. It is rea
 B utterances, S samples, T encoder frames, V tokens.
 """
 
-import contextlib
-import errno
 import io
 import math
-import os
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,7 +41,6 @@ TRAIN_LOG = "train_log.txt"
 CURVES = "curves.csv"
 CARD, METRICS, README = "model_card.json", "metrics.json", "README.md"
 
-WRITER_ERRORS = ("inline_container", "PytorchStreamWriter", "iostream error")  # in torch.save's message on a full disk
 SPEECHBRAIN_TOKENIZER = {
     "char": "speechbrain.dataio.encoder.CTCTextEncoder",
     "spm": "sentencepiece.SentencePieceProcessor",
@@ -88,17 +83,6 @@ class Recognizer:
         """
         num_samples = (wav_lens * wavs.shape[1]).round().long()
         return network.forward(self.encoder, wavs.to(self.device), num_samples.to(self.device))
-
-
-@contextlib.contextmanager
-def torch_saves(path: Path) -> Iterator[None]:
-    """Context of torch.save to a path: its RuntimeError on a full disk becomes an OSError."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not any(words in str(error) for words in WRITER_ERRORS):
-            raise
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def save_weights(folder: Path, *, hparams_text: str, hparams: SimpleNamespace, tokens: Tokens) -> None:

@@ -13,7 +13,7 @@ from atc_asr.report.contents import Chart, Contents, Score
 A4 = (8.27, 11.69)  # inches
 PNG_DPI = 130
 MAX_GROUPS = 20
-MAX_GROUPS_PER_SLICE = 6  # leaves room for other slices beside one with many speakers
+MAX_GROUPS_PER_SLICE = 6  # so that a slice with many speakers does not hide the others
 MAX_TABLE_ROWS = 14
 COLOURS = ("#1f5fbf", "#b3541e", "#0b6b3a", "#7b3fa0")
 GREY = "#566072"

@@ -4,13 +4,15 @@ SpeechBrain fills and empties the folder of a checkpoint in place, so that a kil
 name. Here a list of the files with their hashes is written last, and a folder that does not match its list is removed.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,7 +30,7 @@ from speechbrain.utils.distributed import ddp_barrier, main_process_only
 
 from atc_asr.core import files, messages, outputs
 from atc_asr.core.errors import InputError
-from atc_asr.model.run_folder import FROZEN, torch_saves
+from atc_asr.model.run_folder import FROZEN
 from atc_asr.training import distributed
 from atc_asr.training.params import TrainParams
 
@@ -36,6 +38,18 @@ log = logging.getLogger(__name__)
 
 FORMAT = 4  # version of a checkpoint's content; part of the training's key
 FILES = "files.json"  # name -> SHA-256 of every other file of a checkpoint
+WRITER_ERRORS = ("inline_container", "PytorchStreamWriter", "iostream error")  # in torch.save's message on a full disk
+
+
+@contextlib.contextmanager
+def torch_saves(path: Path) -> Iterator[None]:
+    """Context of torch.save to a path: its RuntimeError on a full disk becomes an OSError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(words in str(error) for words in WRITER_ERRORS):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def file_hash(path: Path) -> str:

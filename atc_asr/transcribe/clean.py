@@ -35,8 +35,10 @@ def clean(samples: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def remove_hum(samples: np.ndarray, sample_rate: int) -> np.ndarray:
     """Subtract mains hum and its harmonics from samples (S,) where they are found."""
-    low = soxr.resample(samples, sample_rate, SEARCH_RATE)
-    for frequency in filter(None, (find_hum(low, SEARCH_RATE, mains) for mains in MAINS)):
+    for mains in MAINS:
+        frequency = find_hum(soxr.resample(samples, sample_rate, SEARCH_RATE), SEARCH_RATE, mains)
+        if frequency is None:
+            continue
         fundamental = np.exp(-2j * np.pi * frequency / sample_rate * np.arange(len(samples)))
         carrier = np.ones_like(fundamental)
         for _ in HARMONICS:
