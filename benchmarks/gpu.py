@@ -42,11 +42,22 @@ class Sizes:
     utterances: int
     blocks: int
     updates: int
+    variants: str
     limit: float  # multiplies the seconds of the parts
     at_a_time: int  # parts; a measurement needs the machine for itself
 
 
-FULL = Sizes("", "", PRESET, utterances=3000, blocks=4, updates=15, limit=1.0, at_a_time=1)
+FULL = Sizes(
+    "",
+    "",
+    PRESET,
+    utterances=3000,
+    blocks=4,
+    updates=15,
+    variants="plain graphs graphs+batch4 graphs+batch16 batch4 batch16 bf16 channels_last sdpa compile compile+batch16",
+    limit=1.0,
+    at_a_time=1,
+)
 TINY_NETWORK = (
     "--front_end_channels 4 4 --n_mels 20 --num_layers 1 --d_model 16 --num_heads 2 --d_ffn 32 --kernel_size 3"
 )
@@ -54,9 +65,10 @@ TINY = Sizes(
     "--num_train 12 --num_valid 4 --num_test 4 --processes 1",
     f"--epochs 1 {TINY_NETWORK}",
     ROOT / "benchmarks" / "tiny.yaml",
-    utterances=24,
+    utterances=30,
     blocks=2,
     updates=1,
+    variants="plain graphs+batch4 bf16 channels_last sdpa compile",
     limit=20.0,
     at_a_time=2,
 )
@@ -134,7 +146,7 @@ def run_part(table: Table, name: str, command: list[str], log: Path, limit: floa
             os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
             result, problem = process.communicate()[0].decode(errors="replace"), f"STOPPED after {limit:.0f} s"
         file.write(result)
-    rows = [line for line in result.splitlines() if line.strip()][-18:]
+    rows = [line for line in result.splitlines() if line.strip()][-24:]
     table.add(name, "\n".join([problem, *rows] if problem else rows), time.monotonic() - started)
     return problem is None
 
@@ -264,11 +276,11 @@ def main() -> int:
     tests = [*python, "pytest", "-q", "-p", "no:cacheprovider", "-m", chosen, "tests/training/test_gpu.py"]
     speed = [*python, "benchmarks.train", "--train_manifest", str(noise), "--preset", str(sizes.preset)]
     speed += ["--train_subset", str(sizes.utterances), "--blocks", str(sizes.blocks), "--updates", str(sizes.updates)]
-    variants = ["--variants", "plain", "channels_last", "sdpa", "batch2", "batch4", "compile"]
+    variants = ["--variants", *sizes.variants.split()]
     commands = {  # with the seconds that they may take
-        "synthetic audio": ([*own, "noise"], 40),
+        "synthetic audio": ([*own, "noise"], 20),
         "tests of the GPU": (tests, 100),
-        "training beside the recipe, then in variants": ([*speed, *variants], 210),
+        "training beside the recipe, then in variants": ([*speed, *variants], 240),
         "demo": ([*own, "demo"], 120),
         "inference": ([*own, "inference"], 60),
     }

@@ -1,7 +1,7 @@
 """benchmarks/train: the speed of this project's training beside SpeechBrain's LibriSpeech CTC recipe.
 
     python -m benchmarks.train --train_manifest data/corpus/base/train.csv [--preset presets/atc0.yaml]
-        [--train_subset 700] [--blocks 6] [--updates 40] [--variants compile batch2 ...]
+        [--train_subset 700] [--blocks 6] [--updates 40] [--variants compile batch4 graphs+batch4 ...]
 
 Two processes run alternately, BLOCKS times UPDATES updates each, with the same network, initial weights, batches and
 learning rates: `atc_asr.training.training.train`, and a Brain as in recipes/LibriSpeech/ASR/CTC/train.py (SpeechBrain's
@@ -10,7 +10,8 @@ compete for two cores). Neither uses masks, dropout or an intermediate loss, as 
 with the same statistics. In the last block every part is timed. Prints audio seconds (without padding) per second, the
 ratio by block, the differences of the losses, the time of each part, and the peak memory of each process. Trains on a
 GPU where there is one, in the precision of `train.precision`. With `--variants`, this project's training then runs once
-in each of these, alone. What fails says so, and the rest is measured.
+in each of these, alone; names joined by + are used together. With graphs, recording a shape is timed apart. What
+fails says so, and the rest is measured.
 """
 
 import argparse
@@ -49,7 +50,7 @@ from atc_asr.training.schedule import make_schedule
 PARTS = ("loader", "features", "front-end", "encoder", "head and loss", "backward", "optimizer", "rest of the loop")
 
 
-VARIANTS = ("plain", "channels_last", "sdpa", "batch2", "batch4", "compile")
+VARIANTS = ("plain", "channels_last", "sdpa", "bf16", "compile", "graphs", "batch4", "batch16")
 
 
 class FinishedError(Exception):
@@ -63,6 +64,7 @@ class Blocks:
         self._pipe, self._updates = pipe, updates
         self._losses: list[torch.Tensor] = []
         self._seconds: dict[str, float] = {}
+        self._recording = 0.0
 
     def after_batch(self, brain: sb.Brain, loss: torch.Tensor) -> None:
         """To be called after each batch. The first one is a warm-up and belongs to no block."""
@@ -71,8 +73,12 @@ class Blocks:
             return
         now = self._clock()
         elapsed = now - getattr(self, "_started", now)
+        recorder = getattr(brain, "recorder", None)
+        if recorder is not None:
+            elapsed, self._recording = elapsed - (recorder.seconds - self._recording), recorder.seconds
+        recorded = {} if recorder is None else {f"recording {len(recorder)} shapes": recorder.seconds}
         losses = [float(one) for one in self._losses[-self._updates :]]
-        self._pipe.send((elapsed, losses, dict(self._seconds), self._peak()))
+        self._pipe.send((elapsed, losses, self._seconds | recorded, self._peak()))
         order = self._pipe.recv()
         if order == "stop":
             raise FinishedError
@@ -232,21 +238,26 @@ RUNS = {"recipe": run_recipe, "ours": run_ours}
 
 def variant_config(name: str, config: TrainingConfig) -> TrainingConfig:
     """The training of a variant."""
-    if name == "sdpa":  # SpeechBrain's RoPEMHA calls scaled_dot_product_attention, RelPosMHAXL cannot
-        return replace(config, model=config.model.model_copy(update={"attention_type": "RoPEMHA"}))
-    factor = {"batch2": 2, "batch4": 4}.get(name, 1)
-    return replace(config, train=config.train.model_copy(update={"batch_size": factor * config.train.batch_size}))
+    names = name.split("+")
+    changed = {"batch_size": config.train.batch_size * (4 if "batch4" in names else 16 if "batch16" in names else 1)}
+    if "bf16" in names:
+        changed["precision"] = "bf16"
+    if "sdpa" in names:  # SpeechBrain's RoPEMHA calls scaled_dot_product_attention, RelPosMHAXL cannot
+        config = replace(config, model=config.model.model_copy(update={"attention_type": "RoPEMHA"}))
+    return replace(config, train=config.train.model_copy(update=changed))
 
 
 def change_network(name: str) -> None:
-    """Lets this process build the network of a variant."""
-    build = network.build
+    """Lets this process build and use the network of a variant."""
+    build, names = network.build, name.split("+")
+    if "graphs" in names:
+        ConformerCTC.record_after = 0
 
     def build_variant(*args):
         hparams = build(*args)
-        if name == "channels_last":
+        if "channels_last" in names:
             hparams.front_end.to(memory_format=torch.channels_last)
-        if name == "compile":
+        if "compile" in names:
             for layer in hparams.conformer.transformer.encoder.layers:
                 layer.compile(dynamic=True, backend="inductor" if torch.cuda.is_available() else "eager")
         return hparams
@@ -342,10 +353,11 @@ def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, 
     for name in names:
         changed = variant_config(name, config)
         rows, sampler = same_batches(changed)
-        wanted = blocks * updates + 1
+        steps = max(1, min(updates, (len(sampler) - 1) // blocks))  # large batches are few
+        wanted = blocks * steps + 1
         audio = [sum(rows[index].duration for index in batch) for batch in sampler.batches(1)[1:wanted]]
         try:
-            contender = start("ours", changed, updates, name)
+            contender = start("ours", changed, steps, name)
             for _ in range(blocks):
                 contender.run_block("go")
             contender.pipe.send("stop")
@@ -355,8 +367,9 @@ def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, 
             passed = False
             continue
         # The first block has the compilation.
-        speed = sum(audio[updates:]) / sum(contender.seconds[1:])
-        print(f"{name}: {speed:.1f} audio seconds a second, peak {contender.peak:.0f} MiB", flush=True)
+        speed = sum(audio[steps:]) / sum(contender.seconds[1:])
+        extra = "".join(f", {part} {taken:.1f} s" for part, taken in contender.parts.items())
+        print(f"{name}: {speed:.1f} audio seconds a second, peak {contender.peak:.0f} MiB{extra}", flush=True)
     return passed
 
 
@@ -406,8 +419,10 @@ def main() -> int:
     parser.add_argument("--train_subset", type=int, default=700)
     parser.add_argument("--blocks", type=int, default=6)
     parser.add_argument("--updates", type=int, default=40)
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=[])
+    parser.add_argument("--variants", nargs="+", default=[])
     args = parser.parse_args()
+    if unknown := sorted({part for name in args.variants for part in name.split("+")} - set(VARIANTS)):
+        parser.error(f"--variants: got {unknown[0]}, wanted {', '.join(VARIANTS)}")
     with tempfile.TemporaryDirectory() as folder:
         params_file = Path(folder) / "params.yaml"
         params_file.write_text(PARAMS_FILE.read_text(encoding="utf-8"), encoding="utf-8")

@@ -23,6 +23,7 @@ WEIGHTS_LOADED = "%s: loaded %.1f %% of the parameters, %d of %d tokens"
 TOO_MANY_TOKENS = "%d of %d train utterances have more tokens than frames and are left out, first: %s"
 TOO_MANY_TOKENS_AT_SPEED = "%d train utterances have more tokens than frames at the highest speed: no loss there"
 EPOCH_DONE = "epoch %d of %d: loss %.3f, on valid %.3f, WER on valid %s, %.0f x real time, about %.1f min left"
+NOT_RECORDED = "training goes on without CUDA graphs, which make it faster: %s"
 ON_GUARD = ", on %s %.1f %%"  # in EPOCH_DONE: corpus, WER
 ABOVE_LIMIT = " (above %g %%)"
 MEAN_ABOVE_LIMIT = "the mean of %d epochs is above train.max_guard_wer; using epoch %d alone"

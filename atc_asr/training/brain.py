@@ -30,6 +30,7 @@ from atc_asr.training.augment import Augment
 from atc_asr.training.averaging import Ema
 from atc_asr.training.checkpoints import Checkpoints
 from atc_asr.training.config import TrainingConfig
+from atc_asr.training.cuda_graphs import Recorder
 from atc_asr.training.data import TrainingData
 from atc_asr.training.guard import WER, make_guard
 from atc_asr.training.recoverables import CorpusLosses, Curves, RandomState
@@ -66,6 +67,9 @@ class ConformerCTC(NonblockingBrain):
     `make_brain` describes its hparams.
     """
 
+    record_after: int | None = None
+    recorder: Recorder | None = None
+
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log-probabilities (B, T, V) after all layers and, in training, after half of them."""
         batch = batch.to(self.device)
@@ -76,11 +80,18 @@ class ConformerCTC(NonblockingBrain):
         features = encoder["normalizer"](features, num_steps / features.shape[1], epoch=network.STATISTICS_TAKEN)
         if train:
             features = self.mask(features)
+        run = self.recorder if train and self.recorder is not None else self.outputs
+        log_probs, *half = run(features, num_steps)
+        return log_probs, half[0] if half else None
+
+    def outputs(self, features: torch.Tensor, num_steps: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Log-probabilities (B, T, V) of features (B, steps, F), and after half of the layers, if used."""
+        encoder = self.modules.encoder
         hidden, layers, _ = network.encode(encoder, features, num_steps)  # (B, T, D)
-        half = None
-        if train and self.hparams.inter_ctc > 0:
-            # layers[0] is the input of the first layer.
-            half = self.log_probs(encoder["conformer"].transformer.encoder.norm(layers[len(layers) // 2]))
+        if not self.modules.training or self.hparams.inter_ctc == 0:
+            return (self.log_probs(hidden),)
+        # layers[0] is the input of the first layer.
+        half = self.log_probs(encoder["conformer"].transformer.encoder.norm(layers[len(layers) // 2]))
         return self.log_probs(hidden), half
 
     def mask(self, features: torch.Tensor) -> torch.Tensor:
@@ -136,6 +147,9 @@ class ConformerCTC(NonblockingBrain):
         if self.hparams.ema is not None:
             self.checkpointer.add_recoverable("ema", self.hparams.ema)
         super().on_fit_start()
+        if self.record_after is not None:
+            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+            self.recorder = Recorder(self.outputs, weights, record_after=self.record_after)
         if distributed.rank() == 0:
             Path(self.hparams.train_log).unlink(missing_ok=True)
         self.train_logger = FileTrainLogger(str(self.hparams.train_log))

@@ -3,8 +3,10 @@
 Every test also runs on the CPU with tiny sizes; `pytest -m gpu` runs those of the GPU alone.
 """
 
+import functools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -17,9 +19,11 @@ from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import write_manifest
 from atc_asr.model import batches, network, run_folder
 from atc_asr.model.batches import CachedDataset
+from atc_asr.training import brain as brain_module
 from atc_asr.training import distributed, training
 from atc_asr.training.augment import Augment
 from atc_asr.training.brain import ConformerCTC
+from atc_asr.training.cuda_graphs import Recorder, Recording
 from atc_asr.training.params import AugmentParams
 from atc_asr.training.updates import NonblockingBrain
 from benchmarks import kills
@@ -230,3 +234,95 @@ def test_two_processes_train_over_nccl_or_are_refused(config, changed, tmp_path)
             training.train(two, tmp_path)
     else:
         assert training.train(two, tmp_path).device.type == "cuda"
+
+
+class CallAgain:
+    """In place of a recording on a CPU, which has no CUDA graphs: calls the function in every replay."""
+
+    def __init__(self, function, inputs, weights, sums, pool):
+        self.inputs = [tensor.clone() for tensor in inputs]
+        self.function, self.weights, self.sums = function, weights, sums
+        self.forward, self.backward = SimpleNamespace(replay=self.call), SimpleNamespace(replay=self.add)
+        self.call()
+        self.gradients = [torch.zeros_like(output) for output in self.outputs]
+
+    def call(self):
+        with torch.enable_grad():
+            self.outputs = self.function(*self.inputs)
+
+    def add(self):
+        found = torch.autograd.grad(self.outputs, self.weights, self.gradients, allow_unused=True)
+        for total, gradient in zip(self.sums, found, strict=True):
+            if gradient is not None:
+                total += gradient
+
+
+@pytest.mark.parametrize("record_after", [0, 1])
+def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, config, record_after):
+    """Also when only some batches of an update are recorded, and after an update of the weights."""
+    modules = tiny_network.build(len(config.tokens), dropout=0.0).encoder.to(device).train()
+    unused = torch.nn.Parameter(torch.ones(2, device=device))
+    weights = [*modules.parameters(), unused]
+
+    def outputs(features, num_steps):
+        hidden, layers, _ = network.encode(modules, features, num_steps)
+        return hidden.float(), layers[1].float()
+
+    make = Recording if device.type == "cuda" else CallAgain
+    recorder = Recorder(outputs, weights, record_after=record_after, make=make)
+    shapes = [(2, 48), (3, 32), (2, 48)]  # utterances, steps
+    for update in range(2):
+        features = [torch.randn(size, steps, 20, device=device) for size, steps in shapes]
+        lengths = [torch.tensor([steps, steps // 2, 1][:size], device=device) for size, steps in shapes]
+        found = []
+        for run in (outputs, recorder):
+            values = []
+            for inputs in zip(features, lengths, strict=True):
+                hidden, half = run(*inputs)
+                values += [hidden.detach().clone(), half.detach().clone()]
+                (hidden.square().sum() + half.sum()).backward()
+            found.append(
+                [*values, *(torch.zeros_like(one) if one.grad is None else one.grad.clone() for one in weights)]
+            )
+            for weight in weights:
+                weight.grad = None
+        assert sum(value.any().item() for value in found[0]) > 20
+        for wanted, got in zip(*found, strict=True):
+            torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
+        assert len(recorder) == 2 if update or record_after == 0 else 1
+        with torch.no_grad():
+            torch._foreach_mul_(weights, 0.9)
+
+
+def test_a_network_that_cannot_be_recorded_is_called(device, caplog):
+    weight = torch.nn.Parameter(torch.ones(2, device=device))
+
+    def outputs(values):
+        return ((weight * values).sum() * values.max().item(),)  # .item() waits for the device
+
+    def refuse(*_):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    recorder = Recorder(outputs, [weight], record_after=0, make=Recording if device.type == "cuda" else refuse)
+    for _ in range(3):
+        assert recorder(torch.tensor([1.0, 3.0], device=device))[0].item() == 12.0
+    assert len(recorder) == 0 and caplog.text.count("without CUDA graphs") == 1
+
+
+def test_trains_with_recorded_passes(device, config, changed, tmp_path, monkeypatch, caplog):
+    """Losses of an epoch are those without recordings: no dropout, and weights that hardly change."""
+    config = changed(
+        config,
+        train={"grad_accum": 2, "epochs": 1, "lr": 1e-5, "precision": "fp16"},
+        model={"dropout": 0.0},
+        specaugment={"freq_masks": 0, "time_masks": 0},
+    )
+    if device.type == "cpu":
+        monkeypatch.setattr(brain_module, "Recorder", functools.partial(Recorder, make=CallAgain))
+    losses = []
+    for record_after in (None, 0):
+        monkeypatch.setattr(ConformerCTC, "record_after", record_after)
+        result = training.train(config, tmp_path / str(record_after))
+        losses.append([result.curves[0]["train_loss"], result.curves[0]["valid_loss"]])
+    assert "without CUDA graphs" not in caplog.text
+    np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)

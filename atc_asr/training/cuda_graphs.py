@@ -1,0 +1,147 @@
+"""Forward and backward passes that are recorded once for each shape of batch, as CUDA graphs.
+
+A GPU computes most kernels of a Conformer in less time than Python takes to launch them. A CUDA graph launches all
+kernels of a pass at once. It is bound to the shape of its inputs, so a pass is recorded when its shape appears again;
+shapes are few (`network.STEP_MULTIPLE`). Dropout draws new numbers in every replay.
+
+Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from atc_asr.core import messages
+
+WARM_UPS = 2  # passes before a recording, in which libraries choose their algorithms
+MAX_RECORDINGS = 400  # shapes; further ones are not recorded
+Pass = Callable[..., tuple[torch.Tensor, ...]]
+
+log = logging.getLogger(__name__)
+
+
+class Recording:
+    """A forward and a backward pass for inputs of one shape."""
+
+    def __init__(self, function: Pass, inputs: tuple[torch.Tensor, ...], weights: list, sums: list, pool: Any) -> None:
+        self.inputs = [tensor.detach().clone() for tensor in inputs]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                outputs = function(*self.inputs)
+                torch.autograd.grad([output.sum() for output in outputs], weights, allow_unused=True)
+            del outputs
+        torch.cuda.current_stream().wait_stream(side)
+        self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.forward, pool=pool, capture_error_mode="thread_local"):
+            outputs = function(*self.inputs)
+        self.gradients = [torch.zeros_like(output) for output in outputs]
+        with torch.cuda.graph(self.backward, pool=pool, capture_error_mode="thread_local"):
+            found = torch.autograd.grad(outputs, weights, self.gradients, allow_unused=True)
+            pairs = [(total, one) for total, one in zip(sums, found, strict=True) if one is not None]
+            torch._foreach_add_([total for total, _ in pairs], [one for _, one in pairs])
+        self.outputs = [output.detach() for output in outputs]
+
+
+class Replay(torch.autograd.Function):
+    """The passes of a recording, for autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: torch.Tensor, recorder: "Recorder", recording: Any, *inputs: torch.Tensor) -> Any:
+        """Outputs (views of the recording's own, until its next replay); `anchor` is any weight that is trained."""
+        ctx.recorder, ctx.recording = recorder, recording
+        for kept, given in zip(recording.inputs, inputs, strict=True):
+            kept.copy_(given)
+        recording.forward.replay()
+        return tuple(output.detach() for output in recording.outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        """Adds to the gradients of all weights."""
+        for kept, given in zip(ctx.recording.gradients, gradients, strict=True):
+            kept.copy_(given)
+        ctx.recorder.attach_sums()
+        ctx.recording.backward.replay()
+        return (None,) * (3 + len(ctx.recording.inputs))
+
+
+class Recorder:
+    """Calls a function by replaying a recording, from the second time on that its inputs have the same shapes.
+
+    Args:
+        function: from tensors without gradients to outputs; uses `weights` only, and never waits for the GPU.
+        weights: those whose gradients are wanted.
+        make: makes a recording.
+    """
+
+    def __init__(
+        self,
+        function: Pass,
+        weights: Iterable[torch.nn.Parameter],
+        *,
+        make: Callable[..., Any] = Recording,
+        record_after: int = 1,
+    ) -> None:
+        self._function, self._make = function, make
+        self._weights = [weight for weight in weights if weight.requires_grad]
+        self._sums: list[torch.Tensor] = []
+        self._seen: dict[tuple, int] = {}
+        self._recordings: dict[tuple, Any] = {}
+        self._record_after = record_after
+        self._pool: Any = None
+        self.seconds = 0.0  # spent on recordings
+
+    def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Outputs of the function."""
+        key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        recording = self._recordings.get(key)
+        if recording is None and self._record_after >= 0:
+            seen = self._seen[key] = self._seen.get(key, 0) + 1
+            if seen > self._record_after and len(self._recordings) < MAX_RECORDINGS:
+                recording = self._record(key, inputs)
+        if recording is None:
+            return self._function(*inputs)
+        return Replay.apply(self._weights[0], self, recording, *inputs)
+
+    def __len__(self) -> int:
+        return len(self._recordings)
+
+    def _record(self, key: tuple, inputs: tuple[torch.Tensor, ...]) -> Any:
+        started = time.monotonic()
+        device = self._weights[0].device
+        devices = [device] if device.type == "cuda" else []
+        if not self._sums:
+            self._sums = [torch.zeros_like(weight) for weight in self._weights]
+            self._pool = torch.cuda.graph_pool_handle() if devices else None
+        autocast = torch.autocast(  # as around this call, but a recording cannot use weights that were converted before
+            device.type,
+            dtype=torch.get_autocast_dtype(device.type),
+            enabled=torch.is_autocast_enabled(device.type),
+            cache_enabled=False,
+        )
+        try:
+            with torch.random.fork_rng(devices=devices), autocast:
+                recording = self._make(self._function, inputs, self._weights, self._sums, self._pool)
+        except RuntimeError as error:  # of a network that waits for the GPU, or without memory for two copies
+            log.warning(messages.NOT_RECORDED, " ".join(str(error).split())[:200])
+            self._record_after = -1
+            return None
+        self._recordings[key] = recording
+        self.seconds += time.monotonic() - started
+        return recording
+
+    def attach_sums(self) -> None:
+        """Lets the weights' gradients be the tensors to which the recordings add, with what they hold so far."""
+        if any(weight.grad is not total for weight, total in zip(self._weights, self._sums, strict=True)):
+            for weight, total in zip(self._weights, self._sums, strict=True):
+                if weight.grad is None:
+                    total.zero_()
+                elif weight.grad is not total:
+                    total.copy_(weight.grad)
+                weight.grad = total
