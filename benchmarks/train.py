@@ -293,8 +293,11 @@ class Contender:
 
 def start(name: str, config: TrainingConfig, updates: int, variant: str = "plain") -> Contender:
     """Starts a process and waits for its first update."""
-    context = multiprocessing.get_context("forkserver")  # imports this module once, and never uses the GPU
-    context.set_forkserver_preload(["benchmarks.train", "torch._dynamo"])  # the second by every optimiser, in seconds
+    if torch.cuda.is_available():
+        context = multiprocessing.get_context("spawn")  # importing torch._dynamo uses the GPU, then no fork can
+    else:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["benchmarks.train", "torch._dynamo"])  # imported once, which takes seconds
     ours, theirs = context.Pipe()
     process = context.Process(target=child, args=(name, config, theirs, updates, variant))
     process.start()
@@ -369,7 +372,9 @@ def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, 
         # The first block has the compilation.
         speed = sum(audio[steps:]) / sum(contender.seconds[1:])
         extra = "".join(f", {part} {taken:.1f} s" for part, taken in contender.parts.items())
-        print(f"{name}: {speed:.1f} audio seconds a second, peak {contender.peak:.0f} MiB{extra}", flush=True)
+        step = 1000 * sum(contender.seconds[1:]) / (blocks - 1) / steps
+        print(f"{name}: {speed:.1f} audio seconds a second, {step:.1f} ms an update, ", end="")
+        print(f"peak {contender.peak:.0f} MiB{extra}", flush=True)
     return passed
 
 

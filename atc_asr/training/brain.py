@@ -133,7 +133,9 @@ class ConformerCTC(NonblockingBrain):
     def ctc(self, log_probs: torch.Tensor, batch: Batch) -> torch.Tensor:
         """(B,) CTC loss of each utterance over its number of labels (Graves et al. 2006)."""
         tokens = batch.tokens.to(self.device, non_blocking=True)
-        return ctc_loss(log_probs, tokens, batch.wav_lens, batch.token_lens, blank_index=0, reduction="batch")
+        losses = ctc_loss(log_probs, tokens, batch.wav_lens, batch.token_lens, blank_index=0, reduction="none")
+        num_tokens = (batch.token_lens * tokens.shape[1]).round()
+        return losses / num_tokens.to(self.device, non_blocking=True)  # SpeechBrain's "batch" wants lengths on the GPU
 
     def on_fit_start(self) -> None:
         """Loads the last checkpoint and rewrites the log and the curves up to it."""
@@ -148,8 +150,7 @@ class ConformerCTC(NonblockingBrain):
             self.checkpointer.add_recoverable("ema", self.hparams.ema)
         super().on_fit_start()
         if self.record_after is not None:
-            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-            self.recorder = Recorder(self.outputs, weights, record_after=self.record_after)
+            self.recorder = Recorder(self.modules, self.outputs, record_after=self.record_after)
         if distributed.rank() == 0:
             Path(self.hparams.train_log).unlink(missing_ok=True)
         self.train_logger = FileTrainLogger(str(self.hparams.train_log))

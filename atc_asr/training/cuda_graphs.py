@@ -9,7 +9,7 @@ Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,22 +24,43 @@ Pass = Callable[..., tuple[torch.Tensor, ...]]
 log = logging.getLogger(__name__)
 
 
-class Recording:
-    """A forward and a backward pass for inputs of one shape."""
+class Passes(torch.nn.Module):
+    """A function of modules as a module, so that the passes can use aliases of the weights.
 
-    def __init__(self, function: Pass, inputs: tuple[torch.Tensor, ...], weights: list, sums: list, pool: Any) -> None:
+    Autograd binds a weight to the stream that uses it first. An alias that a recording makes is bound to that
+    recording's stream; the weight itself may be bound to the default stream, which no recording can use.
+    """
+
+    def __init__(self, modules: torch.nn.Module, function: Pass) -> None:
+        super().__init__()
+        self.inner, self._function = modules, function
+        self.trained = {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Outputs of the function."""
+        return self._function(*inputs)
+
+    def with_aliases(self, inputs: list[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], list[torch.Tensor]]:
+        """Outputs of the function, and aliases of the trained weights that they depend on."""
+        aliases = {name: weight.detach().requires_grad_() for name, weight in self.trained.items()}
+        return torch.func.functional_call(self, aliases, tuple(inputs)), list(aliases.values())
+
+
+class Recording:
+    """A forward and a backward pass for inputs of one shape; the latter adds the weights' gradients to `sums`."""
+
+    def __init__(self, passes: Passes, inputs: tuple[torch.Tensor, ...], sums: list[torch.Tensor], pool: Any) -> None:
         self.inputs = [tensor.detach().clone() for tensor in inputs]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
-                outputs = function(*self.inputs)
+                outputs, weights = passes.with_aliases(self.inputs)
                 torch.autograd.grad([output.sum() for output in outputs], weights, allow_unused=True)
-            del outputs
         torch.cuda.current_stream().wait_stream(side)
         self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.forward, pool=pool, capture_error_mode="thread_local"):
-            outputs = function(*self.inputs)
+            outputs, weights = passes.with_aliases(self.inputs)
         self.gradients = [torch.zeros_like(output) for output in outputs]
         with torch.cuda.graph(self.backward, pool=pool, capture_error_mode="thread_local"):
             found = torch.autograd.grad(outputs, weights, self.gradients, allow_unused=True)
@@ -75,21 +96,21 @@ class Recorder:
     """Calls a function by replaying a recording, from the second time on that its inputs have the same shapes.
 
     Args:
-        function: from tensors without gradients to outputs; uses `weights` only, and never waits for the GPU.
-        weights: those whose gradients are wanted.
+        modules: whose weights are trained.
+        function: from tensors without gradients to outputs, by `modules`; it never waits for the GPU.
         make: makes a recording.
     """
 
     def __init__(
         self,
+        modules: torch.nn.Module,
         function: Pass,
-        weights: Iterable[torch.nn.Parameter],
         *,
         make: Callable[..., Any] = Recording,
         record_after: int = 1,
     ) -> None:
-        self._function, self._make = function, make
-        self._weights = [weight for weight in weights if weight.requires_grad]
+        self._passes, self._make = Passes(modules, function), make
+        self._weights = list(self._passes.trained.values())
         self._sums: list[torch.Tensor] = []
         self._seen: dict[tuple, int] = {}
         self._recordings: dict[tuple, Any] = {}
@@ -106,7 +127,7 @@ class Recorder:
             if seen > self._record_after and len(self._recordings) < MAX_RECORDINGS:
                 recording = self._record(key, inputs)
         if recording is None:
-            return self._function(*inputs)
+            return self._passes(*inputs)
         return Replay.apply(self._weights[0], self, recording, *inputs)
 
     def __len__(self) -> int:
@@ -127,10 +148,13 @@ class Recorder:
         )
         try:
             with torch.random.fork_rng(devices=devices), autocast:
-                recording = self._make(self._function, inputs, self._weights, self._sums, self._pool)
+                recording = self._make(self._passes, inputs, self._sums, self._pool)
         except RuntimeError as error:  # of a network that waits for the GPU, or without memory for two copies
             log.warning(messages.NOT_RECORDED, " ".join(str(error).split())[:200])
             self._record_after = -1
+            if devices:  # a recording that ends well resets the random generator
+                with torch.cuda.graph(torch.cuda.CUDAGraph()):
+                    torch.zeros(1, device=device)
             return None
         self._recordings[key] = recording
         self.seconds += time.monotonic() - started

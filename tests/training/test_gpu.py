@@ -239,16 +239,16 @@ def test_two_processes_train_over_nccl_or_are_refused(config, changed, tmp_path)
 class CallAgain:
     """In place of a recording on a CPU, which has no CUDA graphs: calls the function in every replay."""
 
-    def __init__(self, function, inputs, weights, sums, pool):
+    def __init__(self, passes, inputs, sums, pool):
         self.inputs = [tensor.clone() for tensor in inputs]
-        self.function, self.weights, self.sums = function, weights, sums
+        self.passes, self.sums = passes, sums
         self.forward, self.backward = SimpleNamespace(replay=self.call), SimpleNamespace(replay=self.add)
         self.call()
         self.gradients = [torch.zeros_like(output) for output in self.outputs]
 
     def call(self):
         with torch.enable_grad():
-            self.outputs = self.function(*self.inputs)
+            self.outputs, self.weights = self.passes.with_aliases(self.inputs)
 
     def add(self):
         found = torch.autograd.grad(self.outputs, self.weights, self.gradients, allow_unused=True)
@@ -261,15 +261,15 @@ class CallAgain:
 def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, config, record_after):
     """Also when only some batches of an update are recorded, and after an update of the weights."""
     modules = tiny_network.build(len(config.tokens), dropout=0.0).encoder.to(device).train()
-    unused = torch.nn.Parameter(torch.ones(2, device=device))
-    weights = [*modules.parameters(), unused]
+    modules["conformer"].unused = torch.nn.Parameter(torch.ones(2, device=device))
+    weights = list(modules.parameters())
 
     def outputs(features, num_steps):
         hidden, layers, _ = network.encode(modules, features, num_steps)
         return hidden.float(), layers[1].float()
 
     make = Recording if device.type == "cuda" else CallAgain
-    recorder = Recorder(outputs, weights, record_after=record_after, make=make)
+    recorder = Recorder(modules, outputs, record_after=record_after, make=make)
     shapes = [(2, 48), (3, 32), (2, 48)]  # utterances, steps
     for update in range(2):
         features = [torch.randn(size, steps, 20, device=device) for size, steps in shapes]
@@ -295,16 +295,18 @@ def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, c
 
 
 def test_a_network_that_cannot_be_recorded_is_called(device, caplog):
-    weight = torch.nn.Parameter(torch.ones(2, device=device))
+    linear = torch.nn.Linear(2, 1, bias=False, device=device)
+    torch.nn.init.ones_(linear.weight)
 
     def outputs(values):
-        return ((weight * values).sum() * values.max().item(),)  # .item() waits for the device
+        return (linear(values) * values.max().item(),)  # .item() waits for the device
 
     def refuse(*_):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    recorder = Recorder(outputs, [weight], record_after=0, make=Recording if device.type == "cuda" else refuse)
+    recorder = Recorder(linear, outputs, record_after=0, make=Recording if device.type == "cuda" else refuse)
     for _ in range(3):
+        torch.nn.functional.dropout(torch.ones(3, device=device))  # random numbers are drawn as before
         assert recorder(torch.tensor([1.0, 3.0], device=device))[0].item() == 12.0
     assert len(recorder) == 0 and caplog.text.count("without CUDA graphs") == 1
 
