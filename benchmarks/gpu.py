@@ -54,7 +54,7 @@ FULL = Sizes(
     utterances=3000,
     blocks=4,
     updates=15,
-    variants="plain graphs graphs+batch4 graphs+batch16 batch4 batch16 bf16 channels_last sdpa compile compile+batch16",
+    variants="plain no_graphs batch4 batch16 bf16 channels_last sdpa no_graphs+compile no_graphs+batch16",
     limit=1.0,
     at_a_time=1,
 )
@@ -68,7 +68,7 @@ TINY = Sizes(
     utterances=30,
     blocks=2,
     updates=1,
-    variants="plain graphs+batch4 bf16 channels_last sdpa compile",
+    variants="plain no_graphs+batch4 bf16 channels_last sdpa compile",
     limit=20.0,
     at_a_time=2,
 )

@@ -1,7 +1,7 @@
 """benchmarks/train: the speed of this project's training beside SpeechBrain's LibriSpeech CTC recipe.
 
     python -m benchmarks.train --train_manifest data/corpus/base/train.csv [--preset presets/atc0.yaml]
-        [--train_subset 700] [--blocks 6] [--updates 40] [--variants compile batch4 graphs+batch4 ...]
+        [--train_subset 700] [--blocks 6] [--updates 40] [--variants compile batch4 no_graphs+batch4 ...]
 
 Two processes run alternately, BLOCKS times UPDATES updates each, with the same network, initial weights, batches and
 learning rates: `atc_asr.training.training.train`, and a Brain as in recipes/LibriSpeech/ASR/CTC/train.py (SpeechBrain's
@@ -10,8 +10,8 @@ compete for two cores). Neither uses masks, dropout or an intermediate loss, as 
 with the same statistics. In the last block every part is timed. Prints audio seconds (without padding) per second, the
 ratio by block, the differences of the losses, the time of each part, and the peak memory of each process. Trains on a
 GPU where there is one, in the precision of `train.precision`. With `--variants`, this project's training then runs once
-in each of these, alone; names joined by + are used together. With graphs, recording a shape is timed apart. What
-fails says so, and the rest is measured.
+in each of these, alone; names joined by + are used together. On a GPU, shapes are recorded as CUDA graphs at first
+sight, which is timed apart: a long training repeats its shapes. What fails says so, and the rest is measured.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from atc_asr.core.manifest import read_manifests
 from atc_asr.model import batches, network
 from atc_asr.model.params import ModelParams, SpecAugmentParams
 from atc_asr.tokenizer.tokens import char_tokens
-from atc_asr.training import data, initial_weights, training
+from atc_asr.training import cuda_graphs, data, initial_weights, training
 from atc_asr.training.brain import ConformerCTC
 from atc_asr.training.config import TrainingConfig
 from atc_asr.training.optimizer import ADAM_BETAS
@@ -50,7 +50,7 @@ from atc_asr.training.schedule import make_schedule
 PARTS = ("loader", "features", "front-end", "encoder", "head and loss", "backward", "optimizer", "rest of the loop")
 
 
-VARIANTS = ("plain", "channels_last", "sdpa", "bf16", "compile", "graphs", "batch4", "batch16")
+VARIANTS = ("plain", "no_graphs", "channels_last", "sdpa", "bf16", "compile", "batch4", "batch16")
 
 
 class FinishedError(Exception):
@@ -64,7 +64,7 @@ class Blocks:
         self._pipe, self._updates = pipe, updates
         self._losses: list[torch.Tensor] = []
         self._seconds: dict[str, float] = {}
-        self._recording = 0.0
+        self._recorded = 0.0  # seconds, which are not those of updates
 
     def after_batch(self, brain: sb.Brain, loss: torch.Tensor) -> None:
         """To be called after each batch. The first one is a warm-up and belongs to no block."""
@@ -73,18 +73,22 @@ class Blocks:
             return
         now = self._clock()
         elapsed = now - getattr(self, "_started", now)
-        recorder = getattr(brain, "recorder", None)
-        if recorder is not None:
-            elapsed, self._recording = elapsed - (recorder.seconds - self._recording), recorder.seconds
-        recorded = {} if recorder is None else {f"recording {len(recorder)} shapes": recorder.seconds}
+        recorder = self._recorder(brain)
+        recorded = 0.0 if recorder is None else recorder.seconds
+        elapsed, self._recorded = elapsed - (recorded - self._recorded), recorded
+        recordings = "" if recorder is None else f", {len(recorder)} shapes recorded in {recorded:.1f} s"
         losses = [float(one) for one in self._losses[-self._updates :]]
-        self._pipe.send((elapsed, losses, self._seconds | recorded, self._peak()))
+        self._pipe.send((elapsed, losses, dict(self._seconds), self._peak(), recordings))
         order = self._pipe.recv()
         if order == "stop":
             raise FinishedError
         if order == "measure":
             self._measure(brain)
         self._started = self._clock()
+
+    @staticmethod
+    def _recorder(brain: sb.Brain):
+        return getattr(brain, "recorder", None)
 
     @staticmethod
     def _clock() -> float:
@@ -101,28 +105,36 @@ class Blocks:
 
     def _measure(self, brain: sb.Brain) -> None:
         encoder = brain.modules.encoder
-        for owner, name, part in (
-            (brain.hparams, "features_of", "features"),
-            (encoder["normalizer"], "forward", "features"),
+        passes = (
             (encoder["front_end"], "forward", "front-end"),  # of the recipe
             (network, "front_end", "front-end"),  # of this project
             (encoder["conformer"], "forward", "encoder"),
             (encoder["ctc_head"], "forward", "head and loss"),
             (encoder["log_softmax"], "forward", "head and loss"),
+        )
+        if self._recorder(brain) is not None:  # replays these as one, and cannot wait for the GPU while it records
+            passes = ((cuda_graphs.Recorder, "__call__", "encoder"),)
+        for owner, name, part in (
+            *passes,
+            (brain.hparams, "features_of", "features"),
+            (encoder["normalizer"], "forward", "features"),
             (brain, "compute_objectives", "head and loss"),
             (torch.Tensor, "backward", "backward"),
             (brain, "optimizers_step", "optimizer"),
             (_BaseDataLoaderIter, "__next__", "loader"),
         ):
-            setattr(owner, name, self._timed(getattr(owner, name), part))
+            setattr(owner, name, self._timed(getattr(owner, name), part, self._recorder(brain)))
 
-    def _timed(self, function, part: str):
+    def _timed(self, function, part: str, recorder):
+        def clock() -> float:
+            return self._clock() - (0.0 if recorder is None else recorder.seconds)
+
         def timed(*args, **kwargs):
-            started = self._clock()
+            started = clock()
             try:
                 return function(*args, **kwargs)
             finally:
-                self._seconds[part] = self._seconds.get(part, 0.0) + self._clock() - started
+                self._seconds[part] = self._seconds.get(part, 0.0) + clock() - started
 
         return timed
 
@@ -250,8 +262,9 @@ def variant_config(name: str, config: TrainingConfig) -> TrainingConfig:
 def change_network(name: str) -> None:
     """Lets this process build and use the network of a variant."""
     build, names = network.build, name.split("+")
-    if "graphs" in names:
-        ConformerCTC.record_after = 0
+    cuda_graphs.RECORD_AFTER = 0  # a short training has few batches of the same shape
+    if "no_graphs" in names:
+        ConformerCTC.make_recorder = lambda brain: None
 
     def build_variant(*args):
         hparams = build(*args)
@@ -282,17 +295,27 @@ class Contender:
     losses: list[float]
     parts: dict[str, float]
     peak: float  # MiB
+    recordings: str  # for people
+
+    def wait(self) -> None:
+        """Waits for its first update."""
+        self.pipe.recv()
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.pipe.send("stop")
+        self.process.join()
 
     def run_block(self, order: str) -> None:
         """Lets it train for a block."""
         self.pipe.send(order)
-        elapsed, losses, self.parts, self.peak = self.pipe.recv()
+        elapsed, losses, self.parts, self.peak, self.recordings = self.pipe.recv()
         self.seconds.append(elapsed)
         self.losses += losses
 
 
 def start(name: str, config: TrainingConfig, updates: int, variant: str = "plain") -> Contender:
-    """Starts a process and waits for its first update."""
+    """Starts a process, which waits after its first update."""
     if torch.cuda.is_available():
         context = multiprocessing.get_context("spawn")  # importing torch._dynamo uses the GPU, then no fork can
     else:
@@ -301,9 +324,8 @@ def start(name: str, config: TrainingConfig, updates: int, variant: str = "plain
     ours, theirs = context.Pipe()
     process = context.Process(target=child, args=(name, config, theirs, updates, variant))
     process.start()
-    theirs.close()  # so that the end of the process ends the wait below
-    ours.recv()
-    return Contender(ours, process, [], [], {}, 0.0)
+    theirs.close()  # so that the end of the process ends a wait for it
+    return Contender(ours, process, [], [], {}, 0.0, "")
 
 
 def recipe_padding(rows, max_seconds: float) -> float:
@@ -347,34 +369,39 @@ def times(contender: Contender) -> str:
     """The time of each part in the last block, in seconds and per cent."""
     total, parts = contender.seconds[-1], dict(contender.parts)
     parts["rest of the loop"] = total - sum(parts.values())
-    return " | ".join(f"{parts[part]:.3f} s {100 * parts[part] / total:.1f} %" for part in PARTS)
+    return " | ".join(f"{parts.get(part, 0.0):.3f} s {100 * parts.get(part, 0.0) / total:.1f} %" for part in PARTS)
 
 
-def measure_variants(names: Sequence[str], config: TrainingConfig, blocks: int, updates: int) -> bool:
-    """Prints the speed and the peak memory of this project's training in each variant; False if one failed."""
-    passed = True
+def start_variants(names: Sequence[str], config: TrainingConfig, blocks: int, updates: int) -> list[tuple]:
+    """Starts this project's training in each variant; the results are for `measure_variants`."""
+    started = []
     for name in names:
         changed = variant_config(name, config)
         rows, sampler = same_batches(changed)
         steps = max(1, min(updates, (len(sampler) - 1) // blocks))  # large batches are few
-        wanted = blocks * steps + 1
-        audio = [sum(rows[index].duration for index in batch) for batch in sampler.batches(1)[1:wanted]]
+        audio = [sum(rows[index].duration for index in batch) for batch in sampler.batches(1)[1 : blocks * steps + 1]]
+        started.append((name, start("ours", changed, steps, name), audio, steps))
+    return started
+
+
+def measure_variants(started: list[tuple], blocks: int) -> bool:
+    """Prints the speed and the peak memory of each variant; False if one failed."""
+    passed = True
+    for name, contender, audio, steps in started:
         try:
-            contender = start("ours", changed, steps, name)
+            contender.wait()
             for _ in range(blocks):
                 contender.run_block("go")
-            contender.pipe.send("stop")
-            contender.process.join()
+            contender.stop()
         except EOFError:
             print(f"{name}: failed", flush=True)
             passed = False
             continue
         # The first block has the compilation.
         speed = sum(audio[steps:]) / sum(contender.seconds[1:])
-        extra = "".join(f", {part} {taken:.1f} s" for part, taken in contender.parts.items())
         step = 1000 * sum(contender.seconds[1:]) / (blocks - 1) / steps
         print(f"{name}: {speed:.1f} audio seconds a second, {step:.1f} ms an update, ", end="")
-        print(f"peak {contender.peak:.0f} MiB{extra}", flush=True)
+        print(f"peak {contender.peak:.0f} MiB{contender.recordings}", flush=True)
     return passed
 
 
@@ -385,21 +412,21 @@ def compare(config: TrainingConfig, blocks: int, updates: int) -> None:
     durations = [row.duration for row in rows]
     audio = [sum(durations[index] for index in batch) for batch in epoch[1:]]
     contenders = {name: start(name, config, updates) for name in RUNS}
+    for contender in contenders.values():
+        contender.wait()
     for block in range(blocks):
         for contender in contenders.values():
             contender.run_block("measure" if block == blocks - 1 else "go")
     for contender in contenders.values():
-        contender.pipe.send("stop")
-        contender.process.join()
+        contender.stop()
     recipe, ours = contenders["recipe"], contenders["ours"]
     speeds = {}
     for name, contender in contenders.items():
         seconds = contender.seconds[:-1]
         speeds[name] = sum(audio[: len(seconds) * updates]) / sum(seconds)
         step = 1000 * sum(seconds) / len(seconds) / updates
-        print(
-            f"{name}: {speeds[name]:.1f} audio seconds a second, {step:.1f} ms an update, peak {contender.peak:.0f} MiB"
-        )
+        print(f"{name}: {speeds[name]:.1f} audio seconds a second, {step:.1f} ms an update, ", end="")
+        print(f"peak {contender.peak:.0f} MiB{contender.recordings}")
     ratios = [left / right for left, right in zip(recipe.seconds[:-1], ours.seconds[:-1], strict=True)]
     print(f"ratio {speeds['ours'] / speeds['recipe']:.2f}; by block {', '.join(f'{ratio:.2f}' for ratio in ratios)}")
     apart = [abs(left - right) / left for left, right in zip(recipe.losses, ours.losses, strict=True)]
@@ -437,13 +464,14 @@ def main() -> int:
     available, wanted = len(same_batches(config)[1].batches(1)), args.blocks * args.updates + 1
     if available < wanted:
         parser.error(f"{available} batches in an epoch, wanted {wanted}: raise --train_subset")
+    variants = start_variants(args.variants, config, args.blocks, args.updates)  # at once, importing takes long
     passed = True
     try:
         compare(config, args.blocks, args.updates)
     except EOFError:
         print("beside the recipe: failed", flush=True)
         passed = False
-    passed &= measure_variants(args.variants, config, args.blocks, args.updates)
+    passed &= measure_variants(variants, args.blocks)
     return 0 if passed else 1
 
 

@@ -37,7 +37,8 @@ STRIDES = {20: (2, 1), 40: (2, 2)}
 ACTIVATIONS = {"swish": "speechbrain.nnet.activations.Swish", "gelu": "torch.nn.GELU"}
 NAME_TAG = "!name:"  # HyperPyYAML's tag of a class
 
-torch.backends.cudnn.allow_tf32 = False  # float32 on a GPU is float32: outputs are those of a CPU to 1e-3
+# Importing SpeechBrain allows TF32. Here float32 on a GPU is float32: log-probabilities are those of a CPU to 1e-3.
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 Count = TypeVar("Count", int, torch.Tensor)
 

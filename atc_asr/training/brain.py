@@ -67,8 +67,11 @@ class ConformerCTC(NonblockingBrain):
     `make_brain` describes its hparams.
     """
 
-    record_after: int | None = None
     recorder: Recorder | None = None
+
+    def make_recorder(self) -> Recorder | None:
+        """Recorded passes of training; a CPU has none."""
+        return Recorder(self.modules, self.outputs) if torch.device(self.device).type == "cuda" else None
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Log-probabilities (B, T, V) after all layers and, in training, after half of them."""
@@ -149,8 +152,7 @@ class ConformerCTC(NonblockingBrain):
         if self.hparams.ema is not None:
             self.checkpointer.add_recoverable("ema", self.hparams.ema)
         super().on_fit_start()
-        if self.record_after is not None:
-            self.recorder = Recorder(self.modules, self.outputs, record_after=self.record_after)
+        self.recorder = self.make_recorder()
         if distributed.rank() == 0:
             Path(self.hparams.train_log).unlink(missing_ok=True)
         self.train_logger = FileTrainLogger(str(self.hparams.train_log))

@@ -9,6 +9,7 @@ Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from atc_asr.core import messages
 
-WARM_UPS = 2  # passes before a recording, in which libraries choose their algorithms
+RECORD_AFTER = 1  # a shape is recorded when it appears after so many batches of that shape
 MAX_RECORDINGS = 400  # shapes; further ones are not recorded
 Pass = Callable[..., tuple[torch.Tensor, ...]]
 
@@ -54,9 +55,8 @@ class Recording:
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            for _ in range(WARM_UPS):
-                outputs, weights = passes.with_aliases(self.inputs)
-                torch.autograd.grad([output.sum() for output in outputs], weights, allow_unused=True)
+            outputs, weights = passes.with_aliases(self.inputs)  # libraries choose their algorithms
+            torch.autograd.grad([output.sum() for output in outputs], weights, allow_unused=True)
         torch.cuda.current_stream().wait_stream(side)
         self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.forward, pool=pool, capture_error_mode="thread_local"):
@@ -107,14 +107,13 @@ class Recorder:
         function: Pass,
         *,
         make: Callable[..., Any] = Recording,
-        record_after: int = 1,
     ) -> None:
         self._passes, self._make = Passes(modules, function), make
         self._weights = list(self._passes.trained.values())
         self._sums: list[torch.Tensor] = []
-        self._seen: dict[tuple, int] = {}
+        self._seen: Counter[tuple] = Counter()
         self._recordings: dict[tuple, Any] = {}
-        self._record_after = record_after
+        self._can_record = True
         self._pool: Any = None
         self.seconds = 0.0  # spent on recordings
 
@@ -122,10 +121,10 @@ class Recorder:
         """Outputs of the function."""
         key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         recording = self._recordings.get(key)
-        if recording is None and self._record_after >= 0:
-            seen = self._seen[key] = self._seen.get(key, 0) + 1
-            if seen > self._record_after and len(self._recordings) < MAX_RECORDINGS:
+        if recording is None and self._can_record and len(self._recordings) < MAX_RECORDINGS:
+            if self._seen[key] >= RECORD_AFTER:
                 recording = self._record(key, inputs)
+            self._seen[key] += 1
         if recording is None:
             return self._passes(*inputs)
         return Replay.apply(self._weights[0], self, recording, *inputs)
@@ -150,8 +149,11 @@ class Recorder:
             with torch.random.fork_rng(devices=devices), autocast:
                 recording = self._make(self._passes, inputs, self._sums, self._pool)
         except RuntimeError as error:  # of a network that waits for the GPU, or without memory for two copies
-            log.warning(messages.NOT_RECORDED, " ".join(str(error).split())[:200])
-            self._record_after = -1
+            cause: BaseException = error
+            while cause.__context__ is not None:  # the first error; the end of its recording raises another one
+                cause = cause.__context__
+            log.warning(messages.NOT_RECORDED, " ".join(str(cause).split())[:200])
+            self._can_record = False
             if devices:  # a recording that ends well resets the random generator
                 with torch.cuda.graph(torch.cuda.CUDAGraph()):
                     torch.zeros(1, device=device)

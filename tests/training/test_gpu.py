@@ -3,7 +3,6 @@
 Every test also runs on the CPU with tiny sizes; `pytest -m gpu` runs those of the GPU alone.
 """
 
-import functools
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -19,8 +18,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import write_manifest
 from atc_asr.model import batches, network, run_folder
 from atc_asr.model.batches import CachedDataset
-from atc_asr.training import brain as brain_module
-from atc_asr.training import distributed, training
+from atc_asr.training import cuda_graphs, distributed, training
 from atc_asr.training.augment import Augment
 from atc_asr.training.brain import ConformerCTC
 from atc_asr.training.cuda_graphs import Recorder, Recording
@@ -258,7 +256,7 @@ class CallAgain:
 
 
 @pytest.mark.parametrize("record_after", [0, 1])
-def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, config, record_after):
+def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, config, monkeypatch, record_after):
     """Also when only some batches of an update are recorded, and after an update of the weights."""
     modules = tiny_network.build(len(config.tokens), dropout=0.0).encoder.to(device).train()
     modules["conformer"].unused = torch.nn.Parameter(torch.ones(2, device=device))
@@ -268,8 +266,8 @@ def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, c
         hidden, layers, _ = network.encode(modules, features, num_steps)
         return hidden.float(), layers[1].float()
 
-    make = Recording if device.type == "cuda" else CallAgain
-    recorder = Recorder(modules, outputs, record_after=record_after, make=make)
+    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", record_after)
+    recorder = Recorder(modules, outputs, make=Recording if device.type == "cuda" else CallAgain)
     shapes = [(2, 48), (3, 32), (2, 48)]  # utterances, steps
     for update in range(2):
         features = [torch.randn(size, steps, 20, device=device) for size, steps in shapes]
@@ -289,12 +287,12 @@ def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, c
         assert sum(value.any().item() for value in found[0]) > 20
         for wanted, got in zip(*found, strict=True):
             torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
-        assert len(recorder) == 2 if update or record_after == 0 else 1
+        assert len(recorder) == (1 if (update, record_after) == (0, 1) else 2)
         with torch.no_grad():
             torch._foreach_mul_(weights, 0.9)
 
 
-def test_a_network_that_cannot_be_recorded_is_called(device, caplog):
+def test_a_network_that_cannot_be_recorded_is_called(device, monkeypatch, caplog):
     linear = torch.nn.Linear(2, 1, bias=False, device=device)
     torch.nn.init.ones_(linear.weight)
 
@@ -304,7 +302,8 @@ def test_a_network_that_cannot_be_recorded_is_called(device, caplog):
     def refuse(*_):
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    recorder = Recorder(linear, outputs, record_after=0, make=Recording if device.type == "cuda" else refuse)
+    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 0)
+    recorder = Recorder(linear, outputs, make=Recording if device.type == "cuda" else refuse)
     for _ in range(3):
         torch.nn.functional.dropout(torch.ones(3, device=device))  # random numbers are drawn as before
         assert recorder(torch.tensor([1.0, 3.0], device=device))[0].item() == 12.0
@@ -319,12 +318,18 @@ def test_trains_with_recorded_passes(device, config, changed, tmp_path, monkeypa
         model={"dropout": 0.0},
         specaugment={"freq_masks": 0, "time_masks": 0},
     )
-    if device.type == "cpu":
-        monkeypatch.setattr(brain_module, "Recorder", functools.partial(Recorder, make=CallAgain))
+    recorders = []
+
+    def make_recorder(brain):
+        recorders.append(Recorder(brain.modules, brain.outputs, make=Recording if device.type == "cuda" else CallAgain))
+        return recorders[-1]
+
+    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 0)
     losses = []
-    for record_after in (None, 0):
-        monkeypatch.setattr(ConformerCTC, "record_after", record_after)
-        result = training.train(config, tmp_path / str(record_after))
+    for make in (lambda brain: None, make_recorder):
+        monkeypatch.setattr(ConformerCTC, "make_recorder", make)
+        result = training.train(config, tmp_path / make.__name__)
         losses.append([result.curves[0]["train_loss"], result.curves[0]["valid_loss"]])
+    assert len(recorders[0]) > 0
     assert "without CUDA graphs" not in caplog.text
     np.testing.assert_allclose(losses[1], losses[0], rtol=2e-3)
