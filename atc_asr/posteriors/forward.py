@@ -18,6 +18,7 @@ from atc_asr.posteriors.store import PosteriorsMeta, as_stored
 from atc_asr.tokenizer.tokens import Tokens
 
 Rows = Iterator[tuple[int, np.ndarray]]
+GPU_BATCHES = 4  # batches of a CPU in one of a GPU, which computes 240 s three times as fast as four times 60 s
 
 
 def read_signal(utterance: Utterance, sample_rate: int) -> np.ndarray:
@@ -42,6 +43,11 @@ def batch_log_probs(recognizer: Recognizer, signals: Sequence[np.ndarray], names
     return [as_stored(row[:frames], name) for name, row, frames in rows]
 
 
+def device_batch(batch_seconds: float, device: torch.device) -> float:
+    """Audio of a batch on a device, in seconds, for `posteriors.batch_seconds`."""
+    return batch_seconds * (GPU_BATCHES if device.type == "cuda" else 1)
+
+
 def compute_log_probs(recognizer: Recognizer, utterances: Sequence[Utterance], batch_seconds: float) -> Rows:
     """(index, float16 log-probabilities (T, V)) of every utterance, longest first."""
     for batch in make_batches([utterance.duration for utterance in utterances], batch_seconds):
@@ -58,7 +64,7 @@ def run_network(
     hparams_file: Path | None = None,
     trust: bool = False,
 ) -> tuple[PosteriorsMeta, Tokens, Rows]:
-    """Load a run folder's network and run it over manifests, in batches of `batch_seconds` including padding.
+    """Load a run folder's network and run it over manifests, in batches of `device_batch` including padding.
 
     `hparams_file` and `trust` are those of `load_recognizer`.
 
@@ -69,13 +75,12 @@ def run_network(
         InputError: the run folder, a manifest or an audio file cannot be used.
     """
     utterances = read_manifests(manifest)
-    recognizer = run_folder.load_recognizer(
-        checkpoint_dir, device=pick_device(), hparams_file=hparams_file, trust=trust
-    )
+    device = pick_device()
+    recognizer = run_folder.load_recognizer(checkpoint_dir, device=device, hparams_file=hparams_file, trust=trust)
     meta = PosteriorsMeta(
         ids=tuple(utterance.id for utterance in utterances),
         durations=tuple(utterance.duration for utterance in utterances),
         symbols=recognizer.tokens.symbols,
         frame_seconds=recognizer.frame_seconds,
     )
-    return meta, recognizer.tokens, compute_log_probs(recognizer, utterances, batch_seconds)
+    return meta, recognizer.tokens, compute_log_probs(recognizer, utterances, device_batch(batch_seconds, device))

@@ -10,7 +10,7 @@ class PosteriorsParams(Section):
     """Forward pass over manifests."""
 
     section: ClassVar[str] = "posteriors"
-    batch_seconds: float = param("audio per batch, padding included, seconds; larger suits a GPU", gt=0)
+    batch_seconds: float = param("audio per batch, padding included, seconds; 4 times as much on a GPU", gt=0)
 
 
 class PosteriorsFlags(Flags):

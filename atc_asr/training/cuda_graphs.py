@@ -2,7 +2,8 @@
 
 A GPU computes most kernels of a Conformer in less time than Python takes to launch them. A CUDA graph launches all
 kernels of a pass at once. It is bound to the shape of its inputs, so a pass is recorded when its shape appears again;
-shapes are few (`network.STEP_MULTIPLE`). Dropout draws new numbers in every replay.
+shapes are few (`network.STEP_MULTIPLE`). Dropout draws new numbers in every replay. A recording is used only if its
+first replay has the outputs and gradients of the passes that it replaces.
 
 Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
@@ -10,7 +11,8 @@ Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,8 +21,11 @@ from torch.autograd.function import once_differentiable
 from atc_asr.core import messages
 
 RECORD_AFTER = 1  # a shape is recorded when it appears after so many batches of that shape
+OUTPUT_GRADIENT = 0.01  # of the check; its gradients are finite in float16
+MAX_DIFFERENCE = 0.02  # of a replay from the passes that it replaces, relative
 MAX_RECORDINGS = 400  # shapes; further ones are not recorded
 Pass = Callable[..., tuple[torch.Tensor, ...]]
+Results = tuple[list[torch.Tensor], list[torch.Tensor]]  # outputs, and gradients of the trained weights
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +46,19 @@ class Passes(torch.nn.Module):
         """Outputs of the function."""
         return self._function(*inputs)
 
-    def with_aliases(self, inputs: list[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], list[torch.Tensor]]:
+    def with_aliases(self, inputs: Sequence[torch.Tensor]) -> tuple[tuple[torch.Tensor, ...], list[torch.Tensor]]:
         """Outputs of the function, and aliases of the trained weights that they depend on."""
         aliases = {name: weight.detach().requires_grad_() for name, weight in self.trained.items()}
         return torch.func.functional_call(self, aliases, tuple(inputs)), list(aliases.values())
+
+    def results(self, inputs: Sequence[torch.Tensor]) -> Results:
+        """Outputs, and gradients of the trained weights for gradients `OUTPUT_GRADIENT` of the outputs."""
+        outputs, weights = self.with_aliases(inputs)
+        given = [torch.full_like(output, OUTPUT_GRADIENT) for output in outputs]
+        found = torch.autograd.grad(outputs, weights, given, allow_unused=True)
+        zeros = (torch.zeros_like(weight) for weight in weights)
+        gradients = [zero if one is None else one for zero, one in zip(zeros, found, strict=True)]
+        return [output.detach() for output in outputs], gradients
 
 
 class Recording:
@@ -52,12 +66,6 @@ class Recording:
 
     def __init__(self, passes: Passes, inputs: tuple[torch.Tensor, ...], sums: list[torch.Tensor], pool: Any) -> None:
         self.inputs = [tensor.detach().clone() for tensor in inputs]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            outputs, weights = passes.with_aliases(self.inputs)  # libraries choose their algorithms
-            torch.autograd.grad([output.sum() for output in outputs], weights, allow_unused=True)
-        torch.cuda.current_stream().wait_stream(side)
         self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.forward, pool=pool, capture_error_mode="thread_local"):
             outputs, weights = passes.with_aliases(self.inputs)
@@ -90,6 +98,18 @@ class Replay(torch.autograd.Function):
         ctx.recorder.attach_sums()
         ctx.recording.backward.replay()
         return (None,) * (3 + len(ctx.recording.inputs))
+
+
+def check(kind: str, wanted: list[torch.Tensor], found: list[torch.Tensor]) -> None:
+    """Compares tensors of a kind, each as a vector.
+
+    Raises:
+        RuntimeError: one differs by more than `MAX_DIFFERENCE` of itself and a tenth of that of all together.
+    """
+    distances = torch.stack([(left - right).float().norm() for left, right in zip(wanted, found, strict=True)])
+    sizes = torch.stack([tensor.float().norm() for tensor in wanted])
+    if not (distances <= MAX_DIFFERENCE * (sizes + 0.1 * sizes.norm())).all():
+        raise RuntimeError(f"{kind} of a replay differ from those of the passes by {(distances / sizes).max():.1e}")
 
 
 class Recorder:
@@ -139,6 +159,7 @@ class Recorder:
         if not self._sums:
             self._sums = [torch.zeros_like(weight) for weight in self._weights]
             self._pool = torch.cuda.graph_pool_handle() if devices else None
+        fork_rng = partial(torch.random.fork_rng, devices=devices)
         autocast = torch.autocast(  # as around this call, but a recording cannot use weights that were converted before
             device.type,
             dtype=torch.get_autocast_dtype(device.type),
@@ -146,8 +167,15 @@ class Recorder:
             cache_enabled=False,
         )
         try:
-            with torch.random.fork_rng(devices=devices), autocast:
-                recording = self._make(self._passes, inputs, self._sums, self._pool)
+            with autocast:
+                with fork_rng():
+                    wanted = self._wanted(inputs, devices)
+                with fork_rng():
+                    recording = self._make(self._passes, inputs, self._sums, self._pool)
+                with fork_rng():
+                    found = self._replayed(recording)
+                for kind, one, other in zip(("outputs", "gradients"), wanted, found, strict=True):
+                    check(kind, one, other)
         except RuntimeError as error:  # of a network that waits for the GPU, or without memory for two copies
             cause: BaseException = error
             while cause.__context__ is not None:  # the first error; the end of its recording raises another one
@@ -161,6 +189,29 @@ class Recorder:
         self._recordings[key] = recording
         self.seconds += time.monotonic() - started
         return recording
+
+    def _wanted(self, inputs: tuple[torch.Tensor, ...], devices: list[torch.device]) -> Results:
+        """What `_replayed` has to return. On another stream, as libraries prepare themselves for recordings here."""
+        if not devices:
+            return self._passes.results(inputs)
+        side, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            wanted = self._passes.results(inputs)
+        current.wait_stream(side)
+        return wanted
+
+    def _replayed(self, recording: Any) -> Results:
+        """Outputs of a recording, and what it adds to the sums."""
+        kept = [total.clone() for total in self._sums]
+        torch._foreach_zero_(self._sums)
+        for gradient in recording.gradients:
+            gradient.fill_(OUTPUT_GRADIENT)
+        recording.forward.replay()
+        recording.backward.replay()
+        added = [total.clone() for total in self._sums]
+        torch._foreach_copy_(self._sums, kept)
+        return [output.detach() for output in recording.outputs], added
 
     def attach_sums(self) -> None:
         """Lets the weights' gradients be the tensors to which the recordings add, with what they hold so far."""

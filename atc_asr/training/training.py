@@ -103,7 +103,8 @@ def fit(config: TrainingConfig, staging_dir: Path) -> TrainingResult | None:
     hparams = network.build(hparams_text, str(config.hparams_file))
     data = make_data(config, hparams, device)
     stats = data.stats | init_weights(config, hparams, data, device)
-    torch.nn.ModuleDict(hparams.modules).to(device)  # before the moving averages are made of its weights
+    hparams.model.to(device)  # before moving averages are made of its weights
+    hparams.normalizer.to(device)  # its statistics are no buffers
     if params.cpu_fast_path and device.type == "cpu" and precision == "fp32":
         cpu_fast_path.use_fast_path(hparams.model)
 

@@ -10,7 +10,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.model import run_folder
 from atc_asr.model.batches import make_batches
 from atc_asr.model.network import pick_device
-from atc_asr.posteriors.forward import batch_log_probs
+from atc_asr.posteriors.forward import batch_log_probs, device_batch
 
 
 def find_device(name: str | None) -> torch.device:
@@ -29,13 +29,13 @@ class TorchNetwork:
     """A `Recognizer` of a run folder, in batches of similar duration."""
 
     def __init__(self, run_dir: Path, *, device: str | None, trust: bool, batch_seconds: float) -> None:
-        """`trust` is that of `load_recognizer`; `batch_seconds` is the audio of a batch, padding included.
+        """`trust` is that of `load_recognizer`; `batch_seconds` is `posteriors.batch_seconds`.
 
         Raises:
             InputError: the run folder or the device cannot be used.
         """
         self._network = run_folder.load_recognizer(run_dir, device=find_device(device), trust=trust)
-        self._batch_seconds = batch_seconds
+        self._batch_seconds = device_batch(batch_seconds, self._network.device)
         self.tokens = self._network.tokens
         self.sample_rate = self._network.sample_rate
         self.frame_seconds = self._network.frame_seconds

@@ -18,6 +18,7 @@ from atc_asr.core.errors import InputError
 from atc_asr.core.manifest import write_manifest
 from atc_asr.model import batches, network, run_folder
 from atc_asr.model.batches import CachedDataset
+from atc_asr.posteriors.forward import device_batch
 from atc_asr.training import cuda_graphs, distributed, training
 from atc_asr.training.augment import Augment
 from atc_asr.training.brain import ConformerCTC
@@ -208,6 +209,11 @@ def test_find_batch(device, config, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("batch_size 6: the longest batch takes ")
 
 
+@pytest.mark.parametrize(("device", "seconds"), [("cpu", 60.0), ("cuda:1", 240.0)])
+def test_the_forward_pass_has_larger_batches_on_a_gpu(device, seconds):
+    assert device_batch(60.0, torch.device(device)) == seconds
+
+
 def test_the_free_memory_is_that_of_the_gpu(monkeypatch):
     monkeypatch.setattr(network, "pick_device", lambda: torch.device("cuda:0"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (123, 456))
@@ -290,6 +296,24 @@ def test_recorded_passes_have_the_outputs_and_gradients_of_the_network(device, c
         assert len(recorder) == (1 if (update, record_after) == (0, 1) else 2)
         with torch.no_grad():
             torch._foreach_mul_(weights, 0.9)
+
+
+@pytest.mark.parametrize("fault", ["outputs", "gradients"])
+def test_a_recording_with_other_results_is_not_used(device, monkeypatch, caplog, fault):
+    class Faulty(Recording if device.type == "cuda" else CallAgain):
+        def __init__(self, passes, inputs, sums, pool):
+            super().__init__(passes, [1.1 * tensor for tensor in inputs] if fault == "outputs" else inputs, sums, pool)
+            if fault == "gradients":
+                add = self.backward.replay
+                self.backward = SimpleNamespace(replay=lambda: [add(), sums[0].mul_(1.1)])
+
+    monkeypatch.setattr(cuda_graphs, "RECORD_AFTER", 0)
+    linear = torch.nn.Linear(2, 1, device=device)
+    recorder = Recorder(linear, lambda values: (linear(values),), make=Faulty)
+    values = torch.tensor([[1.0, 3.0]], device=device)
+    for _ in range(2):
+        torch.testing.assert_close(recorder(values)[0], linear(values))
+    assert len(recorder) == 0 and caplog.text.count(f"{fault} of a replay differ") == 1
 
 
 def test_a_network_that_cannot_be_recorded_is_called(device, monkeypatch, caplog):
