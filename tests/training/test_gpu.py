@@ -33,7 +33,7 @@ GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason
 
 
 class Killed(BaseException):
-    """Stands for a signal that no handler sees."""
+    """In place of a signal that no handler gets."""
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=GPU)])

@@ -147,12 +147,12 @@ def test_the_curves_have_the_losses_of_each_corpus(mixed, changed, tmp_path, mon
     seen = {"us": [], "icao": []}
     add = CorpusLosses.add
 
-    def witness(self, losses, corpora):
+    def record(self, losses, corpora):
         for name, loss in zip(corpora, losses.tolist(), strict=True):
             seen[name].append(loss)
         add(self, losses, corpora)
 
-    monkeypatch.setattr(CorpusLosses, "add", witness)
+    monkeypatch.setattr(CorpusLosses, "add", record)
     (row,) = training.train(changed(mixed, train={"epochs": 1}), tmp_path).curves
     for name, losses in seen.items():
         assert row[f"train_loss_{name}"] == pytest.approx(np.mean(losses))

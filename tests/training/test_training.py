@@ -19,7 +19,7 @@ from atc_asr.training.evaluation import evaluate, make_decoder
 
 
 class Killed(BaseException):
-    """Stands for a signal that no handler sees."""
+    """In place of a signal that no handler gets."""
 
 
 def train_until(batch_number, config, folder, monkeypatch):
@@ -153,7 +153,7 @@ def test_learns_tones_by_heart(config, changed, tmp_path):
 
 
 def test_the_wer_is_that_of_speechbrain(config, first, monkeypatch):
-    """Every utterance alone, because SpeechBrain's ErrorRateStats is the second witness; one reference is empty."""
+    """Every utterance alone, because SpeechBrain's ErrorRateStats scores the same; one reference is empty."""
     recognizer, stats = load_recognizer(first, device="cpu"), ErrorRateStats()
     rows = [replace(row, transcript=" ".join(row.transcript)) for row in config.valid_set]
     hypotheses = iter(["A B", "", "A B C D D", "D"])
@@ -169,7 +169,7 @@ def test_the_wer_is_that_of_speechbrain(config, first, monkeypatch):
 
 
 def test_the_validation_wer_is_that_of_speechbrain(config, tmp_path, monkeypatch):
-    witness, tokens = [], config.tokens
+    expected, tokens = [], config.tokens
     objectives = ConformerCTC.compute_objectives
 
     def counted(brain, predictions, batch, stage):
@@ -177,13 +177,13 @@ def test_the_validation_wer_is_that_of_speechbrain(config, tmp_path, monkeypatch
             texts = make_decoder(tokens, 1)(predictions[0], batch.wav_lens)
             stats = ErrorRateStats()
             stats.append(batch.ids, [text.split() for text in texts], [text.split() for text in batch.transcripts])
-            witness[-1:] = [witness[-1] + stats.scores] if brain.scores else [*witness[-1:], stats.scores]
+            expected[-1:] = [expected[-1] + stats.scores] if brain.scores else [*expected[-1:], stats.scores]
         return objectives(brain, predictions, batch, stage)
 
     monkeypatch.setattr(ConformerCTC, "compute_objectives", counted)
     result = training.train(config, tmp_path / "run")
-    assert len(witness) == len(result.curves) == 2
-    for scores, row in zip(witness, result.curves, strict=True):
+    assert len(expected) == len(result.curves) == 2
+    for scores, row in zip(expected, result.curves, strict=True):
         stats = ErrorRateStats()
         stats.scores = scores
         assert row["valid_wer"] == stats.summarize("error_rate")
