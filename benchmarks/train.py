@@ -373,7 +373,8 @@ def times(contender: Contender) -> str:
 
 
 def start_variants(names: Sequence[str], config: TrainingConfig, blocks: int, updates: int) -> list[tuple]:
-    """Starts this project's training in each variant; the results are for `measure_variants`."""
+    """Starts this project's training in each variant, and waits for the first updates, so that nothing disturbs the
+    measurements; the results are for `measure_variants`."""
     started = []
     for name in names:
         changed = variant_config(name, config)
@@ -381,6 +382,9 @@ def start_variants(names: Sequence[str], config: TrainingConfig, blocks: int, up
         steps = max(1, min(updates, (len(sampler) - 1) // blocks))  # large batches are few
         audio = [sum(rows[index].duration for index in batch) for batch in sampler.batches(1)[1 : blocks * steps + 1]]
         started.append((name, start("ours", changed, steps, name), audio, steps))
+    for _, contender, _, _ in started:
+        with contextlib.suppress(EOFError):  # found by `measure_variants`
+            contender.wait()
     return started
 
 
@@ -389,11 +393,10 @@ def measure_variants(started: list[tuple], blocks: int) -> bool:
     passed = True
     for name, contender, audio, steps in started:
         try:
-            contender.wait()
             for _ in range(blocks):
                 contender.run_block("go")
             contender.stop()
-        except EOFError:
+        except (EOFError, BrokenPipeError):
             print(f"{name}: failed", flush=True)
             passed = False
             continue
