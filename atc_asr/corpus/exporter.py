@@ -187,6 +187,7 @@ def publish(
         )
         write_boost(staging_dir / config / "complete" / BOOST, accepted(rows[config]), nearby[config])
     out_dir.mkdir(parents=True, exist_ok=True)
+    outputs.remove_stale(out_dir)  # the corpus that a killed export had replaced, and not yet removed
     for config in rows:
         outputs.rename(staging_dir / config / "complete", (out_dir / config).resolve())
         log.info(messages.EXPORT_DONE, out_dir / config, summary(rows[config]))

@@ -151,6 +151,29 @@ def test_an_unfinished_shard_is_removed(tmp_path):
     assert not (tmp_path / ".out.partial").exists()
 
 
+def test_the_replaced_corpus_of_a_killed_export_is_removed(tmp_path, monkeypatch):
+    """The kill comes when the new corpus has its name, before the old one is removed."""
+
+    class Killed(BaseException):
+        pass
+
+    remove = exporter.outputs.remove
+
+    def killed(path):
+        if path.name.startswith(".base.atc-"):
+            raise Killed
+        remove(path)
+
+    export(source(), tmp_path / "out")
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(exporter.outputs, "remove", killed)
+        export(source(train=8), tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    exporter.outputs.remove_stale.cache_clear()  # as in a new process
+    export(source(train=8), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["base"]
+
+
 def test_a_full_disk_is_an_input_error_and_leaves_no_folder(tmp_path, monkeypatch):
     write = audio.write_wav
     calls = []
