@@ -34,8 +34,9 @@ class TorchNetwork:
         Raises:
             InputError: the run folder or the device cannot be used.
         """
-        self._network = run_folder.load_recognizer(run_dir, device=find_device(device), trust=trust)
-        self._batch_seconds = device_batch(batch_seconds, self._network.device)
+        found = find_device(device)
+        self._network = run_folder.load_recognizer(run_dir, device=found, trust=trust)
+        self._batch_seconds = device_batch(batch_seconds, found)
         self.tokens = self._network.tokens
         self.sample_rate = self._network.sample_rate
         self.frame_seconds = self._network.frame_seconds
