@@ -34,7 +34,7 @@ PRESET = ROOT / "presets" / "atc0.yaml"
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much the parts do: flags of the demo's stages, utterances of noise, blocks and updates of the speed."""
+    """How much the parts do: flags of the demo's stages, utterances of noise, what is measured of the speed."""
 
     export: str
     train: str

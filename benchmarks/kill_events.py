@@ -73,6 +73,9 @@ CASES = {
         "{data}/recordings --checkpoint_dir {data}/run --search greedy --num_processes 1 --out_dir {out}/transcripts",
         separate=True,
     ),
+    "package": Case(
+        "stages.package", "--checkpoint_dir {data}/run --metrics_file {data}/m.json --out_dir {out}/recognizer"
+    ),
     "export": Case(
         "stages.export",
         "--corpus {data} --layout manifests --configs base --processes 1 --max_rejected 1 --split_by null "

@@ -18,7 +18,7 @@ from atc_asr.posteriors.store import PosteriorsMeta, as_stored
 from atc_asr.tokenizer.tokens import Tokens
 
 Rows = Iterator[tuple[int, np.ndarray]]
-GPU_BATCHES = 4  # batches of a CPU in one of a GPU, which computes 240 s three times as fast as four times 60 s
+GPU_BATCHES = 4  # a GPU's batch is so many times as long as a CPU's; an H200 takes 78 ms for 240 s, 57 ms for 60 s
 
 
 def read_signal(utterance: Utterance, sample_rate: int) -> np.ndarray:

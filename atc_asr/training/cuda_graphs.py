@@ -3,7 +3,8 @@
 A GPU computes most kernels of a Conformer in less time than Python takes to launch them. A CUDA graph launches all
 kernels of a pass at once. It is bound to the shape of its inputs, so a pass is recorded when its shape appears again;
 shapes are few (`network.STEP_MULTIPLE`). Dropout draws new numbers in every replay. A recording is used only if its
-first replay has the outputs and gradients of the passes that it replaces.
+first replay has the outputs and gradients of the passes that it replaces. Recordings keep the memory of a pass, so they
+are made only where there is room for another pass beside it.
 
 Source: https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """
@@ -100,6 +101,19 @@ class Replay(torch.autograd.Function):
         return (None,) * (3 + len(ctx.recording.inputs))
 
 
+def check_room(device: torch.device) -> None:
+    """Checks that the memory of the GPU holds a recording, and a pass that is not recorded beside it.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    torch.cuda.empty_cache()
+    free = torch.cuda.mem_get_info(device)[0]
+    one_pass = torch.cuda.max_memory_allocated(device) - torch.cuda.memory_allocated(device)
+    if free < 2 * one_pass:
+        raise RuntimeError(f"{free / 1e6:.0f} MB are free, wanted {2 * one_pass / 1e6:.0f} for two passes")
+
+
 def check(kind: str, wanted: list[torch.Tensor], found: list[torch.Tensor]) -> None:
     """Compares tensors of a kind, each as a vector.
 
@@ -130,11 +144,12 @@ class Recorder:
     ) -> None:
         self._passes, self._make = Passes(modules, function), make
         self._weights = list(self._passes.trained.values())
-        self._sums: list[torch.Tensor] = []
+        self._sums = [torch.zeros_like(weight) for weight in self._weights]
+        self._device = self._weights[0].device
+        self._pool = torch.cuda.graph_pool_handle() if self._device.type == "cuda" else None
         self._seen: Counter[tuple] = Counter()
         self._recordings: dict[tuple, Any] = {}
         self._can_record = True
-        self._pool: Any = None
         self.seconds = 0.0  # spent on recordings
 
     def __call__(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -154,12 +169,8 @@ class Recorder:
 
     def _record(self, key: tuple, inputs: tuple[torch.Tensor, ...]) -> Any:
         started = time.monotonic()
-        device = self._weights[0].device
-        devices = [device] if device.type == "cuda" else []
-        if not self._sums:
-            self._sums = [torch.zeros_like(weight) for weight in self._weights]
-            self._pool = torch.cuda.graph_pool_handle() if devices else None
-        fork_rng = partial(torch.random.fork_rng, devices=devices)
+        device, is_cuda = self._device, self._device.type == "cuda"
+        fork_rng = partial(torch.random.fork_rng, devices=[device] if is_cuda else [])
         autocast = torch.autocast(  # as around this call, but a recording cannot use weights that were converted before
             device.type,
             dtype=torch.get_autocast_dtype(device.type),
@@ -169,7 +180,9 @@ class Recorder:
         try:
             with autocast:
                 with fork_rng():
-                    wanted = self._wanted(inputs, devices)
+                    wanted = self._wanted(inputs)
+                if is_cuda:
+                    check_room(device)
                 with fork_rng():
                     recording = self._make(self._passes, inputs, self._sums, self._pool)
                 with fork_rng():
@@ -182,7 +195,7 @@ class Recorder:
                 cause = cause.__context__
             log.warning(messages.NOT_RECORDED, " ".join(str(cause).split())[:200])
             self._can_record = False
-            if devices:  # a recording that ends well resets the random generator
+            if is_cuda:  # a recording that ends well resets the random generator
                 with torch.cuda.graph(torch.cuda.CUDAGraph()):
                     torch.zeros(1, device=device)
             return None
@@ -190,9 +203,9 @@ class Recorder:
         self.seconds += time.monotonic() - started
         return recording
 
-    def _wanted(self, inputs: tuple[torch.Tensor, ...], devices: list[torch.device]) -> Results:
+    def _wanted(self, inputs: tuple[torch.Tensor, ...]) -> Results:
         """What `_replayed` has to return. On another stream, as libraries prepare themselves for recordings here."""
-        if not devices:
+        if self._device.type != "cuda":
             return self._passes.results(inputs)
         side, current = torch.cuda.Stream(), torch.cuda.current_stream()
         side.wait_stream(current)

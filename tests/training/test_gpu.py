@@ -3,6 +3,7 @@
 Every test also runs on the CPU with tiny sizes; `pytest -m gpu` runs those of the GPU alone.
 """
 
+import contextlib
 import json
 from dataclasses import replace
 from types import SimpleNamespace
@@ -314,6 +315,17 @@ def test_a_recording_with_other_results_is_not_used(device, monkeypatch, caplog,
     for _ in range(2):
         torch.testing.assert_close(recorder(values)[0], linear(values))
     assert len(recorder) == 0 and caplog.text.count(f"{fault} of a replay differ") == 1
+
+
+@pytest.mark.parametrize(("free", "fits"), [(1200, True), (1199, False)])
+def test_a_recording_leaves_room_for_another_pass(monkeypatch, free, fits):
+    figures = {"mem_get_info": (free * 10**6, 0), "max_memory_allocated": 700 * 10**6, "memory_allocated": 100 * 10**6}
+    for name, value in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    with (
+        contextlib.nullcontext() if fits else pytest.raises(RuntimeError, match="1199 MB are free, wanted 1200 for two")
+    ):
+        cuda_graphs.check_room(torch.device("cuda"))
 
 
 def test_a_network_that_cannot_be_recorded_is_called(device, monkeypatch, caplog):
