@@ -37,7 +37,7 @@ SIGKILLED = -9
 
 @dataclass(frozen=True)
 class Case:
-    """A stage or command: its module, and arguments with {data} and {out}."""
+    """A stage or command: its module, and arguments with {data}, its {number}, and {out}."""
 
     module: str
     arguments: str
@@ -73,9 +73,7 @@ CASES = {
         "{data}/recordings --checkpoint_dir {data}/run --search greedy --num_processes 1 --out_dir {out}/transcripts",
         separate=True,
     ),
-    "package": Case(
-        "stages.package", "--checkpoint_dir {data}/run --metrics_file {data}/m.json --out_dir {out}/recognizer"
-    ),
+    "package": Case("stages.package", "--checkpoint_dir {data}/run --beam_size 1{number} --out_dir {out}/recognizer"),
     "export": Case(
         "stages.export",
         "--corpus {data} --layout manifests --configs base --processes 1 --max_rejected 1 --split_by null "
@@ -129,10 +127,10 @@ def run(case: Case, data: Path, out: Path, log_file: Path, kill_at: int | None =
     Raises:
         RuntimeError: it failed.
     """
-    argv = case.arguments.format(data=data, out=out).split()
-    if case.module == "stages.train":
-        seed = data.name.removeprefix("data")  # else both would give the same weights
-        argv += [*TRAIN, "--seed", seed, "--metrics_csv", f"{out}/sweep.csv"]
+    number = data.name.removeprefix("data")
+    argv = case.arguments.format(data=data, out=out, number=number).split()
+    if case.module == "stages.train":  # without the seed, both would give the same weights
+        argv += [*TRAIN, "--seed", number, "--metrics_csv", f"{out}/sweep.csv"]
     events_file = log_file.with_suffix(".json")
     context = multiprocessing.get_context("forkserver")
     process = context.Process(target=call, args=(case.module, argv, log_file, events_file, kill_at))
